@@ -1,0 +1,55 @@
+"""The command line: one group whose commands are imported only when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from simlib.errors import InputError
+
+# name -> (object that holds the command, one line for the list of commands)
+COMMANDS = {
+    "fit": ("simlib.cli.fit:command", "Fit the joint law to a run table, with intervals."),
+    "optimum": ("simlib.cli.optimum:command", "Optimal sparsity at a model size and a budget."),
+    "train": ("simlib.cli.train:command", "Train one run and record it."),
+    "sweep": ("simlib.cli.sweep:command", "Train a grid of runs, resumably."),
+    "notebook": ("simlib.cli.notebook:command", "Run a notebook of the book with parameters."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Command names in the order of the workflow."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command object, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="simlib")
+def cli() -> None:
+    """Should this model be trained sparse, at what sparsity, size and data, and how sure are we?"""
+
+
+def main() -> None:
+    """Console entry point: a user's mistake ends in one sentence and exit code 2."""
+    try:
+        cli()
+    except InputError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
