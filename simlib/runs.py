@@ -120,6 +120,11 @@ class RunTable:
             r for r in self.records if all(getattr(r, k) == v for k, v in equals.items())
         )
 
+    @property
+    def finished(self) -> RunTable:
+        """The runs that did not diverge: those a law can be fitted to."""
+        return RunTable(r for r in self.records if not r.diverged)
+
     def merge(self, other: RunTable) -> RunTable:
         """Both tables' runs; of two with one run_id the other table's is kept."""
         replaced = {r.run_id for r in other.records if r.run_id}
@@ -133,7 +138,7 @@ def read_table(path: str | Path) -> RunTable:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8", newline="")
+        text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a run table ({error})") from error
     rows = csv.reader(io.StringIO(text))
@@ -148,7 +153,7 @@ def read_table(path: str | Path) -> RunTable:
 
 
 def write_table(path: str | Path, table: RunTable) -> None:
-    """Write a run table in one step: the file is either the old one or the new one, never a part."""
+    """Write a run table in one step: a reader sees the old file or the new one, never a part."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.StringIO(newline="")
@@ -176,19 +181,14 @@ def append_record(path: str | Path, record: RunRecord) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             content = file.read()
-            _drop_unfinished_line(file, content)
-            header = b"" if content else _line(FIELDS)
+            whole = content.rfind(b"\n") + 1  # a writer killed in mid-line recorded nothing
+            file.truncate(whole)
+            header = b"" if whole else _line(FIELDS)
             file.write(header + _line(_row(record)))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise InputError(f"{path}: the run could not be recorded ({error})") from error
-
-
-def _drop_unfinished_line(file: Any, content: bytes) -> None:
-    """A writer killed in mid-line leaves a line without its end; that run counts as not recorded."""
-    if content and not content.endswith(b"\n"):
-        file.truncate(content.rfind(b"\n") + 1)
 
 
 def _line(values: Iterable[object]) -> bytes:

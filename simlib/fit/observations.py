@@ -1,0 +1,104 @@
+"""What a fit needs to see of a run table, and the refusals that come before any time is spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from simlib.errors import InputError
+from simlib.fit.forms import Form
+from simlib.law import Array, Bools
+
+
+class Observations(Protocol):
+    """Anything with these four columns of shape (runs,); `simlib.runs.RunTable` is one."""
+
+    @property
+    def sparsity(self) -> Array: ...
+    @property
+    def nonzero_params(self) -> Array: ...
+    @property
+    def data_seen(self) -> Array: ...
+    @property
+    def loss(self) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Checked columns of shape (runs,): S, N, D and the measured loss L."""
+
+    S: Array
+    N: Array
+    D: Array
+    L: Array
+
+    def __len__(self) -> int:
+        return len(self.L)
+
+    def replace_loss(self, loss: Array) -> Columns:
+        """The same runs with other losses."""
+        return Columns(self.S, self.N, self.D, loss)
+
+
+def columns(runs: Observations, form: Form) -> Columns:
+    """The four columns of a run table, checked for what would make a fit of `form` meaningless.
+
+    Raises InputError for missing or impossible values, repeated rows, too few runs, and too few
+    different values of S, N or D to tell the coefficients apart.
+    """
+    S, N, D, L = (
+        np.asarray(v, dtype=float)
+        for v in (runs.sparsity, runs.nonzero_params, runs.data_seen, runs.loss)
+    )
+    if not S.shape == N.shape == D.shape == L.shape or L.ndim != 1:
+        shapes = (S.shape, N.shape, D.shape, L.shape)
+        raise InputError(
+            f"sparsity, size, data and loss must be equally long columns, got {shapes}"
+        )
+    _refuse("sparsity", S, (S >= 0) & (S < 1), "must lie in [0, 1)")
+    _refuse("nonzero_params", N, N > 0, "must be positive")
+    _refuse("data_seen", D, D > 0, "must be positive")
+    _refuse("loss", L, L > 0, "must be positive; leave out runs that diverged")
+    found = Columns(S, N, D, L)
+    _refuse_repeats(found)
+    _refuse_too_few(found, form)
+    return found
+
+
+def _refuse(name: str, values: Array, good: Bools, why: str) -> None:
+    good = good & np.isfinite(values)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise InputError(f"run {row + 1}: {name} is {values[row]}; it {why}")
+
+
+def _refuse_repeats(runs: Columns) -> None:
+    rows = np.stack([runs.S, runs.N, runs.D, runs.L], axis=1)
+    _, first, count = np.unique(rows, axis=0, return_index=True, return_counts=True)
+    if (count > 1).any():
+        row = int(first[np.argmax(count > 1)])
+        raise InputError(
+            f"run {row + 1} stands {count.max()} times in the table with one and the same loss; "
+            "repeated rows would narrow every interval: remove the copies"
+        )
+
+
+def _refuse_too_few(runs: Columns, form: Form) -> None:
+    k = len(form.names)
+    if len(runs) <= k:
+        raise InputError(
+            f"{len(runs)} runs cannot fix the {k} coefficients of the {form.name} law: "
+            f"at least {k + 1} are needed"
+        )
+    named = (("sparsity", runs.S), ("nonzero_params", runs.N), ("data_seen", runs.D))
+    for (name, values), least in zip(named, form.distinct, strict=True):
+        have = len(np.unique(values))
+        if have < least:
+            raise InputError(
+                f"the runs have {have} different value{'s' * (have != 1)} of {name}, and the "
+                f"{form.name} law needs at least {least} to tell its coefficients apart"
+            )
+    if form.name == "dense" and (runs.S > 0).any():
+        raise InputError("the dense law fits dense runs only: keep the runs with sparsity 0")

@@ -1,0 +1,229 @@
+"""The joint law of sparsity, size and data, the dense law it contains, and published coefficients.
+
+Everything outside is in raw units: parameters, tokens or images, nats. A coefficient may be a
+float or an array; a law with array coefficients is an ensemble and broadcasts like any array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simlib.errors import InputError
+
+Array: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+Indices: TypeAlias = NDArray[np.intp]
+Coefficient: TypeAlias = Any  # a float, or an array of shape (members,) in an ensemble
+
+
+class Terms(NamedTuple):
+    """The three additive parts of a predicted loss, in nats."""
+
+    size: Array
+    data: Array
+    floor: Array
+
+
+def _sparsity(S: ArrayLike) -> Array:
+    S = np.asarray(S, dtype=float)
+    if not np.all((S >= 0) & (S < 1)):
+        raise InputError(f"sparsity must lie in [0, 1), got {_first(S, ~((S >= 0) & (S < 1)))}")
+    return S
+
+
+def _positive(name: str, value: ArrayLike) -> Array:
+    value = np.asarray(value, dtype=float)
+    if not np.all((value > 0) & np.isfinite(value)):
+        bad = _first(value, ~((value > 0) & np.isfinite(value)))
+        raise InputError(f"{name} must be positive and finite, got {bad}")
+    return value
+
+
+def _first(values: Array, bad: Bools) -> float:
+    return float(np.ravel(values)[np.argmax(np.ravel(bad))])
+
+
+class _Law:
+    """What every law shares: named coefficients, read and replaced as a vector."""
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Coefficient names in their fixed order."""
+        return tuple(f.name for f in fields(cls))  # type: ignore[arg-type]
+
+    @classmethod
+    def from_vector(cls, values: ArrayLike) -> Self:
+        """A law from coefficients stacked along the last axis, shape (..., k)."""
+        return cls(*np.moveaxis(np.asarray(values, dtype=float), -1, 0))
+
+    def vector(self) -> Array:
+        """Coefficients stacked along a new last axis, shape (..., k)."""
+        values = np.broadcast_arrays(*astuple(self))  # type: ignore[call-overload]
+        return np.stack(values, axis=-1).astype(float)
+
+    def expand(self, dims: int) -> Self:
+        """The same law with `dims` trailing axes of length 1 added to every coefficient.
+
+        An ensemble with coefficients of shape (members,), expanded by the number of axes of the
+        points it is evaluated at, predicts with shape (members, *points).
+        """
+        shape = (...,) + (None,) * dims
+        new = {n: np.asarray(getattr(self, n), dtype=float)[shape] for n in self.names()}
+        return replace(self, **new)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class JointLaw(_Law):
+    """`L(S, N, D) = (a_S (1-S)^b_S + c_S) N^-b_N + (a_D / D)^b_D + c`.
+
+    Frantar et al. 2024 (arXiv 2309.08520), equation 1. S is the fraction of zero weights, N the
+    non-zero parameters, D the training data in tokens or images, L the loss in nats.
+    """
+
+    a_S: Coefficient
+    b_S: Coefficient
+    c_S: Coefficient
+    b_N: Coefficient
+    a_D: Coefficient
+    b_D: Coefficient
+    c: Coefficient
+
+    def __call__(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
+        """Predicted loss in nats; S, N, D broadcast. Raises InputError outside their domain."""
+        size, data, floor = self.terms(S, N, D)
+        return size + data + floor
+
+    def terms(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Terms:
+        """The size, data and floor terms of the loss, broadcast to one shape."""
+        N, D = _positive("nonzero_params", N), _positive("data_seen", D)
+        size = self.sparsity_factor(S) * N ** (-self.b_N)
+        data = (self.a_D / D) ** self.b_D
+        return Terms(*np.broadcast_arrays(size, data, np.asarray(self.c, dtype=float)))
+
+    def sparsity_factor(self, S: ArrayLike) -> Array:
+        """`a_S (1-S)^b_S + c_S`: what sparsity multiplies `N^-b_N` with."""
+        return np.asarray(self.a_S * (1 - _sparsity(S)) ** self.b_S + self.c_S)
+
+    def jac(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
+        """Derivatives of the loss in the order of `names()`, shape (..., 7), in raw units."""
+        density = 1 - _sparsity(S)
+        N, D = _positive("nonzero_params", N), _positive("data_seen", D)
+        power, ratio = N ** (-self.b_N), self.a_D / D
+        saturating, data = density**self.b_S, ratio**self.b_D
+        columns = (
+            saturating * power,
+            self.a_S * saturating * np.log(density) * power,
+            power,
+            -self.sparsity_factor(S) * power * np.log(N),
+            self.b_D * data / self.a_D,
+            data * np.log(ratio),
+            np.ones_like(data),
+        )
+        return np.stack(np.broadcast_arrays(*columns), axis=-1)
+
+    def multiplier(self, S: ArrayLike) -> Array:
+        """Size of the dense model of equal loss, per non-zero parameter.
+
+        `eff(S) = ((a_S (1-S)^b_S + c_S) / (a_S + c_S))^(-1/b_N)` (Frantar et al. 2024, sec. 4).
+        """
+        return (self.sparsity_factor(S) / (self.a_S + self.c_S)) ** (-1 / self.b_N)
+
+    @property
+    def multiplier_limit(self) -> Array:
+        """`multiplier(S)` as S goes to 1: `(c_S / (a_S + c_S))^(-1/b_N)`."""
+        return np.asarray(self.c_S / (self.a_S + self.c_S)) ** (-1 / self.b_N)
+
+    def solve_nonzero_params(self, S: ArrayLike, D: ArrayLike, loss: ArrayLike) -> Array:
+        """The N that reaches `loss` with data D; infinite where no size does."""
+        left = np.asarray(loss, float) - self.c - (self.a_D / _positive("data_seen", D)) ** self.b_D
+        return _inverse_power(left / self.sparsity_factor(S), 1 / self.b_N)
+
+    def solve_data_seen(self, S: ArrayLike, N: ArrayLike, loss: ArrayLike) -> Array:
+        """The D that reaches `loss` at size N; infinite where no amount of data does."""
+        size = self.sparsity_factor(S) * _positive("nonzero_params", N) ** (-self.b_N)
+        return self.a_D * _inverse_power(np.asarray(loss, float) - self.c - size, 1 / self.b_D)
+
+    @property
+    def dense(self) -> DenseLaw:
+        """The dense law that this law becomes at S = 0."""
+        return DenseLaw(self.a_S + self.c_S, self.b_N, self.a_D**self.b_D, self.b_D, self.c)
+
+
+@dataclass(frozen=True)
+class DenseLaw(_Law):
+    """`L(N, D) = E + A / N^alpha + B / D^beta`, Hoffmann et al. 2022 (arXiv 2203.15556), eq. 2."""
+
+    A: Coefficient
+    alpha: Coefficient
+    B: Coefficient
+    beta: Coefficient
+    E: Coefficient
+
+    def __call__(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
+        """Predicted loss in nats. Raises InputError for any S but 0: the law knows no sparsity."""
+        size, data, floor = self.terms(S, N, D)
+        return size + data + floor
+
+    def terms(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Terms:
+        """The size, data and floor terms of the loss, broadcast to one shape."""
+        S = _sparsity(S)
+        if np.any(S != 0):
+            raise InputError(f"a dense law has no sparsity: S must be 0, got {_first(S, S != 0)}")
+        size = self.A * _positive("nonzero_params", N) ** (-self.alpha) + 0 * S
+        data = self.B * _positive("data_seen", D) ** (-self.beta)
+        return Terms(*np.broadcast_arrays(size, data, np.asarray(self.E, dtype=float)))
+
+    def jac(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
+        """Derivatives of the loss in the order of `names()`, shape (..., 5), in raw units."""
+        size, data, _ = self.terms(S, N, D)
+        log_N, log_D = np.log(np.asarray(N, float)), np.log(np.asarray(D, float))
+        columns = (size / self.A, -size * log_N, data / self.B, -data * log_D, np.ones_like(data))
+        return np.stack(np.broadcast_arrays(*columns), axis=-1)
+
+    def solve_nonzero_params(self, D: ArrayLike, loss: ArrayLike) -> Array:
+        """The N that reaches `loss` with data D; infinite where no size does."""
+        data = self.B * _positive("data_seen", D) ** (-self.beta)
+        return _inverse_power((np.asarray(loss, float) - self.E - data) / self.A, 1 / self.alpha)
+
+    def solve_data_seen(self, N: ArrayLike, loss: ArrayLike) -> Array:
+        """The D that reaches `loss` at size N; infinite where no amount of data does."""
+        size = self.A * _positive("nonzero_params", N) ** (-self.alpha)
+        return _inverse_power((np.asarray(loss, float) - self.E - size) / self.B, 1 / self.beta)
+
+
+def _inverse_power(value: Array, exponent: Coefficient) -> Array:
+    """`value^-exponent`, infinite where value is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(value > 0, np.maximum(value, 0) ** -exponent, np.inf)
+
+
+def _released(
+    a: float, b: float, c: float, d: float, e: float, f: float, g: float, data_unit: float
+) -> JointLaw:
+    """`(a(1-S)^b + c) N^-d + e D^-f + g` with N in 1e6 and D in `data_unit`, in raw units."""
+    size_unit = 1e6**d
+    return JointLaw(a * size_unit, b, c * size_unit, d, e ** (1 / f) * data_unit, f, g)
+
+
+VIT_DATA_UNIT = 1e9  # images
+T5_DATA_UNIT = 1e5 * 128 * 512  # 1e5 steps of 128 sequences of 512 tokens
+
+# The authors' fits at the precision of their release (google-research/jaxpruner at f133ee50,
+# jaxpruner/projects/bigsparse); rounded, they are the coefficients of the paper's table of fits.
+PUBLISHED: MappingProxyType[str, JointLaw] = MappingProxyType(
+    {
+        "vit-jft": _released(
+            1.30485411, 0.82101251, 2.07506343, 0.39222675, 0.27818217, 0.88979104, 4.51669257,
+            VIT_DATA_UNIT,
+        ),
+        "t5-c4": _released(
+            0.56778512, 0.72161276, 1.52265016, 0.24513173, 0.63361517, 0.20270772, 0.65074219,
+            T5_DATA_UNIT,
+        ),
+    }
+)  # fmt: skip
