@@ -1,0 +1,39 @@
+# Targets start from a bare clone: the first one makes .venv, later ones find it ready.
+.DEFAULT_GOAL := help
+.PHONY: help book test lock env clean
+
+# the first Python that is new enough and not too new
+define RUN
+@for python in "$$PYTHON" python3.11 python3.12 python3.13 python3 python; do \
+  [ -n "$$python" ] || continue; \
+  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+    >/dev/null 2>&1 && exec "$$python" .ci/tasks.py $(1); \
+done; \
+found=$$(python3 --version 2>/dev/null || echo "no python3"); \
+echo "make $(1): Python 3.11, 3.12 or 3.13 is needed ($$found found): install one, or name it with PYTHON=/path/to/python3.12 make $(1)" >&2; \
+exit 1
+endef
+
+help:
+	@echo "make book    build the book and print its path; open the printed file in a browser, no server needed"
+	@echo "             (repeat it to preview an edit: only pages that depend on the edit run again)"
+	@echo "make test    lint, types, import rules, tests, the book with warnings as errors, the book in Chromium"
+	@echo "make env     only make .venv with the pinned requirements"
+	@echo "make lock    compile requirements.txt from pyproject.toml"
+	@echo "make clean   remove the built book, caches and .venv"
+
+book:
+	$(call RUN,book)
+
+test:
+	$(call RUN,test)
+
+lock:
+	$(call RUN,lock)
+
+env:
+	$(call RUN,env)
+
+clean:
+	rm -rf _build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	find simlib tests notebooks book -name __pycache__ -type d -prune -exec rm -rf {} +
