@@ -1,0 +1,57 @@
+"""Sparse training of any `nn.Module`: schedule x pattern x pruner, in two lines."""
+
+from simlib.sparsify.pattern import NM, Block, Global, Pattern
+from simlib.sparsify.pruner import (
+    PRUNERS,
+    Acdc,
+    Candidates,
+    FromCheckpoint,
+    Gmp,
+    Pruner,
+    RandomGradual,
+    RandomStatic,
+    RigL,
+    Set,
+    make_pruner,
+)
+from simlib.sparsify.schedule import (
+    SCHEDULES,
+    Constant,
+    Cubic,
+    GeometricDensity,
+    OneShot,
+    Schedule,
+    make_schedule,
+)
+from simlib.sparsify.select import OUT, nonzero_target
+from simlib.sparsify.sparsifier import Sparsifier
+from simlib.sparsify.targets import embedding_sparsity
+
+__all__ = [
+    "NM",
+    "OUT",
+    "PRUNERS",
+    "SCHEDULES",
+    "Acdc",
+    "Block",
+    "Candidates",
+    "Constant",
+    "Cubic",
+    "FromCheckpoint",
+    "GeometricDensity",
+    "Global",
+    "Gmp",
+    "OneShot",
+    "Pattern",
+    "Pruner",
+    "RandomGradual",
+    "RandomStatic",
+    "RigL",
+    "Schedule",
+    "Set",
+    "Sparsifier",
+    "embedding_sparsity",
+    "make_pruner",
+    "make_schedule",
+    "nonzero_target",
+]

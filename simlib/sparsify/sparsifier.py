@@ -1,0 +1,269 @@
+"""Keeps a model in training sparse: the two lines between an optimizer and its masks."""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from simlib.errors import InputError
+from simlib.sparsify.pattern import Pattern
+from simlib.sparsify.pruner import Candidates, Pruner, make_pruner
+from simlib.sparsify.schedule import Schedule
+from simlib.sparsify.select import nonzero_target
+from simlib.sparsify.targets import resolve_targets
+
+
+class Sparsifier:
+    """Prunes `model` on a schedule while `optimizer` trains it.
+
+    Make it right after the optimizer, before a checkpoint is loaded (a schedule that is due at
+    step 0 masks the weights at once), and call `step` after every optimizer step:
+
+        sparsifier = Sparsifier(model, optimizer, schedule=Cubic(100, 800), targets=0.75)
+        ...
+        optimizer.step()
+        sparsifier.step(t)
+
+    Args:
+        model: any module with float32 or bfloat16 parameters, on CPU or CUDA.
+        optimizer: any `torch.optim` optimizer over that model; every tensor of its state that
+            has a pruned parameter's shape is kept at zero where the parameter is pruned.
+        schedule: when masks change, in optimizer steps.
+        targets: final sparsity, one number for every parameter with two or more dimensions, or
+            a number per parameter name.
+        pruner: which units go; a name of `PRUNERS` or an instance.
+        pattern: where zeros may lie; "unstructured", "global", "2:4", "block4x4", ...
+        seed: of the random choices of random, SET and RigL masks.
+
+    Raises:
+        InputError: targets, shapes or sparsities that cannot be met, or weights that are not
+            finite.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        schedule: Schedule,
+        targets: float | Mapping[str, float],
+        pruner: str | Pruner = "gmp",
+        pattern: str | Pattern = "unstructured",
+        seed: int = 0,
+    ) -> None:
+        self.schedule = schedule
+        self.pruner = make_pruner(pruner) if isinstance(pruner, str) else pruner
+        self.pattern = Pattern.parse(pattern) if isinstance(pattern, str) else pattern
+        self.seed = seed
+        self.position = 0
+        self._optimizer = optimizer
+        resolved = resolve_targets(model, targets)
+        self._params = {name: parameter for name, (parameter, _) in resolved.items()}
+        self.targets = {
+            name: self.pattern.final_sparsity(name, parameter.shape, asked) if asked else 0.0
+            for name, (parameter, asked) in resolved.items()
+        }
+        # a target of zero means dense for good: counted, never ranked
+        self._pruned = [name for name, sparsity in self.targets.items() if sparsity > 0]
+        self.pruner.prepare(model, schedule)
+        # multipliers of the parameter's own type: many times faster to apply than booleans
+        self._keep = {name: torch.ones_like(p.detach()) for name, p in self._params.items()}
+        self._masking = False
+        self._check_finite()
+        if schedule.due(0):
+            self._update(0)
+
+    def step(self, t: int) -> bool:
+        """Update masks if due after optimizer step `t`, then hold pruned weights at zero.
+
+        Args:
+            t: optimizer steps done so far, 1 after the first.
+
+        Returns:
+            Whether the masks changed.
+
+        Raises:
+            InputError: `t` not after the last call or past an update that was never made; a
+                tensor that cannot be ranked (all zero, NaN, or without the gradient RigL needs).
+        """
+        changed = self.update(t)
+        if not changed and self._masking:
+            self.apply()
+        return changed
+
+    def update(self, t: int) -> bool:
+        """The part of `step` that must run outside a captured CUDA graph: new masks, if due."""
+        missed = [u for u in range(self.position + 1, t) if self.schedule.due(u)]
+        if missed:
+            raise InputError(
+                f"Step {t} came after step {self.position}, past the mask update at step "
+                f"{missed[0]}: call step(t) after every optimizer step."
+            )
+        if t <= self.position:
+            raise InputError(f"Step {t} was already done: the next one is {self.position + 1}.")
+        self.position = t
+        if not self.schedule.due(t):
+            return False
+        self._update(t)
+        return True
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Zero pruned weights and their optimizer state in place; CUDA graphs can capture it."""
+        tensors: list[Tensor] = []
+        multipliers: list[Tensor] = []
+        for name in self._pruned:
+            parameter, keep = self._params[name], self._keep[name]
+            tensors.append(parameter)
+            multipliers.append(keep)
+            for value in self._optimizer.state.get(parameter, {}).values():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    tensors.append(value)
+                    multipliers.append(keep)
+        torch._foreach_mul_(tensors, multipliers)
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Boolean copy of every mask by parameter name, true where a weight is kept."""
+        return {name: keep.bool() for name, keep in self._keep.items()}
+
+    def nonzero_counts(self) -> dict[str, int]:
+        """Weights kept by the mask of every target, by parameter name."""
+        return {name: int(keep.count_nonzero()) for name, keep in self._keep.items()}
+
+    @property
+    def dense_params(self) -> int:
+        """Weights of all targets before pruning."""
+        return sum(keep.numel() for keep in self._keep.values())
+
+    @property
+    def nonzero_params(self) -> int:
+        """Weights of all targets that the masks keep now."""
+        return sum(self.nonzero_counts().values())
+
+    @property
+    def sparsity(self) -> float:
+        """`1 - nonzero_params / dense_params` over all targets, now."""
+        return 1 - self.nonzero_params / self.dense_params
+
+    def state_dict(self) -> dict[str, Any]:
+        """Masks (boolean copies), position and seed: all that a resumed run needs.
+
+        Random draws depend on seed, tensor and step alone, so there is no generator to store.
+        """
+        return {
+            "setup": self._setup(),
+            "seed": self.seed,
+            "position": self.position,
+            "masks": self.masks,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()`; load the model's and optimizer's states as well.
+
+        Raises:
+            InputError: a state of another setup, other tensors or other shapes.
+        """
+        if (state["setup"], state["seed"]) != (self._setup(), self.seed):
+            raise InputError(
+                f"The saved masks are of '{state['setup']}' with seed {state['seed']}, not of "
+                f"'{self._setup()}' with seed {self.seed}: resume with the settings of the start."
+            )
+        shapes = {name: tuple(mask.shape) for name, mask in state["masks"].items()}
+        own = {name: tuple(keep.shape) for name, keep in self._keep.items()}
+        if shapes != own:
+            wrong = min(name for name in shapes | own if shapes.get(name) != own.get(name))
+            raise InputError(
+                f"The saved masks do not fit '{wrong}': it was {shapes.get(wrong)} then and is "
+                f"{own.get(wrong)} now; resume with the same model and targets."
+            )
+        for name, keep in self._keep.items():
+            keep.copy_(state["masks"][name])
+        self._masking = any(not bool(mask.all()) for mask in state["masks"].values())
+        self.position = int(state["position"])
+
+    def _setup(self) -> str:
+        return f"{self.pruner}, {self.pattern}, {self.schedule}, {self.targets}"
+
+    def _check_finite(self) -> list[float]:
+        """The largest magnitude of every target; refuses NaN and infinity by name."""
+        with torch.no_grad():
+            largest = torch.stack([p.abs().amax().float() for p in self._params.values()]).tolist()
+        for name, value in zip(self._params, largest, strict=True):
+            if not math.isfinite(value):
+                raise InputError(
+                    f"'{name}' holds NaN or infinity and cannot be ranked: "
+                    "training diverged, lower the learning rate."
+                )
+        return largest
+
+    def _check_rankable(self) -> None:
+        for name, value in zip(self._params, self._check_finite(), strict=True):
+            if value == 0 and name in self._pruned:
+                raise InputError(
+                    f"'{name}' is zero everywhere and cannot be ranked: "
+                    "initialise it or leave it out of the targets."
+                )
+
+    @torch.no_grad()
+    def _update(self, t: int) -> None:
+        sizes = [self.pattern.units(self._params[name].shape) for name in self._pruned]
+        keeps = sizes
+        if not self.pruner.dense_at(t, self.schedule):
+            wanted = [self.schedule.sparsity_at(t, self.targets[name]) for name in self._pruned]
+            keeps = [nonzero_target(size, s) for size, s in zip(sizes, wanted, strict=True)]
+        self._masking = keeps != sizes
+        if not self._masking:
+            for name in self._pruned:
+                self._keep[name].fill_(1)
+            return
+        self._check_rankable()
+        kept = self.pattern.select(self._scores(t, keeps), keeps)
+        for name, mask in zip(self._pruned, kept, strict=True):
+            self._keep[name].copy_(self.pattern.expand(mask, self._params[name].shape))
+        self.apply()
+
+    def _scores(self, t: int, keeps: list[int]) -> list[Tensor]:
+        alive = [self.pattern.pool(self._keep[name].float()) > 0 for name in self._pruned]
+        shares = self.pattern.shares(keeps, [int(units.count_nonzero()) for units in alive])
+        candidates = [
+            Candidates(
+                magnitude=self.pattern.pool(self._params[name].abs().float()),
+                alive=units,
+                keep=share,
+                step=t,
+                schedule=self.schedule,
+                gradient=partial(self._gradient, name),
+                random=partial(_uniform, units, (self.seed, index, t)),
+            )
+            for index, (name, units, share) in enumerate(
+                zip(self._pruned, alive, shares, strict=True)
+            )
+        ]
+        return [self.pruner.scores(units).float() for units in candidates]
+
+    def _gradient(self, name: str) -> Tensor:
+        gradient = self._params[name].grad
+        if gradient is None:
+            raise InputError(
+                f"'{name}' has no gradient to grow by: call sparsifier.step before zero_grad."
+            )
+        if not bool(gradient.isfinite().all()):
+            raise InputError(
+                f"The gradient of '{name}' holds NaN or infinity: lower the learning rate."
+            )
+        return self.pattern.pool(gradient.abs().float())
+
+
+def _uniform(like: Tensor, key: tuple[int, int, int]) -> Tensor:
+    """Uniform [0, 1) numbers of the shape and device of `like`, fixed by `key` alone.
+
+    Drawn on the CPU, so that every device gets the same ones.
+    """
+    numbers = np.random.default_rng(key).random(like.numel(), dtype=np.float32)
+    return torch.from_numpy(numbers).view(like.shape).to(like.device)
