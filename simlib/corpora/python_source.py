@@ -37,7 +37,7 @@ _GENERATED = {"__config__.py", "_distributor_init.py", "_version.py", "version.p
 _REMEDY = "`pip install -r requirements.txt` restores it"
 
 
-def load_python(cache: str | Path | None = None) -> TextCorpus:
+def load_python(name: str = "python", cache: str | Path | None = None) -> TextCorpus:
     """The corpus 'python', built on first use (some 110 MB in the cache, a few seconds).
 
     Warns if the installed packages are not those of the recorded hash. Raises InputError if
@@ -50,7 +50,7 @@ def load_python(cache: str | Path | None = None) -> TextCorpus:
         return {"name": "python", "packages": versions, **made}
 
     key = f"python-{recipe_key({'recipe': _RECIPE, 'packages': versions})}"
-    corpus = open_text("python", *built(cache_root(cache), key, build))
+    corpus = open_text(name, *built(cache_root(cache), key, build))
     _warn_if_different(versions, corpus.sha256)
     return corpus
 

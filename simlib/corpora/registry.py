@@ -2,24 +2,95 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from simlib.corpora.glyphs import GlyphCorpus, load_glyphs
 from simlib.corpora.python_source import load_python
 from simlib.corpora.text import TextCorpus
 from simlib.errors import InputError
 
-Corpus = TextCorpus
+Corpus = TextCorpus | GlyphCorpus
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What may follow a kind of corpus in a name: an argument, and options by their type."""
+
+    load: Callable[..., Corpus]
+    argument: str | None
+    options: dict[str, type]
+
+
+_KINDS = {
+    "python": _Kind(load_python, None, {}),
+    "glyphs": _Kind(load_glyphs, None, {"classes": int, "augment": str, "size": int}),
+}
+_OPTIONS = re.compile(r"^(.*?):(\w+=[^:=,/]*(?:,\w+=[^:=,/]*)*)$")
 
 
 def load_corpus(
     name: str, cache: str | Path | None = None, expect_sha256: str | None = None
 ) -> Corpus:
-    """The corpus called `name`, built in the cache on first use."""
-    loaders: dict[str, Callable[..., Corpus]] = {"python": load_python}
-    if name not in loaders:
-        raise InputError(f"there is no corpus '{name}': known are {', '.join(loaders)}")
-    corpus = loaders[name](cache)
+    """The corpus called `name`, built in the cache on first use.
+
+    A name is KIND, KIND:ARGUMENT or either with options at the end, as in
+    "glyphs:classes=1000,augment=heavy". Kinds:
+
+    - python: the embedded source code; bytes as tokens.
+    - glyphs: the embedded characters as images; classes, augment (none, light, heavy), size.
+
+    cache: folder for built corpora; by default $SIMLIB_CACHE, else the user's cache folder.
+    expect_sha256: the hash a record holds, to refuse other data.
+    Raises InputError, always in one sentence: an unknown name or option, missing packages or
+    files, no network, a cache that cannot be written, another hash than expected.
+    """
+    kind, argument, options = _parse(name)
+    arguments = [] if kind.argument is None else [argument]
+    corpus = kind.load(name, *arguments, cache=cache, **options)
     if expect_sha256 is not None and corpus.sha256 != expect_sha256:
-        raise InputError(f"corpus '{name}' has SHA-256 {corpus.sha256}, not {expect_sha256}")
+        raise InputError(
+            f"the corpus '{name}' has SHA-256 {corpus.sha256[:16]}..., not the expected "
+            f"{expect_sha256[:16]}...: restore the package versions or files of the record, "
+            "or start a new record"
+        )
     return corpus
+
+
+def _parse(name: str) -> tuple[_Kind, str, dict[str, int | str]]:
+    match = _OPTIONS.match(name)
+    head, tail = match.groups() if match else (name, "")
+    word, _, argument = head.partition(":")
+    kind = _KINDS.get(word)
+    if kind is None:
+        raise InputError(f"there is no corpus '{name}': known are {', '.join(_usages())}")
+    if bool(argument) != (kind.argument is not None):
+        raise InputError(f"'{name}' is not a corpus: write {_usage(word)}")
+    pairs = [pair.split("=") for pair in tail.split(",")] if tail else []
+    return kind, argument, {key: _option(name, kind, key, value) for key, value in pairs}
+
+
+def _option(name: str, kind: _Kind, key: str, value: str) -> int | str:
+    if key not in kind.options:
+        known = ", ".join(kind.options) or "none"
+        raise InputError(f"'{name}' has the unknown option '{key}': known are {known}")
+    if kind.options[key] is str:
+        return value
+    try:
+        number = float(value)  # so that 1e8 is a number of bytes
+    except ValueError:
+        number = 0.5
+    if number != int(number):
+        raise InputError(f"'{name}' needs a whole number for {key}, not '{value}'")
+    return int(number)
+
+
+def _usages() -> list[str]:
+    return [_usage(word) for word in _KINDS]
+
+
+def _usage(word: str) -> str:
+    argument = _KINDS[word].argument
+    return word if argument is None else f"{word}:{argument}"

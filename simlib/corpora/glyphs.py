@@ -1,0 +1,273 @@
+"""The embedded image corpus: characters of the DejaVu fonts, distorted afresh at every step.
+
+matplotlib's wheel carries the fonts. Each character that all twelve faces have is rendered once
+per face; training draws a class, a face and a distortion for every image, so data never repeats
+and one class is seen in many shapes. Class frequencies have a long tail, as those of web-scale
+photographs do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+import warnings
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from simlib.corpora.augment import GLYPHS, Strength, random_affine, strength_of, to_bytes, warp
+from simlib.corpora.base import (
+    Manifest,
+    built,
+    cache_root,
+    check_count,
+    map_bytes,
+    recipe_key,
+    sha256_files,
+)
+from simlib.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
+
+ZIPF_EXPONENT = 1.0  # class k (from 0) is drawn with probability proportional to (k+1)^-1
+
+# What the shipped hash of the rendered faces was made with.
+VERSIONS = {"matplotlib": "3.10.8", "pillow": "13.0.0"}
+SHA256 = "3cdd125d774a0642c53c3f1c4469e0d447046325f05d3883d932ac8dea3749f3"
+
+_RECIPE = 1  # raise it when rendering, drawing or distortion changes
+_SIDE = 48  # pixels of a rendered character, margin included
+_VIEW = 32.0  # of them shown by an undistorted image
+_FONT_PIXELS = 28
+_BASELINE = 31
+_ATLAS, _CHARACTERS = "atlas.bin", "characters.txt"
+_VALIDATION_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class GlyphCorpus:
+    """Images of characters, made on demand; `characters[k]` is what class k shows.
+
+    `atlas` is uint8 (characters, faces, 48, 48), memory-mapped, in the order of the classes.
+    `sha256` covers the atlas and every option that changes the images.
+    """
+
+    name: str
+    atlas: np.ndarray
+    characters: str
+    sha256: str
+    strength: Strength
+    size: int
+    manifest: Manifest = field(repr=False, compare=False)
+    kind: Literal["images"] = "images"
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.characters)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return (self.size, self.size, 1)
+
+    @property
+    def class_shares(self) -> np.ndarray:
+        """Probability of each class (num_classes,), in training and validation alike."""
+        weight = np.arange(1, self.num_classes + 1, dtype=float) ** -ZIPF_EXPONENT
+        return np.asarray(weight / weight.sum())
+
+    def sampler(self, batch: int = 32, seed: int = 0) -> GlyphSampler:
+        """Training batches by step number; see GlyphSampler."""
+        return GlyphSampler(self, batch, seed)
+
+    def validation(self, images: int = 2048) -> tuple[np.ndarray, np.ndarray]:
+        """The same images for every run, from random streams that training never uses.
+
+        Returns uint8 (images, size, size, 1) and int64 (images,). Fewer images are the first
+        ones of more.
+        """
+        check_count("images", images)
+        chunks = -(-images // _VALIDATION_CHUNK)
+        made = [self.draw(_stream(1, 0, n), _VALIDATION_CHUNK) for n in range(chunks)]
+        pictures, labels = (np.concatenate(part)[:images] for part in zip(*made, strict=True))
+        return pictures, labels
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """`count` random images, uint8 (count, size, size, 1), and classes, int64 (count,)."""
+        faces = self.atlas.shape[1]
+        labels = np.searchsorted(np.cumsum(self.class_shares)[:-1], rng.random(count), "right")
+        ink = self._ink(rng, labels * faces + rng.integers(faces, size=count), _VIEW, 0.0)
+        for _ in range(self.strength.clutter):
+            foreign = rng.integers(len(self.atlas) * faces, size=count)
+            ink = np.maximum(ink, self._ink(rng, foreign, _VIEW * 1.2, _VIEW * 0.7))
+        paper, pen = _contrast(rng, count, self.strength.contrast)
+        return to_bytes(paper + (pen - paper) * (ink / 255), rng, self.strength), labels
+
+    def _ink(
+        self, rng: np.random.Generator, which: np.ndarray, view: float, away: float
+    ) -> np.ndarray:
+        """Distorted characters, 255 where ink is; `away` pixels off the centre."""
+        matrix = random_affine(rng, len(which), self.strength, view, self.size)
+        if away:
+            turn = rng.uniform(0, 2 * np.pi, len(which))
+            matrix[:, :, 2] += away * np.stack([np.sin(turn), np.cos(turn)], axis=1)
+        return warp(self.atlas.reshape(-1, _SIDE, _SIDE, 1), which, matrix, self.size)
+
+
+class GlyphSampler:
+    """Batches of fresh images, a pure function of (seed, step); there is no end of an epoch."""
+
+    steps_per_epoch = None
+
+    def __init__(self, corpus: GlyphCorpus, batch: int, seed: int) -> None:
+        check_count("batch", batch)
+        check_count("seed", seed, least=0)
+        self.corpus, self.batch_size, self.seed = corpus, batch, seed
+
+    def epochs(self, steps: int) -> float:
+        """Passes over the data: never more than one, as no image comes twice."""
+        return min(1.0, float(steps))
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Step `step` (0-based): uint8 (batch, size, size, 1) and classes, int64 (batch,)."""
+        check_count("step", step, least=0)
+        return self.corpus.draw(_stream(0, self.seed, step), self.batch_size)
+
+
+def load_glyphs(
+    name: str,
+    classes: int = 256,
+    augment: str = "light",
+    size: int = 32,
+    cache: str | Path | None = None,
+) -> GlyphCorpus:
+    """The corpus 'glyphs': `classes` characters as grey images of `size` pixels a side.
+
+    Which characters: those first in the order of the SHA-256 of their UTF-8 form, so that the
+    classes of a small problem are among those of a larger one. Raises InputError for more
+    classes than there are characters, an unknown strength, or missing packages.
+    """
+    check_count("classes", classes, least=2)
+    check_count("size", size, least=8)
+    strength = strength_of(augment, GLYPHS)
+    versions = _installed_versions()
+    key = f"glyphs-{recipe_key({'recipe': _RECIPE, 'versions': versions})}"
+    folder, manifest = built(cache_root(cache), key, lambda folder: _render(folder, versions))
+    _warn_if_different(manifest, versions)
+    characters = (folder / _CHARACTERS).read_text(encoding="utf-8")
+    if classes > len(characters):
+        raise InputError(f"classes is {classes}, but only {len(characters)} characters are there")
+    shape = (len(characters), manifest["faces"], _SIDE, _SIDE)
+    options = f"recipe={_RECIPE} classes={classes} augment={augment} size={size}"
+    digest = hashlib.sha256(f"{manifest['sha256']} {options}".encode()).hexdigest()
+    atlas = np.asarray(map_bytes(folder / _ATLAS, shape))
+    return GlyphCorpus(name, atlas, characters[:classes], digest, strength, size, manifest)
+
+
+def _stream(*key: int) -> np.random.Generator:
+    """An independent random stream for each (purpose, seed, step)."""
+    return np.random.default_rng(key)
+
+
+def _contrast(rng: np.random.Generator, count: int, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Brightness of paper and ink (count, 1, 1, 1), at least `least` of the range apart."""
+    between = 255 * rng.uniform(least, 1, count)
+    darker = rng.random(count) * (255 - between)
+    swap = rng.random(count) < 0.5
+    levels = np.where(swap, (darker, darker + between), (darker + between, darker))
+    paper, pen = levels.astype(np.float32)[:, :, None, None, None]
+    return paper, pen
+
+
+def _installed_versions() -> dict[str, str]:
+    versions = {}
+    for package in sorted([*VERSIONS, "fonttools"]):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError as error:
+            raise InputError(
+                f"the corpus 'glyphs' is drawn with {package}, which is not installed: "
+                f"run `pip install {package}`"
+            ) from error
+    return versions
+
+
+def _render(folder: Path, versions: dict[str, str]) -> Manifest:
+    """Draw every usable character in every face; writes the atlas and the characters."""
+    from PIL import ImageFont
+
+    paths = _face_files()
+    basic = ImageFont.Layout.BASIC  # the other engine is an optional part of Pillow
+    faces = [ImageFont.truetype(str(path), _FONT_PIXELS, layout_engine=basic) for path in paths]
+    seen: set[bytes] = set()
+    kept: list[str] = []
+    with (folder / _ATLAS).open("wb") as file:
+        for character in tqdm(_common_characters(paths), desc="corpus 'glyphs'", delay=2,
+                              leave=False):  # fmt: skip
+            pictures = [_draw_character(character, face) for face in faces]
+            # Two classes that look the same in some face could not be told apart.
+            if all(any(picture) and picture not in seen for picture in pictures):
+                file.writelines(pictures)
+                kept.append(character)
+            seen.update(pictures)
+    (folder / _CHARACTERS).write_text("".join(kept), encoding="utf-8")
+    files = [folder / _ATLAS, folder / _CHARACTERS]
+    sizes = {path.name: path.stat().st_size for path in files}
+    made = {"faces": len(faces), "characters": len(kept), "packages": versions}
+    return {"name": "glyphs", "sizes": sizes, "sha256": sha256_files(files), **made}
+
+
+def _draw_character(character: str, face: ImageFont.FreeTypeFont) -> bytes:
+    from PIL import Image, ImageDraw
+
+    image = Image.new("L", (_SIDE, _SIDE))
+    place = (_SIDE / 2, _BASELINE)
+    ImageDraw.Draw(image).text(place, character, font=face, fill=255, anchor="ms")
+    pixels = np.asarray(image).copy()
+    pixels[[0, -1], :] = pixels[:, [0, -1]] = 0  # what lies beyond the edge repeats the edge
+    return pixels.tobytes()
+
+
+def _face_files() -> list[Path]:
+    """The twelve faces: Sans, Sans Mono and Serif, each plain, bold, oblique, bold oblique."""
+    found = [
+        Path(str(file.locate()))
+        for file in metadata.distribution("matplotlib").files or ()
+        if file.suffix == ".ttf" and file.name.startswith("DejaVu") and "Display" not in file.name
+    ]
+    if len(found) != 12:
+        raise InputError(
+            f"matplotlib carries {len(found)} DejaVu faces here instead of 12: "
+            "run `pip install --force-reinstall matplotlib`"
+        )
+    return sorted(found, key=lambda path: path.name)
+
+
+def _common_characters(paths: list[Path]) -> list[str]:
+    """Characters of all faces with a shape of their own, in the order of the classes."""
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+
+    tables = []
+    for path in paths:
+        with TTFont(path, lazy=True) as font:
+            tables.append(set(font.getBestCmap()))
+    common = map(chr, set.intersection(*tables))
+    # No control characters, no spaces, no marks that need a letter to stand on.
+    drawn = [sign for sign in common if unicodedata.category(sign)[0] not in "CMZ"]
+    return sorted(drawn, key=lambda sign: hashlib.sha256(sign.encode()).digest())
+
+
+def _warn_if_different(manifest: Manifest, versions: dict[str, str]) -> None:
+    if manifest["sha256"] == SHA256:
+        return
+    have = ", ".join(f"{name} {versions[name]} (recorded: {VERSIONS[name]})" for name in VERSIONS)
+    warnings.warn(
+        f"the characters drawn with {have} differ from the recorded ones: losses cannot be "
+        "compared exactly with recorded runs; `pip install -r requirements.txt` restores them",
+        stacklevel=4,
+    )
