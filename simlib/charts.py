@@ -24,13 +24,13 @@ BLUE = ("#0b68b0", "#58a6f0")
 ORANGE = ("#c25700", "#f0903e")
 GREEN = ("#0f7b5f", "#3fbf9a")
 PURPLE = ("#7a3e9d", "#c08be0")
-# increasing sparsity: hue and lightness both change, so that it reads without colour vision
+# at 25, 50, 75, 87.5, 93.75 % sparsity: lightness changes too, to read without colour vision
 _SPARSE_STOPS = (
-    ("#c27700", "#fbc84b"),
-    ("#cc4b1c", "#f98e5f"),
-    ("#b4256b", "#f0679b"),
-    ("#7427a3", "#c384f5"),
-    ("#33249a", "#8d8bf7"),
+    ("#9c7d00", "#fde05a"),
+    ("#d1570e", "#fb9a50"),
+    ("#bb2463", "#f26d9f"),
+    ("#7a2aa8", "#c68af7"),
+    ("#2c2a96", "#8f93fb"),
 )
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, GREY)
 DENSE, MEASURED, FITTED, PUBLISHED = GREY[0], GREY[0], BLUE[0], ORANGE[0]
@@ -46,15 +46,17 @@ def _sparse_colour(sparsity: float, theme: int = 0) -> str:
     if sparsity <= 0:
         return GREY[theme]
     halvings = -math.log2(max(1 - sparsity, 1e-9))
+    place = halvings if halvings >= 1 else 2 * halvings - 1
     # quarter steps keep the list of colours that the dark theme replaces finite
-    place = min(max(round(4 * (halvings - 0.5)) / 4, 0.0), len(_SPARSE_STOPS) - 1.0)
+    place = min(max(round(4 * place) / 4, 0.0), len(_SPARSE_STOPS) - 1.0)
     low = min(int(place), len(_SPARSE_STOPS) - 2)
     return _mix(_SPARSE_STOPS[low][theme], _SPARSE_STOPS[low + 1][theme], place - low)
 
 
 def _dark_colours() -> dict[str, str]:
     """Each colour of a chart on a light page, and the one that replaces it on a dark page."""
-    levels = [1 - 2.0 ** -(0.5 + quarter / 4) for quarter in range(4 * len(_SPARSE_STOPS) - 3)]
+    halvings = [0.5, 0.625, 0.75, 0.875, *(1 + quarter / 4 for quarter in range(13))]
+    levels = [1 - 2.0**-count for count in halvings]
     sparse = {_sparse_colour(level): _sparse_colour(level, theme=1) for level in levels}
     return {**dict(SERIES), **sparse}
 
