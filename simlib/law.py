@@ -29,14 +29,14 @@ class Terms(NamedTuple):
     floor: Array
 
 
-def _sparsity(S: ArrayLike) -> Array:
+def fraction(S: ArrayLike) -> Array:
     S = np.asarray(S, dtype=float)
     if not np.all((S >= 0) & (S < 1)):
         raise InputError(f"sparsity must lie in [0, 1), got {_first(S, ~((S >= 0) & (S < 1)))}")
     return S
 
 
-def _positive(name: str, value: ArrayLike) -> Array:
+def positive(name: str, value: ArrayLike) -> Array:
     value = np.asarray(value, dtype=float)
     if not np.all((value > 0) & np.isfinite(value)):
         bad = _first(value, ~((value > 0) & np.isfinite(value)))
@@ -100,19 +100,19 @@ class JointLaw(_Law):
 
     def terms(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Terms:
         """The size, data and floor terms of the loss, broadcast to one shape."""
-        N, D = _positive("nonzero_params", N), _positive("data_seen", D)
+        N, D = positive("nonzero_params", N), positive("data_seen", D)
         size = self.sparsity_factor(S) * N ** (-self.b_N)
         data = (self.a_D / D) ** self.b_D
         return Terms(*np.broadcast_arrays(size, data, np.asarray(self.c, dtype=float)))
 
     def sparsity_factor(self, S: ArrayLike) -> Array:
         """`a_S (1-S)^b_S + c_S`: what sparsity multiplies `N^-b_N` with."""
-        return np.asarray(self.a_S * (1 - _sparsity(S)) ** self.b_S + self.c_S)
+        return np.asarray(self.a_S * (1 - fraction(S)) ** self.b_S + self.c_S)
 
     def jac(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
         """Derivatives of the loss in the order of `names()`, shape (..., 7), in raw units."""
-        density = 1 - _sparsity(S)
-        N, D = _positive("nonzero_params", N), _positive("data_seen", D)
+        density = 1 - fraction(S)
+        N, D = positive("nonzero_params", N), positive("data_seen", D)
         power, ratio = N ** (-self.b_N), self.a_D / D
         saturating, data = density**self.b_S, ratio**self.b_D
         columns = (
@@ -140,12 +140,12 @@ class JointLaw(_Law):
 
     def solve_nonzero_params(self, S: ArrayLike, D: ArrayLike, loss: ArrayLike) -> Array:
         """The N that reaches `loss` with data D; infinite where no size does."""
-        left = np.asarray(loss, float) - self.c - (self.a_D / _positive("data_seen", D)) ** self.b_D
+        left = np.asarray(loss, float) - self.c - (self.a_D / positive("data_seen", D)) ** self.b_D
         return _inverse_power(left / self.sparsity_factor(S), 1 / self.b_N)
 
     def solve_data_seen(self, S: ArrayLike, N: ArrayLike, loss: ArrayLike) -> Array:
         """The D that reaches `loss` at size N; infinite where no amount of data does."""
-        size = self.sparsity_factor(S) * _positive("nonzero_params", N) ** (-self.b_N)
+        size = self.sparsity_factor(S) * positive("nonzero_params", N) ** (-self.b_N)
         return self.a_D * _inverse_power(np.asarray(loss, float) - self.c - size, 1 / self.b_D)
 
     @property
@@ -171,11 +171,11 @@ class DenseLaw(_Law):
 
     def terms(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Terms:
         """The size, data and floor terms of the loss, broadcast to one shape."""
-        S = _sparsity(S)
+        S = fraction(S)
         if np.any(S != 0):
             raise InputError(f"a dense law has no sparsity: S must be 0, got {_first(S, S != 0)}")
-        size = self.A * _positive("nonzero_params", N) ** (-self.alpha) + 0 * S
-        data = self.B * _positive("data_seen", D) ** (-self.beta)
+        size = self.A * positive("nonzero_params", N) ** (-self.alpha) + 0 * S
+        data = self.B * positive("data_seen", D) ** (-self.beta)
         return Terms(*np.broadcast_arrays(size, data, np.asarray(self.E, dtype=float)))
 
     def jac(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
@@ -187,12 +187,12 @@ class DenseLaw(_Law):
 
     def solve_nonzero_params(self, D: ArrayLike, loss: ArrayLike) -> Array:
         """The N that reaches `loss` with data D; infinite where no size does."""
-        data = self.B * _positive("data_seen", D) ** (-self.beta)
+        data = self.B * positive("data_seen", D) ** (-self.beta)
         return _inverse_power((np.asarray(loss, float) - self.E - data) / self.A, 1 / self.alpha)
 
     def solve_data_seen(self, N: ArrayLike, loss: ArrayLike) -> Array:
         """The D that reaches `loss` at size N; infinite where no amount of data does."""
-        size = self.A * _positive("nonzero_params", N) ** (-self.alpha)
+        size = self.A * positive("nonzero_params", N) ** (-self.alpha)
         return _inverse_power((np.asarray(loss, float) - self.E - size) / self.B, 1 / self.beta)
 
 
@@ -202,12 +202,13 @@ def _inverse_power(value: Array, exponent: Coefficient) -> Array:
         return np.where(value > 0, np.maximum(value, 0) ** -exponent, np.inf)
 
 
-def _released(
-    a: float, b: float, c: float, d: float, e: float, f: float, g: float, data_unit: float
-) -> JointLaw:
-    """`(a(1-S)^b + c) N^-d + e D^-f + g` with N in 1e6 and D in `data_unit`, in raw units."""
-    size_unit = 1e6**d
-    return JointLaw(a * size_unit, b, c * size_unit, d, e ** (1 / f) * data_unit, f, g)
+def from_release(coefficients: ArrayLike, data_unit: float) -> JointLaw:
+    """The law `(a(1-S)^b + c) n^-d + e x^-f + g` of the release, in raw units.
+
+    `coefficients` are (a, ..., g) with n in 1e6 parameters and x in `data_unit` tokens or images.
+    """
+    a, b, c, d, e, f, g = np.asarray(coefficients, dtype=float)
+    return JointLaw(a * 1e6**d, b, c * 1e6**d, d, e ** (1 / f) * data_unit, f, g)
 
 
 VIT_DATA_UNIT = 1e9  # images
@@ -215,15 +216,11 @@ T5_DATA_UNIT = 1e5 * 128 * 512  # 1e5 steps of 128 sequences of 512 tokens
 
 # The authors' fits at the precision of their release (google-research/jaxpruner at f133ee50,
 # jaxpruner/projects/bigsparse); rounded, they are the coefficients of the paper's table of fits.
+VIT_RELEASE = (1.30485411, 0.82101251, 2.07506343, 0.39222675, 0.27818217, 0.88979104, 4.51669257)
+T5_RELEASE = (0.56778512, 0.72161276, 1.52265016, 0.24513173, 0.63361517, 0.20270772, 0.65074219)
 PUBLISHED: MappingProxyType[str, JointLaw] = MappingProxyType(
     {
-        "vit-jft": _released(
-            1.30485411, 0.82101251, 2.07506343, 0.39222675, 0.27818217, 0.88979104, 4.51669257,
-            VIT_DATA_UNIT,
-        ),
-        "t5-c4": _released(
-            0.56778512, 0.72161276, 1.52265016, 0.24513173, 0.63361517, 0.20270772, 0.65074219,
-            T5_DATA_UNIT,
-        ),
+        "vit-jft": from_release(VIT_RELEASE, VIT_DATA_UNIT),
+        "t5-c4": from_release(T5_RELEASE, T5_DATA_UNIT),
     }
-)  # fmt: skip
+)

@@ -1,0 +1,238 @@
+"""`simlib fit`: a run table in, a law with intervals out."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+import simlib
+from simlib.datasets import FOLDER, load_runs, table_path
+from simlib.errors import InputError
+from simlib.fit import DEFAULT_OBJECTIVE, FORMS, OBJECTIVES, FitResult, Objective, fit
+from simlib.fit.authors import authors_procedure
+from simlib.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
+from simlib.lawfile import LawFile, write_law
+from simlib.published import FILES, TABLE_NAMES, find_file, released_runs
+from simlib.runs import RunTable
+
+DATA_UNITS = {"vit-jft": VIT_DATA_UNIT, "t5-c4": T5_DATA_UNIT}
+EXAMPLES = """
+\b
+Examples:
+  simlib fit --runs t5-c4                  the authors' 48 T5 runs, with intervals
+  simlib fit --runs my.csv --json          your own run table, for a machine
+  simlib fit --runs my.csv --save my.json  a law file for `simlib optimum --law`
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run table and where it came from."""
+
+    name: str
+    runs: RunTable
+    sha256: str
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--runs", "table", required=True, help="A released or shipped table, or a path.")
+@click.option("--form", type=click.Choice(list(FORMS)), default="joint", show_default=True)
+@click.option("--delta", type=float, help="Huber delta [default: the table's own, else 0.001].")
+@click.option("--log/--raw", "log", default=None, help="Residuals of log loss, or of the loss.")
+@click.option(
+    "--count",
+    type=click.Choice(["nominal", "body", "total"]),
+    default="nominal",
+    show_default=True,
+    help="Which parameters N counts (released T5 runs only).",
+)
+@click.option(
+    "--procedure",
+    default="global",
+    show_default=True,
+    type=click.Choice(["global", "authors", "authors-sum", "published"]),
+    help="Ours, the release's (BFGS on the mean or the sum), or no fit at all.",
+)
+@click.option("--starts", type=click.IntRange(1), default=25, show_default=True)
+@click.option(
+    "--resamples",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    help="Size of the bootstrap ensemble; 0 for none.",
+)
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Level of the intervals.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--save", help="Write a law file: a path ending in .json, or a shipped name.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    table: str, form: str, delta: float | None, log: bool | None, count: str, procedure: str,
+    starts: int, resamples: int, level: float, seed: int, save: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Fit the joint law to a table of runs: the global optimum, its ensemble and its intervals.
+
+    Exit code 0: converged; 1: the fit did not converge; 2: the request or the table is wrong.
+    """
+    source = _source(table, count)
+    objective = _objective(table, delta, log)
+    if procedure == "global":
+        result = fit(source.runs, FORMS[form], objective, starts=starts, resamples=resamples,
+                     profile_resamples=200 if resamples else 0, level=level, seed=seed)  # fmt: skip
+        law_file = _from_fit(result, source)
+    else:
+        law_file = _from_release(procedure, source, objective, starts, seed)
+    if save:
+        path = (
+            FOLDER / f"{save}.json" if Path(save).name == save and "." not in save else Path(save)
+        )
+        law_file = LawFile(path.stem, law_file.law, law_file.ensemble, law_file.record)
+        write_law(path, law_file)
+    click.echo(json.dumps(_object(law_file)) if as_json else _text(law_file))
+    sys.exit(1 if law_file.record["status"] == "not converged" else 0)
+
+
+def _source(table: str, count: str) -> Source:
+    if table in TABLE_NAMES:
+        which = TABLE_NAMES[table]
+        find_file(which)
+        return Source(table, released_runs(which, count), FILES[which][1])
+    if count != "nominal":
+        raise InputError(f"--count {count} is for the released T5 runs, not for {table}")
+    path = table_path(table)
+    return Source(table, load_runs(table).finished, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _objective(table: str, delta: float | None, log: bool | None) -> Objective:
+    own = OBJECTIVES.get(table, DEFAULT_OBJECTIVE)
+    if delta is not None and not delta > 0:
+        raise InputError(f"--delta must be positive, got {delta}")
+    return Objective(own.delta if delta is None else delta, own.log if log is None else log)
+
+
+def _from_fit(result: FitResult, source: Source) -> LawFile:
+    record: dict[str, Any] = {
+        **_about(source, result.objective),
+        "objective": result.value,
+        "status": result.status,
+        "agreeing": result.agreeing,
+        "starts": result.starts,
+        "log_rmse": result.log_rmse,
+        "worst": {"row": result.worst.row, "log_residual": result.worst.value},
+        "condition_number": result.condition_number,
+        "level": result.level,
+        "intervals": result.intervals,
+        "residual_intervals": result.residual_intervals,
+        "profile_intervals": result.profile_intervals,
+        "warnings": result.warnings,
+        "seed": result.seed,
+        "made": _made(source),
+    }
+    return LawFile(source.name, result.law, result.ensemble, record)
+
+
+def _from_release(
+    procedure: str, source: Source, objective: Objective, starts: int, seed: int
+) -> LawFile:
+    """The published coefficients, or those that the release's procedure reaches here."""
+    if source.name not in PUBLISHED:
+        raise InputError(
+            f"--procedure {procedure} is for {', '.join(PUBLISHED)}, not {source.name}"
+        )
+    law, reached = PUBLISHED[source.name], {}
+    if procedure != "published":
+        found = authors_procedure(
+            source.runs, objective, DATA_UNITS[source.name], starts=starts, seed=seed,
+            sum_runs=procedure == "authors-sum",
+        )  # fmt: skip
+        law = found.law
+        reached = {"values": found.values.tolist(), "success": found.success.tolist()}
+    record = {
+        **_about(source, objective),
+        **_quality(law, source.runs, objective),
+        "status": "published" if procedure == "published" else "as the release reports it",
+        **reached,
+        "agreeing": None,
+        "intervals": {},
+        "warnings": [],
+        "seed": seed,
+        "made": _made(source),
+    }
+    return LawFile(source.name, law, None, record)
+
+
+def _quality(law: JointLaw, runs: RunTable, objective: Objective) -> dict[str, float]:
+    import numpy as np
+
+    predicted = law(runs.sparsity, runs.nonzero_params, runs.data_seen)
+    residual = np.log(predicted / runs.loss)
+    return {
+        "objective": float(objective.value(predicted, runs.loss)),
+        "log_rmse": float(np.sqrt((residual**2).mean())),
+    }
+
+
+def _about(source: Source, objective: Objective) -> dict[str, Any]:
+    """What the law was fitted to: objective, number of runs, and the range of S, N and D."""
+    runs = source.runs
+    ranges = {n: getattr(runs, n) for n in ("sparsity", "nonzero_params", "data_seen")}
+    return {
+        "huber": {"delta": objective.delta, "log": objective.log},
+        "runs": len(runs),
+        "range": {n: [float(v.min()), float(v.max())] for n, v in ranges.items()},
+    }
+
+
+def _made(source: Source) -> dict[str, str]:
+    return {
+        "command": shlex.join(["simlib", *sys.argv[1:]]),
+        "table": source.name,
+        "table_sha256": source.sha256,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "simlib": simlib.__version__,
+    }
+
+
+def _object(law_file: LawFile) -> dict[str, Any]:
+    law = law_file.law
+    coefficients = {n: float(getattr(law, n)) for n in law.names()}
+    return {"name": law_file.name, "coefficients": coefficients, **law_file.record}
+
+
+def _text(law_file: LawFile) -> str:
+    record, law = law_file.record, law_file.law
+    lines = [
+        f"{law_file.name}: {record['runs']} runs, objective {record['objective']:.6g}, "
+        f"log-RMSE {record['log_rmse']:.3%}, {record['status']}"
+    ]
+    if record["agreeing"] is not None:
+        lines.append(f"{record['agreeing']:.0%} of {record['starts']} starts agree")
+    head = f"{record.get('level', 0.9):.0%}"
+    lines.append(f"{'':4} {'estimate':>12}   {head + ' bootstrap':>24}   {head + ' profile':>24}")
+    for name in law.names():
+        row = f"{name:4} {float(getattr(law, name)):12.5g}"
+        for kind in ("intervals", "profile_intervals"):
+            row += "   " + _ends(record.get(kind, {}).get(name))
+        lines.append(row.rstrip())
+    lines += [f"warning: {sentence}" for sentence in record["warnings"]]
+    return "\n".join(lines)
+
+
+def _ends(interval: list[float | None] | None) -> str:
+    if interval is None:
+        return " " * 24
+    low, high = ("open" if end is None else f"{end:.5g}" for end in interval)
+    return f"{low:>11} .. {high:<9}"

@@ -1,0 +1,50 @@
+"""What ships with the book, by name: measured run tables and fitted law files."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from simlib.errors import InputError
+from simlib.lawfile import LawFile, read_law
+from simlib.runs import RunTable, read_table
+
+FOLDER = Path(__file__).parent
+
+
+def table_names() -> list[str]:
+    """Names of the shipped run tables."""
+    return sorted(p.stem for p in FOLDER.glob("*.csv"))
+
+
+def law_names() -> list[str]:
+    """Names of the shipped law files."""
+    return sorted(p.stem for p in FOLDER.glob("*.json"))
+
+
+def table_path(name: str) -> Path:
+    """The file of a shipped table, or the path itself. Raises InputError if there is neither."""
+    return _find(name, ".csv", "run table", table_names())
+
+
+def load_runs(name: str) -> RunTable:
+    """A shipped run table by name, or one of the reader's own by path."""
+    return read_table(table_path(name))
+
+
+@cache
+def load_law(name: str) -> LawFile:
+    """A shipped law file by name, or one of the reader's own by path."""
+    return read_law(_find(name, ".json", "law", law_names()))
+
+
+def _find(name: str, suffix: str, what: str, known: list[str]) -> Path:
+    shipped = FOLDER / f"{name}{suffix}"
+    if Path(name).name == name and shipped.is_file():
+        return shipped
+    if Path(name).is_file():
+        return Path(name)
+    raise InputError(
+        f"there is no {what} named {name!r} and no file at that path; "
+        f"shipped are: {', '.join(known) or 'none'}"
+    )

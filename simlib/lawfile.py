@@ -1,0 +1,117 @@
+"""Law files: a fitted law with its ensemble and its making, as JSON; loaded, it gives intervals."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simlib.errors import InputError
+from simlib.law import Array, DenseLaw, JointLaw
+
+Law = JointLaw | DenseLaw
+LAWS: dict[str, type[JointLaw] | type[DenseLaw]] = {"joint": JointLaw, "dense": DenseLaw}
+SIGNIFICANT = 8  # digits of the ensemble that are kept; coefficients are kept whole
+
+
+@dataclass(frozen=True)
+class LawFile:
+    """A law, an ensemble of laws fitted to resampled tables, and how they were made.
+
+    The ensemble is a law whose coefficients have shape (members,). `record` holds everything else
+    as it stands in the file: objective, status, runs, ranges, intervals, warnings and the command
+    that made it.
+    """
+
+    name: str
+    law: Law
+    ensemble: Law | None
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def joint(self) -> JointLaw:
+        """The law, if it is a joint law. Raises InputError otherwise."""
+        if not isinstance(self.law, JointLaw):
+            raise InputError(f"the law {self.name!r} is a dense law: it has no sparsity")
+        return self.law
+
+    def members(self, dims: int = 0) -> JointLaw:
+        """The ensemble of a joint law, ready to meet points with `dims` axes.
+
+        Raises InputError for a law without an ensemble: a published law gives no intervals.
+        """
+        if not isinstance(self.ensemble, JointLaw):
+            raise InputError(f"the law {self.name!r} has no ensemble, so it gives no interval")
+        return self.ensemble.expand(dims)
+
+    def interval(
+        self, quantity: Callable[[JointLaw], Array], dims: int = 0, level: float = 0.9
+    ) -> tuple[Array, Array]:
+        """Central interval over the ensemble of `quantity(law)`, an array with `dims` axes."""
+        values = np.asarray(quantity(self.members(dims)))
+        tail = (1 - level) / 2
+        low, high = np.quantile(values, [tail, 1 - tail], axis=0)
+        return low, high
+
+
+def law_name(law: Law) -> str:
+    """The name of a law's form in a law file."""
+    return next(name for name, kind in LAWS.items() if isinstance(law, kind))
+
+
+def write_law(path: str | Path, law_file: LawFile) -> None:
+    """Write a law file in one step. Raises InputError where the folder cannot be written."""
+    path = Path(path)
+    law = law_file.law
+    content: dict[str, Any] = {
+        "name": law_file.name,
+        "form": law_name(law),
+        "coefficients": {n: float(getattr(law, n)) for n in law.names()},
+        **law_file.record,
+    }
+    if law_file.ensemble is not None:
+        content["ensemble"] = [
+            [float(f"{v:.{SIGNIFICANT}g}") for v in member] for member in law_file.ensemble.vector()
+        ]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(_readable(content), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: the law file could not be written ({error})") from error
+
+
+def _readable(content: dict[str, Any]) -> str:
+    """JSON with one line a key and one line an ensemble member, so that a diff can be read."""
+    lines = []
+    for key, value in content.items():
+        if key == "ensemble":
+            rows = ",\n  ".join(json.dumps(row) for row in value)
+            lines.append(f'"ensemble": [\n  {rows}\n ]')
+        else:
+            lines.append(f"{json.dumps(key)}: {json.dumps(value)}")
+    return "{\n " + ",\n ".join(lines) + "\n}\n"
+
+
+def read_law(path: str | Path) -> LawFile:
+    """Read and check a law file. Raises InputError naming the file and what is wrong with it."""
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        kind = LAWS[content.pop("form")]
+        coefficients = content.pop("coefficients")
+        law = kind(**{n: float(coefficients[n]) for n in kind.names()})
+        members = content.pop("ensemble", None)
+        ensemble = None if members is None else kind.from_vector(np.array(members, dtype=float))
+        name = content.pop("name", path.stem)
+    except OSError as error:
+        raise InputError(f"{path}: no law file can be read there ({error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: this is not a law file ({error!r:.120})") from error
+    return LawFile(name, law, ensemble, content)
