@@ -18,7 +18,7 @@ from simlib.law import Array
 from simlib.runs import RunRecord, RunTable
 
 Released = Literal["vit", "t5"]
-TABLE_NAMES = {"vit-jft": "vit", "t5-c4": "t5"}
+TABLE_NAMES: dict[str, Released] = {"vit-jft": "vit", "t5-c4": "t5"}
 Count = Literal["nominal", "body", "total"]
 
 COMMIT = "f133ee50f31a03d0152b8b272edb534065152f5d"

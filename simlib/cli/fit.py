@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 import simlib
 from simlib.datasets import FOLDER, load_runs, table_path
@@ -20,7 +21,7 @@ from simlib.fit import DEFAULT_OBJECTIVE, FORMS, OBJECTIVES, FitResult, Objectiv
 from simlib.fit.authors import authors_procedure
 from simlib.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
 from simlib.lawfile import LawFile, write_law
-from simlib.published import FILES, TABLE_NAMES, find_file, released_runs
+from simlib.published import FILES, TABLE_NAMES, Count, find_file, released_runs
 from simlib.runs import RunTable
 
 DATA_UNITS = {"vit-jft": VIT_DATA_UNIT, "t5-c4": T5_DATA_UNIT}
@@ -80,7 +81,7 @@ class Source:
 @click.option("--save", help="Write a law file: a path ending in .json, or a shipped name.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
-    table: str, form: str, delta: float | None, log: bool | None, count: str, procedure: str,
+    table: str, form: str, delta: float | None, log: bool | None, count: Count, procedure: str,
     starts: int, resamples: int, level: float, seed: int, save: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Fit the joint law to a table of runs: the global optimum, its ensemble and its intervals.
@@ -96,16 +97,14 @@ def command(
     else:
         law_file = _from_release(procedure, source, objective, starts, seed)
     if save:
-        path = (
-            FOLDER / f"{save}.json" if Path(save).name == save and "." not in save else Path(save)
-        )
+        path = Path(save) if save.endswith(".json") else FOLDER / f"{save}.json"
         law_file = LawFile(path.stem, law_file.law, law_file.ensemble, law_file.record)
         write_law(path, law_file)
     click.echo(json.dumps(_object(law_file)) if as_json else _text(law_file))
     sys.exit(1 if law_file.record["status"] == "not converged" else 0)
 
 
-def _source(table: str, count: str) -> Source:
+def _source(table: str, count: Count) -> Source:
     if table in TABLE_NAMES:
         which = TABLE_NAMES[table]
         find_file(which)
@@ -149,9 +148,8 @@ def _from_release(
 ) -> LawFile:
     """The published coefficients, or those that the release's procedure reaches here."""
     if source.name not in PUBLISHED:
-        raise InputError(
-            f"--procedure {procedure} is for {', '.join(PUBLISHED)}, not {source.name}"
-        )
+        known = ", ".join(PUBLISHED)
+        raise InputError(f"--procedure {procedure} is for {known}, not {source.name}")
     law, reached = PUBLISHED[source.name], {}
     if procedure != "published":
         found = authors_procedure(
@@ -175,8 +173,6 @@ def _from_release(
 
 
 def _quality(law: JointLaw, runs: RunTable, objective: Objective) -> dict[str, float]:
-    import numpy as np
-
     predicted = law(runs.sparsity, runs.nonzero_params, runs.data_seen)
     residual = np.log(predicted / runs.loss)
     return {
