@@ -22,6 +22,11 @@ class Strength:
     noise: float  # largest standard deviation of the noise, share of the full range
     clutter: int  # foreign shapes in the picture (glyphs only)
 
+    @property
+    def is_none(self) -> bool:
+        """Whether images stay as they are."""
+        return self in (GLYPHS["none"], PHOTOS["none"])
+
 
 GLYPHS = {
     "none": Strength(0, 0, 0, 0, False, 1.0, 0, 0),

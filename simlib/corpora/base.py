@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def built(root: Path, key: str, build: Callable[[Path], Manifest]) -> tuple[Path
     found = read_manifest(target)
     if found is not None:
         return target, found
-    try:
+    with cache_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=root))
         try:
@@ -65,6 +66,13 @@ def built(root: Path, key: str, build: Callable[[Path], Manifest]) -> tuple[Path
             return target, _publish(work, target, manifest)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def cache_errors(root: Path) -> Iterator[None]:
+    """Turns a full disk, a read-only folder and the like into one sentence (InputError)."""
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(

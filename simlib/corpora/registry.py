@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simlib.corpora.glyphs import GlyphCorpus, load_glyphs
+from simlib.corpora.hub import load_hub
+from simlib.corpora.images import ImageCorpus
+from simlib.corpora.local import load_cifar10, load_folder, load_json, load_parquet
 from simlib.corpora.python_source import load_python
 from simlib.corpora.text import TextCorpus
 from simlib.errors import InputError
 
-Corpus = TextCorpus | GlyphCorpus
+Corpus = TextCorpus | GlyphCorpus | ImageCorpus
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,16 @@ class _Kind:
     options: dict[str, type]
 
 
+_TEXT: dict[str, type] = {"column": str, "bytes": int}
+_IMAGES: dict[str, type] = {"size": int, "augment": str}
 _KINDS = {
     "python": _Kind(load_python, None, {}),
     "glyphs": _Kind(load_glyphs, None, {"classes": int, "augment": str, "size": int}),
+    "hf": _Kind(load_hub, "REPO[:CONFIG]", _TEXT | _IMAGES | {"split": str, "images": int}),
+    "parquet": _Kind(load_parquet, "PATH", _TEXT | _IMAGES),
+    "json": _Kind(load_json, "PATH", _TEXT),
+    "folder": _Kind(load_folder, "PATH", _IMAGES),
+    "cifar10": _Kind(load_cifar10, "PATH", {"augment": str}),
 }
 _OPTIONS = re.compile(r"^(.*?):(\w+=[^:=,/]*(?:,\w+=[^:=,/]*)*)$")
 
@@ -41,6 +51,11 @@ def load_corpus(
 
     - python: the embedded source code; bytes as tokens.
     - glyphs: the embedded characters as images; classes, augment (none, light, heavy), size.
+    - hf: a data set of the Hugging Face hub, as in "hf:allenai/c4:en:bytes=1e9" (text; column,
+      split, bytes) or "hf:uoft-cs/cifar10:images=50000" (images; split, size, augment).
+    - parquet, json: local files in the hub's layouts, or a folder of them.
+    - folder: a folder of text, or of images as [PART/]CLASS/...; size, augment.
+    - cifar10: a folder with CIFAR-10's parquet files; augment.
 
     cache: folder for built corpora; by default $SIMLIB_CACHE, else the user's cache folder.
     expect_sha256: the hash a record holds, to refuse other data.
@@ -82,7 +97,7 @@ def _option(name: str, kind: _Kind, key: str, value: str) -> int | str:
         number = float(value)  # so that 1e8 is a number of bytes
     except ValueError:
         number = 0.5
-    if number != int(number):
+    if not number.is_integer():
         raise InputError(f"'{name}' needs a whole number for {key}, not '{value}'")
     return int(number)
 
