@@ -1,0 +1,122 @@
+"""Every page of the built book, as a reader without a network sees it."""
+
+import re
+
+import pytest
+from browsing import HTML, Opener, pages
+
+PAGES = pages()
+
+SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+UNNAMED = """() => [
+  ...[...document.querySelectorAll('main img')].filter(i => !i.alt).map(i => i.outerHTML),
+  ...[...document.querySelectorAll('.vega-figure')]
+       .map(f => f.querySelector('[role=graphics-document]')?.getAttribute('aria-label') ?? '')
+       .filter(text => text.split(' ').length < 5),
+  ...[...document.querySelectorAll('main input:not([type=hidden])')]
+       .filter(i => !i.closest('header') && !i.getAttribute('aria-label') && !i.labels.length)
+       .map(i => i.outerHTML),
+]"""
+# the drawn shapes, not the axes: a slider that only moves a label has moved nothing
+MARKS = """f => [...f.querySelectorAll('svg.marks .mark-line path, svg.marks .mark-area path,'
+  + ' svg.marks .mark-rect path, svg.marks .mark-symbol path, svg.marks .mark-rule line,'
+  + ' svg.marks .mark-text text')].map(p => p.outerHTML).join()"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_complete_without_a_network(opened: Opener, name: str) -> None:
+    page = opened(name)
+    states = page.page.eval_on_selector_all(".vega-figure", "fs => fs.map(f => f.dataset.ready)")
+    assert set(states) <= {"light"}
+    page.watch.assert_clean()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_works_opened_as_a_file(opened: Opener, name: str) -> None:
+    opened(name, as_file=True).watch.assert_clean()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_fits_a_phone_in_the_dark(opened: Opener, name: str) -> None:
+    page = opened(name, width=390, dark=True)
+    assert page.page.evaluate(SIDEWAYS) <= 0
+    states = page.page.eval_on_selector_all(".vega-figure", "fs => fs.map(f => f.dataset.ready)")
+    assert set(states) <= {"dark"}
+    page.watch.assert_clean()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pictures_and_inputs_have_names(opened: Opener, name: str) -> None:
+    assert opened(name).page.evaluate(UNNAMED) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_slider_moves_its_chart_by_keyboard(opened: Opener, name: str) -> None:
+    page = opened(name).page
+    for figure in page.query_selector_all(".vega-figure:has(input[type=range])"):
+        for slider in figure.query_selector_all("input[type=range]"):
+            before, shown = figure.evaluate(MARKS), slider.get_attribute("aria-valuetext")
+            slider.focus()
+            for key in ("ArrowLeft", "ArrowLeft", "ArrowRight", "ArrowRight", "ArrowRight"):
+                # at an end of its range a slider moves one way only: both ways are tried
+                page.keyboard.press(key)
+                page.wait_for_timeout(60)
+                if figure.evaluate(MARKS) != before:
+                    break
+            assert figure.evaluate(MARKS) != before, f"{slider.get_attribute('aria-label')}"
+            assert slider.get_attribute("aria-valuetext") != shown
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_numbers_of_every_chart_are_one_click_away(opened: Opener, name: str) -> None:
+    page = opened(name).page
+    for figure in page.query_selector_all(".vega-figure"):
+        figure.query_selector(".vega-numbers > summary").click()
+        link = figure.wait_for_selector(".vega-numbers a[download$='.csv']")
+        lines = page.evaluate("u => fetch(u).then(r => r.text())", link.get_attribute("href"))
+        header, *rows = lines.strip().splitlines()
+        shown = figure.query_selector(".numbers-table").query_selector_all("thead th")
+        assert len(shown) == len(header.split(","))
+        assert rows
+
+
+def test_switch_to_dark_keeps_the_sliders(opened: Opener) -> None:
+    for name in PAGES:
+        page = opened(name).page
+        slider = page.query_selector(".vega-figure input[type=range]")
+        if slider is None:
+            continue
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        before = [
+            s.input_value() for s in page.query_selector_all(".vega-figure input[type=range]")
+        ]
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        page.wait_for_selector(".vega-figure[data-ready=dark] input[type=range]")
+        page.wait_for_function(
+            "[...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready === 'dark')"
+        )
+        after = [s.input_value() for s in page.query_selector_all(".vega-figure input[type=range]")]
+        assert after == before
+        return
+    pytest.fail("no page of the book has a slider")
+
+
+def test_links_and_anchors_inside_the_book_lead_somewhere(opened: Opener) -> None:
+    anchors: dict[str, set[str]] = {}
+    links: list[tuple[str, str]] = []
+    for name in PAGES:
+        page = opened(name).page
+        anchors[name] = set(page.eval_on_selector_all("[id]", "es => es.map(e => e.id)"))
+        found = page.eval_on_selector_all("a[href]", "as => as.map(a => a.href)")
+        links += [(name, href) for href in found]
+    site = opened.site
+    inside = {(name, href[len(site) + 1 :]) for name, href in links if href.startswith(site)}
+    assert inside
+    for name, href in sorted(inside):
+        path, _, anchor = re.sub(r"\?.*?(?=#|$)", "", href).partition("#")
+        assert (HTML / (path or "index.html")).is_file(), f"{name} links to {href}"
+        target = path.removesuffix(".html")
+        if anchor and target in anchors:
+            assert anchor in anchors[target], f"{name} links to {href}"
