@@ -106,7 +106,7 @@ def digest(root: Path, page: Path) -> str:
     """Digest of all that the outputs of `page` depend on, its own text excepted.
 
     Counted: the library files it reaches, data files beside them, the lock file, the Python
-    version, and the content of folders that `SIMLIB_*` variables named in those files point to.
+    version, and what lies (by name and size) where `SIMLIB_*` variables named in those files point.
     """
     text = page.read_text(encoding="utf-8")
     hasher = hashlib.sha256(f"{sys.version_info[:2]}".encode())
