@@ -104,13 +104,14 @@ def optimal_sparsity(
         log_density = (target - _slope_offset(model)) / (law.b_S + law.b_D)
     else:
         log_density = _invert(law, model, target)
-    return np.asarray(0.0 - np.expm1(np.minimum(log_density, 0.0)))
+    sparse = 0.0 - np.expm1(np.minimum(log_density, 0.0))
+    return np.where(law.a_S * law.b_S > 0, sparse, 0.0)  # else sparsity gains nothing
 
 
 def _position(law: JointLaw, N: Array, flops: Array) -> Array:
     """`k(N, C)`: where a point lies across the parallel lines of equal optimal sparsity."""
     per_parameter = np.log(flops) - np.log(FLOP_PER_PARAMETER_AND_DATUM * N)
-    gain = np.maximum(law.a_S * law.b_S, 1e-300)  # no gain from sparsity: dense is best
+    gain = np.maximum(law.a_S * law.b_S, 1e-300)
     balance = np.log(law.b_D) + law.b_D * np.log(law.a_D) - np.log(gain)
     return np.asarray(balance + law.b_N * np.log(N) - law.b_D * per_parameter)
 
@@ -133,7 +134,7 @@ def _curve_slope(law: JointLaw, model: CostModel, log_density: Array) -> Array:
 
 def _invert(law: JointLaw, model: CostModel, target: Array) -> Array:
     """Solve `h = target` for ln s; h is monotone and nearly linear, so Newton takes a few steps."""
-    log_density = np.minimum((target - _slope_offset(model)) / (law.b_S + law.b_D), 0.0)
+    log_density = np.clip((target - _slope_offset(model)) / (law.b_S + law.b_D), -700.0, 0.0)
     for _ in range(60):
         step = (_curve(law, model, log_density) - target) / _curve_slope(law, model, log_density)
         log_density = np.clip(log_density - step, -700.0, 50.0)

@@ -19,7 +19,8 @@ __all__ = [
     "Objective", "Observations", "ensemble_intervals", "fit", "log_residuals",
 ]  # fmt: skip
 
-AGREE = 1e-3
+AGREE = 1e-3  # relative distance from the best objective at which a start agrees with it
+NOTHING = 1e-16  # an objective this small is a residual of 1e-8: the runs lie on the law
 
 
 def fit(
@@ -61,7 +62,7 @@ def fit(
         objective=objective,
         value=float(values[best]),
         status=_status(theta, bool(converged[best]), form),
-        agreeing=float((values <= values[best] * (1 + AGREE)).mean()),
+        agreeing=float((values <= values[best] * (1 + AGREE) + NOTHING).mean()),
         starts=starts,
         runs=len(data),
         log_rmse=float(np.sqrt((residuals**2).mean())),

@@ -1,0 +1,191 @@
+"""The fit on tables drawn from known laws: recovery, coverage, invariance, refusals."""
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+from simulated import Table, grid, random_law
+
+from simlib.errors import InputError
+from simlib.fit import DENSE, JOINT, Objective, fit
+from simlib.law import JointLaw
+
+QUICK = {"resamples": 0, "profile_resamples": 0}
+
+
+@pytest.mark.parametrize("objective", [Objective(0.001, log=True), Objective(0.01, log=False)])
+@pytest.mark.parametrize("seed", range(25))
+def test_recovers_the_law_of_noiseless_runs(seed, objective):
+    rng = np.random.default_rng(seed)
+    law = random_law(rng)
+    result = fit(grid(law, 0.0, rng), objective=objective, seed=seed, **QUICK)
+    assert result.status == "converged"
+    assert result.agreeing >= 0.9
+    np.testing.assert_allclose(result.law.vector(), law.vector(), rtol=1e-6)
+
+
+def _coverage(truths: int, kinds: tuple[str, ...], **options: int) -> float:
+    """Share of coefficients inside their 90 % intervals, pooled over truths."""
+    hits = []
+    for seed in range(truths):
+        rng = np.random.default_rng(1000 + seed)
+        law = random_law(rng)
+        result = fit(grid(law, 0.005, rng), seed=seed, **options)
+        assert result.status == "converged"
+        for kind in kinds:
+            for name, (low, high) in getattr(result, kind).items():
+                hits.append((low or -np.inf) <= getattr(law, name) <= (high or np.inf))
+    return float(np.mean(hits))
+
+
+# The checks of one truth are correlated: the bounds below are about three standard errors of as
+# many truths with a correlation of one half between coefficients.
+def test_bootstrap_intervals_cover_at_their_rate():
+    kinds = ("intervals", "residual_intervals")
+    assert 0.78 <= _coverage(20, kinds, resamples=100, profile_resamples=0) <= 0.99
+
+
+def test_profile_intervals_cover_at_their_rate():
+    kinds = ("profile_intervals",)
+    assert 0.72 <= _coverage(10, kinds, resamples=0, profile_resamples=30) <= 1.0
+
+
+@pytest.fixture(scope="module")
+def noisy() -> Table:
+    rng = np.random.default_rng(7)
+    return grid(random_law(rng), 0.01, rng)
+
+
+def test_agrees_with_scipys_huber_least_squares(noisy):
+    """`least_squares(loss="huber")` minimises the same objective, by other means."""
+    objective = Objective(0.003, log=True)
+    ours = fit(noisy, objective=objective, **QUICK)
+
+    def residual(x):
+        law = JointLaw.from_vector(np.exp(x))
+        return np.log(law(noisy.sparsity, noisy.nonzero_params, noisy.data_seen) / noisy.loss)
+
+    start = np.log(ours.law.vector()) + 0.05
+    theirs = least_squares(
+        residual, start, loss="huber", f_scale=objective.delta, x_scale="jac",
+        xtol=1e-14, ftol=1e-14, gtol=1e-14, max_nfev=2000,
+    )  # fmt: skip
+    assert ours.value == pytest.approx(theirs.cost / len(noisy.loss), rel=1e-6)
+    assert ours.value <= theirs.cost / len(noisy.loss) * (1 + 1e-9)
+
+
+def test_order_of_runs_and_seed_do_not_matter(noisy):
+    order = np.random.default_rng(0).permutation(len(noisy.loss))
+    shuffled = Table(*(v[order] for v in vars(noisy).values()))
+    here, there = fit(noisy, seed=1, **QUICK), fit(shuffled, seed=2, **QUICK)
+    np.testing.assert_allclose(here.law.vector(), there.law.vector(), rtol=1e-4)
+    assert here.value == pytest.approx(there.value, rel=1e-8)
+
+
+def test_units_of_size_and_data_do_not_matter(noisy):
+    scaled = Table(noisy.sparsity, noisy.nonzero_params / 7, noisy.data_seen * 300, noisy.loss)
+    here, there = fit(noisy, **QUICK).law, fit(scaled, **QUICK).law
+    S, N, D = noisy.sparsity, noisy.nonzero_params, noisy.data_seen
+    np.testing.assert_allclose(there(S, N / 7, D * 300), here(S, N, D), rtol=1e-6)
+    assert there.b_N == pytest.approx(here.b_N, rel=1e-4)
+    assert there.a_D == pytest.approx(here.a_D * 300, rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_ensemble(noisy):
+    first, second = (fit(noisy, resamples=20, profile_resamples=0, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first.ensemble.vector(), second.ensemble.vector())
+    assert first.ensemble.vector().shape == (20, 7)
+
+
+def test_every_resample_reaches_its_own_optimum(noisy):
+    """A resample is a table with weights; fitted alone from 25 starts it gets no lower."""
+    from simlib.fit.bootstrap import refit, resample_residuals
+    from simlib.fit.forms import Units
+    from simlib.fit.newton import Problem, minimise
+
+    objective = Objective(0.001, log=True)
+    units = Units.of(noisy.nonzero_params, noisy.data_seen)
+    design = JOINT.design(noisy.sparsity, noisy.nonzero_params, noisy.data_seen, units)
+    runs = len(noisy.loss)
+    problem = Problem(
+        design, np.zeros(design.shape[:2]), np.log(noisy.loss), np.full(runs, 1 / runs),
+        objective, JOINT.lower, JOINT.upper, JOINT.valley,
+    )  # fmt: skip
+    theta = JOINT.from_law(fit(noisy, objective=objective, **QUICK).law, units)
+    rng = np.random.default_rng(0)
+    batch = resample_residuals(problem, theta, 8, rng)
+    values = refit(batch, theta, 8)[1]
+    for member in range(8):
+        alone = batch.members(np.full(25, member))
+        starts = theta + rng.normal(0, 0.5, (25, 7))
+        best = minimise(alone, starts)[1].min()
+        assert values[member] <= best * (1 + 1e-4)
+
+
+def test_dense_law_from_dense_runs(noisy):
+    keep = noisy.sparsity == 0
+    dense = Table(*(v[keep] for v in vars(noisy).values()))
+    result = fit(dense, DENSE, **QUICK)
+    assert result.status == "converged"
+    assert result.log_rmse < 0.02
+    with pytest.raises(InputError, match="dense runs only"):
+        fit(noisy, DENSE, **QUICK)
+
+
+def test_three_amounts_of_data_within_a_factor_of_two_do_not_identify_the_data_exponent():
+    rng = np.random.default_rng(5)
+    law = random_law(rng)
+    S, N, D = (
+        v.ravel() for v in np.meshgrid([0, 0.5, 0.75], np.geomspace(1e6, 1e8, 6), [1, 1.4, 2])
+    )
+    table = Table(S, N, D * 1e9, law(S, N, D * 1e9) * np.exp(0.01 * rng.standard_normal(S.size)))
+    said = " ".join(fit(table, resamples=50, profile_resamples=50).warnings)
+    assert "b_D is not identified" in said
+    assert "b_N is not identified" not in said
+
+
+def _with(table: Table, name: str, row: int, value: float) -> Table:
+    columns = {k: v.copy() for k, v in vars(table).items()}
+    columns[name][row] = value
+    return Table(**columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("sparsity", 1.0, r"run 4: sparsity is 1\.0"),
+        ("loss", np.nan, "run 4: loss is nan"),
+        ("loss", 0.0, r"run 4: loss is 0\.0"),
+        ("nonzero_params", -5.0, "run 4: nonzero_params"),
+        ("data_seen", np.inf, "run 4: data_seen"),
+    ],
+)
+def test_impossible_values_are_refused_by_row(noisy, name, value, said):
+    with pytest.raises(InputError, match=said):
+        fit(_with(noisy, name, 3, value))
+
+
+def test_tables_that_cannot_identify_the_law_are_refused(noisy):
+    few = Table(*(v[:7] for v in vars(noisy).values()))
+    with pytest.raises(InputError, match="7 runs cannot fix the 7 coefficients"):
+        fit(few)
+    one_D = Table(
+        noisy.sparsity, noisy.nonzero_params, np.full_like(noisy.data_seen, 1e9), noisy.loss
+    )
+    with pytest.raises(InputError, match="1 different value of data_seen"):
+        fit(one_D)
+    twice = Table(*(np.append(v, v[0]) for v in vars(noisy).values()))
+    with pytest.raises(InputError, match="run 1 stands 2 times"):
+        fit(twice)
+
+
+def test_a_fit_that_is_stopped_early_says_so(noisy, monkeypatch):
+    import simlib.fit as module
+
+    def stopped(problem, theta):
+        values = problem.residual(theta)[0].std(axis=1)
+        return theta, values, np.zeros(len(theta), dtype=bool)
+
+    monkeypatch.setattr(module, "minimise", stopped)
+    result = fit(noisy, **QUICK)
+    assert result.status == "not converged"
+    assert any("did not converge" in sentence for sentence in result.warnings)

@@ -1,0 +1,38 @@
+"""Random truths and noisy tables drawn from them, for tests of the fit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simlib.law import JointLaw
+
+
+@dataclass(frozen=True)
+class Table:
+    """The least that a fit needs to see."""
+
+    sparsity: np.ndarray
+    nonzero_params: np.ndarray
+    data_seen: np.ndarray
+    loss: np.ndarray
+
+
+def random_law(rng: np.random.Generator) -> JointLaw:
+    """A plausible law: exponents, asymptote of sparsity and floor all vary."""
+    b_N, b_D = rng.uniform(0.2, 0.5), rng.uniform(0.25, 0.8)
+    size, data = rng.uniform(1.0, 3.0), rng.uniform(0.3, 1.0)  # nats at 1e7 parameters, 1e9 tokens
+    share = rng.uniform(0.3, 0.7)
+    scale = size * 1e7**b_N
+    return JointLaw(
+        a_S=share * scale, b_S=rng.uniform(0.6, 1.5), c_S=(1 - share) * scale, b_N=b_N,
+        a_D=data ** (1 / b_D) * 1e9, b_D=b_D, c=rng.uniform(0.5, 2.0),
+    )  # fmt: skip
+
+
+def grid(law: JointLaw, noise: float, rng: np.random.Generator) -> Table:
+    """100 runs, 4 sparsities x 5 sizes x 5 amounts of data, with multiplicative noise."""
+    S, N, D = np.meshgrid(
+        [0.0, 0.5, 0.75, 0.875], np.geomspace(1e6, 1e8, 5), np.geomspace(1e8, 1e10, 5)
+    )
+    S, N, D = S.ravel(), N.ravel(), D.ravel()
+    return Table(S, N, D, law(S, N, D) * np.exp(noise * rng.standard_normal(S.size)))

@@ -1,0 +1,110 @@
+"""The command line as a user meets it: JSON for machines, one sentence for mistakes, exit codes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from simulated import grid, random_law
+
+from simlib.cli import COMMANDS
+from simlib.runs import RunRecord, RunTable, write_table
+
+
+def simlib(*args: str) -> subprocess.CompletedProcess[str]:
+    code = "from simlib.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def table(tmp_path):
+    rng = np.random.default_rng(3)
+    runs = grid(random_law(rng), 0.005, rng)
+    columns = zip(*vars(runs).values(), strict=True)
+    path = tmp_path / "runs.csv"
+    write_table(path, RunTable(
+        RunRecord(family="gpt", run_id=str(i), sparsity=S, nonzero_params=round(N),
+                  data_seen=round(D), loss=L)
+        for i, (S, N, D, L) in enumerate(columns)
+    ))  # fmt: skip
+    return path
+
+
+def test_fit_then_optimum_from_a_readers_own_table(table, tmp_path):
+    saved = tmp_path / "mine.json"
+    done = simlib("fit", "--runs", str(table), "--resamples", "60", "--save", str(saved), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {"objective", "status", "agreeing", "coefficients", "intervals"} <= set(found)
+    assert list(found["coefficients"]) == ["a_S", "b_S", "c_S", "b_N", "a_D", "b_D", "c"]
+    for name, (low, high) in found["intervals"].items():
+        assert low <= found["coefficients"][name] * 1.2
+        assert high >= found["coefficients"][name] * 0.8
+    done = simlib("optimum", "--law", str(saved), "--nonzero-params", "1e7", "--flops", "1e18",
+                  "--cost", "sparse", "--json")  # fmt: skip
+    best = json.loads(done.stdout)
+    low, high = best["interval"]
+    assert 0 <= low <= best["sparsity"] <= high < 1
+
+
+def test_optimum_of_a_published_law_has_no_interval():
+    done = simlib("optimum", "--law", "t5-c4", "--nonzero-params", "1e9", "--flops", "1e22",
+                  "--cost", "dense", "--json")  # fmt: skip
+    found = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert 0 < found["sparsity"] < 1
+    assert "interval" not in found
+    assert "no interval" in simlib(
+        "optimum", "--law", "t5-c4", "--nonzero-params", "1e9", "--flops", "1e22"
+    ).stdout  # fmt: skip
+
+
+def test_fit_of_the_released_runs_prints_intervals_and_warnings(released):
+    done = simlib("fit", "--runs", "t5-c4", "--resamples", "40")
+    assert done.returncode == 0
+    assert "b_D is not identified" in done.stdout
+    assert "100% of 25 starts agree" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("fit", "--runs", "nothing.csv"), "no run table named 'nothing.csv'"),
+        (("optimum", "--law", "x", "--nonzero-params", "1e9", "--flops", "1e22"), "no law named"),
+        (("optimum", "--law", "t5-c4", "--nonzero-params", "-3", "--flops", "1e22"), "positive"),
+        (("optimum", "--law", "t5-c4", "--nonzero-params", "1e9", "--flops", "nan"), "positive"),
+        (("optimum", "--law", "t5-c4", "--nonzero-params", "many", "--flops", "1"), "not a valid"),
+    ],
+)  # fmt: skip
+def test_mistakes_end_in_one_sentence_and_exit_code_2(args, said):
+    done = simlib(*args)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_absent_released_runs_say_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMLIB_DATA", str(tmp_path))
+    (tmp_path / "t5-data.csv").write_text("not the file")
+    done = simlib("fit", "--runs", "t5-c4")
+    assert done.returncode == 2
+    assert "SHA-256" in done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(name):
+    done = simlib(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"simlib {name}" in done.stdout
+
+
+def test_the_law_half_needs_no_torch():
+    code = (
+        "import sys, simlib.fit, simlib.optimum, simlib.datasets, simlib.published, simlib.cli.fit;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,66 @@
+"""Law files: what is written is read back, intervals are the ensemble's, bad files are named."""
+
+import json
+
+import numpy as np
+import pytest
+from simulated import random_law
+
+from simlib.datasets import law_names, load_law
+from simlib.errors import InputError
+from simlib.law import PUBLISHED, JointLaw
+from simlib.lawfile import LawFile, read_law, write_law
+
+
+@pytest.fixture
+def law_file():
+    rng = np.random.default_rng(0)
+    members = JointLaw.from_vector(np.stack([random_law(rng).vector() for _ in range(30)]))
+    return LawFile("try", random_law(rng), members, {"status": "converged", "runs": 100})
+
+
+def test_round_trip(tmp_path, law_file):
+    write_law(tmp_path / "try.json", law_file)
+    back = read_law(tmp_path / "try.json")
+    assert back.law == law_file.law
+    assert back.record == law_file.record
+    np.testing.assert_allclose(back.ensemble.vector(), law_file.ensemble.vector(), rtol=1e-7)
+
+
+def test_intervals_hold_their_share_of_the_members(law_file):
+    S = np.array([0.0, 0.5, 0.9])
+    low, high = law_file.interval(lambda law: law(S, 1e7, 1e9), dims=1, level=0.8)
+    values = law_file.ensemble.expand(1)(S, 1e7, 1e9)
+    inside = ((values >= low) & (values <= high)).mean(axis=0)
+    assert low.shape == (3,)
+    np.testing.assert_allclose(inside, 0.8, atol=0.05)
+
+
+def test_a_law_without_ensemble_gives_no_interval():
+    with pytest.raises(InputError, match="'t5-c4' has no ensemble"):
+        load_law("t5-c4").interval(lambda law: law.multiplier(0.5))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"form": "cubic"}', '{"form": "joint"}'])
+def test_files_that_are_no_law_are_named(tmp_path, content):
+    path = tmp_path / "bad.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"bad\.json: this is not a law file"):
+        read_law(path)
+
+
+def test_shipped_laws_are_complete_and_unknown_ones_list_them():
+    assert {"vit-jft", "t5-c4", "vit-jft-refit", "t5-c4-refit"} <= set(law_names())
+    for name in ("vit-jft", "t5-c4"):
+        assert load_law(name).law == PUBLISHED[name]
+        assert len(load_law(f"{name}-refit").ensemble.vector()) == 1000
+    with pytest.raises(InputError, match="t5-c4-refit"):
+        load_law("gpt-5")
+
+
+@pytest.mark.parametrize("name", law_names())
+def test_every_shipped_law_says_how_it_was_made(name):
+    record = load_law(name).record
+    assert record["made"]["command"].startswith("simlib fit")
+    assert len(record["made"]["table_sha256"]) == 64
+    assert json.dumps(record["range"])
