@@ -20,7 +20,8 @@ class Table:
             return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
 
         body = "".join(line(row, "td") for row in self.rows)
-        table = f"<table><thead>{line(self.header, 'th')}</thead><tbody>{body}</tbody></table>"
+        head = f"<thead>{line(self.header, 'th')}</thead>"
+        table = f'<table class="table">{head}<tbody>{body}</tbody></table>'
         return {"text/html": table, "text/plain": "\n".join("\t".join(r) for r in self.rows)}
 
 

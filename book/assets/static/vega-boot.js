@@ -113,11 +113,12 @@
     return list;
   };
 
+  const readable = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
   const number = (value) => {
     if (value == null) return "";
     if (typeof value !== "number") return String(value);
-    if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
-    return String(Number(value.toPrecision(5)));
+    const size = Math.abs(value);
+    return size === 0 || (size >= 1e-4 && size < 1e15) ? readable.format(value) : value.toExponential(4);
   };
 
   const csv = ({ rows, columns }) => {
