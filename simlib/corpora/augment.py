@@ -78,9 +78,10 @@ def warp(source: np.ndarray, which: np.ndarray, matrix: np.ndarray, size: int) -
     grid = np.arange(size, dtype=np.float32) - (size - 1) / 2
     row_Bxhx1 = matrix[:, :, 0, None, None] * grid[:, None] + matrix[:, :, 2, None, None]
     place_Bx2xhxw = row_Bxhx1 + matrix[:, :, 1, None, None] * grid[None, :]
-    y = np.clip(place_Bx2xhxw[:, 0] + np.float32((height - 1) / 2), 0, height - 1.001)
-    x = np.clip(place_Bx2xhxw[:, 1] + np.float32((width - 1) / 2), 0, width - 1.001)
-    top, left = y.astype(np.int32), x.astype(np.int32)
+    y = np.clip(place_Bx2xhxw[:, 0] + np.float32((height - 1) / 2), 0, height - 1)
+    x = np.clip(place_Bx2xhxw[:, 1] + np.float32((width - 1) / 2), 0, width - 1)
+    top = np.minimum(y.astype(np.int32), height - 2)
+    left = np.minimum(x.astype(np.int32), width - 2)
     down, right = (y - top)[..., None], (x - left)[..., None]
 
     local = np.take(source, which, axis=0).reshape(-1, channels)

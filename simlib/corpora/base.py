@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from simlib.errors import InputError
 Manifest = dict[str, Any]
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 22
+_ABANDONED_AFTER = 3600.0  # seconds without a new file in a build's folder
 
 
 def cache_root(cache: str | Path | None = None) -> Path:
@@ -59,6 +61,7 @@ def built(root: Path, key: str, build: Callable[[Path], Manifest]) -> tuple[Path
         return target, found
     with cache_errors(root):
         root.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(root, key)
         work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=root))
         try:
             manifest = build(work)
@@ -66,6 +69,14 @@ def built(root: Path, key: str, build: Callable[[Path], Manifest]) -> tuple[Path
             return target, _publish(work, target, manifest)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _remove_abandoned(root: Path, key: str) -> None:
+    """Delete what killed builds of the same corpus left behind."""
+    for folder in root.glob(f".{key}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,44 @@
+"""Names of corpora: what is understood, and what each mistake is told."""
+
+import pytest
+
+from simlib.corpora import load_corpus
+from simlib.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("c4", "known are python, glyphs, hf:.*, folder:PATH, cifar10:PATH"),
+        ("", "known are python"),
+        ("python:extra", "write python"),
+        ("folder", "write folder:PATH"),
+        ("glyphs:faces=3", "unknown option 'faces': known are classes, augment, size"),
+        ("python:size=3", "unknown option 'size': known are none"),
+        ("glyphs:classes=many", "whole number for classes, not 'many'"),
+        ("glyphs:classes=2.5", "whole number for classes"),
+        ("glyphs:classes=inf", "whole number for classes"),
+        ("glyphs:classes=1", "classes is 1"),
+        ("glyphs:size=4", "size is 4"),
+        ("glyphs:augment=wild", "augment is 'wild', but must be one of none, light, heavy"),
+        ("folder:/no/such/place", "no file or folder /no/such/place"),
+    ],
+)
+def test_mistakes_are_named(name, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        load_corpus(name, cache=tmp_path)
+    assert not (tmp_path / "corpora").exists()
+
+
+def test_a_path_may_hold_colons_and_options_follow_it(text_folder, tmp_path):
+    odd = tmp_path / "a:b=c"
+    text_folder.rename(odd)
+    assert len(load_corpus(f"folder:{odd}/:size=16", cache=tmp_path).train) > 0
+
+
+def test_another_hash_than_expected_is_refused(text_folder, tmp_path):
+    name = f"folder:{text_folder}"
+    corpus = load_corpus(name, cache=tmp_path)
+    assert load_corpus(name, cache=tmp_path, expect_sha256=corpus.sha256).sha256 == corpus.sha256
+    with pytest.raises(InputError, match=f"SHA-256 {corpus.sha256[:16]}.*not the expected 0000"):
+        load_corpus(name, cache=tmp_path, expect_sha256="0" * 64)
