@@ -7,6 +7,7 @@ writes `scores` and is passed to `Sparsifier(pruner=...)`.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,10 @@ class Candidates:
 
 
 class Pruner:
-    """Base of all pruners: override `scores`, and the two others where the method needs it."""
+    """Base of all pruners: override `scores`, and the rest where the method needs it."""
+
+    #: name of the schedule that the method is meant for
+    usual_schedule: ClassVar[str] = "cubic"
 
     def scores(self, units: Candidates) -> Tensor:
         """Float32 score per unit, >= 0 or `OUT`; the pattern keeps the highest."""
@@ -75,6 +79,8 @@ class Acdc(Gmp):
     schedule's end on is sparse. A dense phase starts from zero weights and zero optimizer state.
     """
 
+    usual_schedule = "constant"
+
     def dense_at(self, t: int, schedule: Schedule) -> bool:
         return t < schedule.end and (t - schedule.start) // schedule.interval % 2 == 1
 
@@ -101,6 +107,7 @@ class RigL(Pruner):
         InputError: a drop fraction outside (0, 1).
     """
 
+    usual_schedule = "constant"
     drop_fraction: float = 0.3
 
     def __post_init__(self) -> None:
@@ -119,6 +126,7 @@ class Set(Pruner):
         InputError: a drop fraction outside (0, 1).
     """
 
+    usual_schedule = "constant"
     drop_fraction: float = 0.3
 
     def __post_init__(self) -> None:
@@ -144,6 +152,8 @@ class RandomGradual(Pruner):
 @dataclass(frozen=True)
 class RandomStatic(RandomGradual):
     """One random mask, drawn once and kept: what a sparse network gives without any choice."""
+
+    usual_schedule = "constant"
 
     def prepare(self, model: nn.Module, schedule: Schedule) -> None:
         if not isinstance(schedule, Constant):

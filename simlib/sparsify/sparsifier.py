@@ -1,6 +1,5 @@
 """Keeps a model in training sparse: the two lines between an optimizer and its masks."""
 
-import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from simlib.errors import InputError
+from simlib.sparsify.checks import check_finite, check_rankable, dense_gradient
 from simlib.sparsify.pattern import Pattern
 from simlib.sparsify.pruner import Candidates, Pruner, make_pruner
 from simlib.sparsify.schedule import Schedule
@@ -21,8 +21,7 @@ from simlib.sparsify.targets import resolve_targets
 class Sparsifier:
     """Prunes `model` on a schedule while `optimizer` trains it.
 
-    Make it right after the optimizer, before a checkpoint is loaded (a schedule that is due at
-    step 0 masks the weights at once), and call `step` after every optimizer step:
+    Make it after the optimizer and call `step` after every optimizer step:
 
         sparsifier = Sparsifier(model, optimizer, schedule=Cubic(100, 800), targets=0.75)
         ...
@@ -39,6 +38,9 @@ class Sparsifier:
         pruner: which units go; a name of `PRUNERS` or an instance.
         pattern: where zeros may lie; "unstructured", "global", "2:4", "block4x4", ...
         seed: of the random choices of random, SET and RigL masks.
+        position: optimizer steps done so far; a mask that is due right then is made at once.
+        state: `state_dict()` of a run to continue, in place of position and first mask. Where
+            the model's own state is loaded later, `load_state_dict` does as well.
 
     Raises:
         InputError: targets, shapes or sparsities that cannot be met, or weights that are not
@@ -55,12 +57,14 @@ class Sparsifier:
         pruner: str | Pruner = "gmp",
         pattern: str | Pattern = "unstructured",
         seed: int = 0,
+        position: int = 0,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.schedule = schedule
         self.pruner = make_pruner(pruner) if isinstance(pruner, str) else pruner
         self.pattern = Pattern.parse(pattern) if isinstance(pattern, str) else pattern
         self.seed = seed
-        self.position = 0
+        self.position = position
         self._optimizer = optimizer
         resolved = resolve_targets(model, targets)
         self._params = {name: parameter for name, (parameter, _) in resolved.items()}
@@ -74,9 +78,13 @@ class Sparsifier:
         # multipliers of the parameter's own type: many times faster to apply than booleans
         self._keep = {name: torch.ones_like(p.detach()) for name, p in self._params.items()}
         self._masking = False
-        self._check_finite()
-        if schedule.due(0):
-            self._update(0)
+        self._masked_versions: list[int] | None = None
+        check_finite(self._params)
+        if state is not None:
+            self.load_state_dict(state)
+        elif schedule.due(position):
+            self._update(position)
+            self._masked_versions = self._versions()
 
     def step(self, t: int) -> bool:
         """Update masks if due after optimizer step `t`, then hold pruned weights at zero.
@@ -164,11 +172,17 @@ class Sparsifier:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict()`; load the model's and optimizer's states as well.
+        """Continue from `state_dict()`, after the states of model and optimizer were loaded.
 
         Raises:
-            InputError: a state of another setup, other tensors or other shapes.
+            InputError: a state of another setup, other tensors or other shapes; or weights that
+                were there before this sparsifier and were pruned by its first mask.
         """
+        if self._masked_versions == self._versions():
+            raise InputError(
+                "The first mask has just pruned these weights: load the model's state after "
+                "making the sparsifier, or make it with state=..., which prunes nothing."
+            )
         if (state["setup"], state["seed"]) != (self._setup(), self.seed):
             raise InputError(
                 f"The saved masks are of '{state['setup']}' with seed {state['seed']}, not of "
@@ -190,25 +204,9 @@ class Sparsifier:
     def _setup(self) -> str:
         return f"{self.pruner}, {self.pattern}, {self.schedule}, {self.targets}"
 
-    def _check_finite(self) -> list[float]:
-        """The largest magnitude of every target; refuses NaN and infinity by name."""
-        with torch.no_grad():
-            largest = torch.stack([p.abs().amax().float() for p in self._params.values()]).tolist()
-        for name, value in zip(self._params, largest, strict=True):
-            if not math.isfinite(value):
-                raise InputError(
-                    f"'{name}' holds NaN or infinity and cannot be ranked: "
-                    "training diverged, lower the learning rate."
-                )
-        return largest
-
-    def _check_rankable(self) -> None:
-        for name, value in zip(self._params, self._check_finite(), strict=True):
-            if value == 0 and name in self._pruned:
-                raise InputError(
-                    f"'{name}' is zero everywhere and cannot be ranked: "
-                    "initialise it or leave it out of the targets."
-                )
+    def _versions(self) -> list[int]:
+        """Counters that every change of a parameter in place advances."""
+        return [parameter._version for parameter in self._params.values()]
 
     @torch.no_grad()
     def _update(self, t: int) -> None:
@@ -222,7 +220,7 @@ class Sparsifier:
             for name in self._pruned:
                 self._keep[name].fill_(1)
             return
-        self._check_rankable()
+        check_rankable({name: self._params[name] for name in self._pruned})
         kept = self.pattern.select(self._scores(t, keeps), keeps)
         for name, mask in zip(self._pruned, kept, strict=True):
             self._keep[name].copy_(self.pattern.expand(mask, self._params[name].shape))
@@ -248,16 +246,7 @@ class Sparsifier:
         return [self.pruner.scores(units).float() for units in candidates]
 
     def _gradient(self, name: str) -> Tensor:
-        gradient = self._params[name].grad
-        if gradient is None:
-            raise InputError(
-                f"'{name}' has no gradient to grow by: call sparsifier.step before zero_grad."
-            )
-        if not bool(gradient.isfinite().all()):
-            raise InputError(
-                f"The gradient of '{name}' holds NaN or infinity: lower the learning rate."
-            )
-        return self.pattern.pool(gradient.abs().float())
+        return self.pattern.pool(dense_gradient(name, self._params[name]))
 
 
 def _uniform(like: Tensor, key: tuple[int, int, int]) -> Tensor:

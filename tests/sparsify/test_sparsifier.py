@@ -50,6 +50,42 @@ def test_a_branch_from_a_dense_trunk_equals_a_whole_run(trial):
         assert torch.equal(a, b)
 
 
+def sparsifier_of(run, **settings) -> Sparsifier:
+    return Sparsifier(run.model, run.optimizer, schedule=FLAT, targets=0.5, **settings)
+
+
+def test_a_sparsifier_made_on_loaded_weights_continues_them(trial):
+    settings = {"pruner": "rigl", "schedule": FLAT, "targets": 0.5}
+    unbroken = trial(**settings).run(30)
+    saved = trial(**settings).run(12)
+    weights, masks = saved.model.state_dict(), saved.sparsifier.state_dict()
+    resumed = trial(schedule=OneShot(1000), targets=0.5)
+    resumed.model.load_state_dict(weights)
+    resumed.optimizer.load_state_dict(saved.optimizer.state_dict())
+    resumed.step = 12
+    resumed.sparsifier = sparsifier_of(resumed, pruner="rigl", state=masks)
+    resumed.run(18)
+    for (a, _), (b, _) in zip(unbroken.pruned(), resumed.pruned(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_first_mask_on_loaded_weights_is_not_silent(trial):
+    saved = trial(pruner="set", schedule=FLAT, targets=0.5).run(12).sparsifier.state_dict()
+    again = sparsifier_of(trial(schedule=OneShot(1000), targets=0.5), pruner="set")
+    with pytest.raises(InputError, match="load the model's state after"):
+        again.load_state_dict(saved)
+
+
+def test_a_mask_due_where_a_sparsifier_begins_is_made_at_once(trial):
+    run = trial(schedule=OneShot(1000), targets=0.5).run(7)
+    run.sparsifier = Sparsifier(
+        run.model, run.optimizer, schedule=Constant(7, 30, 5), targets=0.5, position=7
+    )
+    assert run.sparsifier.sparsity == 0.5
+    assert not any(weight[~mask].any() for weight, mask in run.pruned())
+    run.run(5)
+
+
 def test_masking_stays_in_the_same_storage(trial):
     run = trial(pruner="rigl", schedule=FLAT, targets=0.5).run(1)
     state = [v for s in run.optimizer.state.values() for v in s.values()]
