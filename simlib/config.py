@@ -1,0 +1,242 @@
+"""What to run: the one description of a training run, the same in code, files and commands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from simlib.errors import InputError
+from simlib.shape import Shape, derive_shape
+
+PRUNING_FIELDS = ("pattern", "pruner", "schedule", "prune_start", "prune_end", "mask_interval")
+
+
+class RunConfig(BaseModel):
+    """One training run. Immutable and hashable; `run_id` names it.
+
+    Raises InputError, one sentence, for the first value that cannot work.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    family: Literal["gpt", "t5", "vit"] = Field("gpt", description="model family")
+    corpus: str = Field("python", description="training data, by the name load_corpus takes")
+    corpus_sha256: str = Field("", description="refuse any other version of the corpus")
+    nonzero_params: int = Field(13_824, gt=0, description="non-zero weights in the body at the end")
+    sparsity: float = Field(0.0, ge=0, description="fraction of zero weights at the end")
+    depth: int = Field(2, gt=0, description="layers (t5: of encoder and decoder each)")
+    pattern: str = Field("unstructured", description="unstructured, global, n:m or blockBxB")
+    pruner: Literal[
+        "gmp", "acdc", "rigl", "set", "random_static", "random_gradual", "from_checkpoint"
+    ] = Field("gmp", description="which weights go")
+    schedule: Literal["cubic", "geometric", "oneshot", "constant"] = Field(
+        "cubic", description="how sparsity grows"
+    )
+    prune_start: float = Field(0.25, ge=0, lt=1, description="start of pruning, share of the steps")
+    prune_end: float = Field(0.75, gt=0, le=1, description="end of pruning, share of the steps")
+    mask_interval: int = Field(20, gt=0, description="optimizer steps between mask updates")
+    embeddings: Literal["dense", "pruned"] = Field(
+        "dense", description="embeddings and output layer: dense, or pruned at 1 - sqrt(1 - S)"
+    )
+    data_seen: int | None = Field(
+        None, gt=0, description="training data, tokens or images (this or steps)"
+    )
+    steps: int | None = Field(None, gt=0, description="optimizer steps (this or data_seen)")
+    batch: int = Field(8, gt=0, description="sequences or images a step")
+    seq_len: int = Field(128, gt=1, description="tokens a sequence (text)")
+    lr: float | None = Field(None, gt=0, description="peak learning rate; default by width")
+    lr_schedule: Literal["constant", "cosine", "rsqrt"] = Field(
+        "constant", description="learning rate after warm-up"
+    )
+    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
+    cooldown: float = Field(
+        0.15, ge=0, lt=1, description="last share of the steps with a linear fall to zero"
+    )
+    optimizer: Literal["adamw", "adafactor"] = Field("adamw", description="optimizer")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay of matrices")
+    grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 for no limit")
+    seed: int = Field(0, ge=0, description="of initial weights, data order and random masks")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where to train")
+    threads: int = Field(1, gt=0, description="CPU threads")
+    start: str = Field("scratch", description="scratch, or a run_id or checkpoint to start from")
+    valid_windows: int = Field(512, gt=1, description="validation sequences or images")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_sentence(error)) from None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> RunConfig:
+        if self.sparsity >= 1:
+            raise InputError(
+                f"sparsity {self.sparsity:g} leaves no weights: use a fraction from 0 to below 1"
+            )
+        if (self.data_seen is None) == (self.steps is None):
+            raise InputError("give either data_seen or steps, and not both")
+        _ = self.shape
+        _check_pattern(self.pattern, self.sparsity)
+        if self.sparsity:
+            self._check_pruning()
+        elif self.start != "scratch":
+            raise InputError(f"start {self.start!r} is for sparse runs: set a sparsity above 0")
+        if self.lr_schedule == "cosine" and self.cooldown != 0.15:
+            raise InputError("a cosine schedule falls by itself: leave cooldown at its default")
+        return self
+
+    def _check_pruning(self) -> None:
+        if self.prune_end < self.prune_start:
+            raise InputError(
+                f"prune_end {self.prune_end:g} lies before prune_start {self.prune_start:g}: "
+                "swap them"
+            )
+        if (self.pruner == "from_checkpoint") != (self.start != "scratch"):
+            raise InputError(
+                f"pruner {self.pruner!r} with start {self.start!r}: from_checkpoint needs the "
+                "run_id or path of a dense run as start, and nothing else takes one"
+            )
+        if self.embeddings == "pruned" and ":" in self.pattern:
+            raise InputError(
+                f"embeddings 'pruned' with pattern {self.pattern!r}: embeddings end at another "
+                "sparsity than n:m means, so leave them dense"
+            )
+        first, last = self.prune_steps
+        if self.schedule != "oneshot" and last - first < self.mask_interval:
+            raise InputError(
+                f"{self.total_steps} steps leave {last - first} for pruning, fewer than one "
+                f"update every {self.mask_interval}: train longer or lower mask_interval"
+            )
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Width, depth, heads and MLP size; see simlib.shape for the rule."""
+        return derive_shape(self.family, self.nonzero_params, self.sparsity, self.depth)
+
+    @property
+    def data_per_step(self) -> int:
+        """Tokens (language) or images (vision) a step."""
+        return self.batch if self.family == "vit" else self.batch * self.seq_len
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps, from `steps` or rounded from `data_seen`."""
+        if self.steps is not None:
+            return self.steps
+        return max(1, round((self.data_seen or 0) / self.data_per_step))
+
+    @property
+    def prune_steps(self) -> tuple[int, int]:
+        """First and last optimizer step of pruning."""
+        return round(self.prune_start * self.total_steps), round(self.prune_end * self.total_steps)
+
+    @property
+    def cooldown_step(self) -> int:
+        """Optimizer steps done when the final linear fall of the learning rate begins."""
+        share = 0.0 if self.lr_schedule == "cosine" else self.cooldown
+        return self.total_steps - round(share * self.total_steps)
+
+    @property
+    def peak_lr(self) -> float:
+        """Learning rate after warm-up: `lr`, or the default for this width."""
+        return self.lr if self.lr is not None else default_lr(self.optimizer, self.shape.width)
+
+    @cached_property
+    def canonical(self) -> dict[str, Any]:
+        """The fields that decide the result, with defaults filled in: equal for equal runs."""
+        fields = self.model_dump(exclude={"data_seen"})
+        fields |= {"steps": self.total_steps, "lr": self.peak_lr}
+        if not self.sparsity:
+            for name in (*PRUNING_FIELDS, "embeddings"):
+                del fields[name]
+        return fields
+
+    @cached_property
+    def run_id(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical fields as JSON."""
+        return digest(self.canonical)
+
+    @cached_property
+    def private_from(self) -> int:
+        """Steps after which this run may differ from others of its trunk.
+
+        Up to then nothing depends on how, or how far, it will be pruned, nor (unless the
+        learning rate falls over the whole run) on how long it will train.
+        """
+        if self.start != "scratch":
+            return 0
+        # the first mask follows step prune_steps[0], and may need that step's gradient
+        start = max(0, self.prune_steps[0] - 1) if self.sparsity else self.total_steps
+        return min(start, self.cooldown_step, self.total_steps)
+
+    @cached_property
+    def trunk_id(self) -> str:
+        """Equal for runs that are one and the same until the first leaves at `private_from`."""
+        fields = self.canonical | {"shape": str(self.shape)}
+        own = {*PRUNING_FIELDS, "embeddings", "nonzero_params", "sparsity", "valid_windows"}
+        if self.lr_schedule != "cosine":
+            own |= {"steps", "cooldown"}
+        return digest({name: value for name, value in fields.items() if name not in own})
+
+
+def default_lr(optimizer: str, width: int) -> float:
+    """Peak learning rate where none is given, `base * (width / 32)^-1/2`.
+
+    The base was tuned at width 24 to 96 on the Python corpus; wide layers need smaller steps
+    (the exponent lies between no rule and the 1/width of Yang et al. 2022).
+    """
+    base = {"adamw": 0.004, "adafactor": 0.02}[optimizer]
+    return float(base * (32 / width) ** 0.5)
+
+
+def digest(fields: dict[str, Any]) -> str:
+    """First 16 hex digits of the SHA-256 of `fields` as sorted JSON."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_config(path: str | Path) -> RunConfig:
+    """A config written as JSON. Raises InputError if the file is missing or wrong."""
+    try:
+        return RunConfig(**json.loads(Path(path).read_text()))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a run configuration: {error}") from error
+
+
+def _check_pattern(pattern: str, sparsity: float) -> None:
+    if found := re.fullmatch(r"(\d+):(\d+)", pattern):
+        n, m = int(found[1]), int(found[2])
+        if not 0 < n < m:
+            raise InputError(f"pattern {pattern!r} keeps {n} of {m}: n:m needs 0 < n < m")
+        if sparsity and abs(sparsity - (1 - n / m)) > 1e-3:
+            raise InputError(
+                f"pattern {pattern!r} means sparsity {1 - n / m:g}, not {sparsity:g}: "
+                "make them agree"
+            )
+    elif pattern not in ("unstructured", "global") and not re.fullmatch(
+        r"block[1-9]\d*x[1-9]\d*", pattern
+    ):
+        raise InputError(
+            f"pattern {pattern!r} is unknown: use unstructured, global, n:m such as 2:4, or "
+            "a block such as block4x4"
+        )
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    value = first["input"]
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        return f"a run has no field {name!r}; it has {', '.join(RunConfig.model_fields)}"
+    if first["type"] == "literal_error":
+        return f"{name} {value!r} is unknown: use {first['ctx']['expected']}"
+    return f"{name} {value!r} is not possible: {first['msg'][0].lower()}{first['msg'][1:]}"

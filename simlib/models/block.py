@@ -1,0 +1,125 @@
+"""The one transformer block: pre-norm attention and MLP, without biases.
+
+Shape suffixes: B batch, L positions (M of the memory in cross-attention), W width, H heads,
+K head size, F hidden size of the MLP.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from simlib.shape import Shape
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused projection (q, k and v are one matrix)."""
+
+    def __init__(self, shape: Shape, causal: bool) -> None:
+        super().__init__()
+        self.heads, self.causal = shape.heads, causal
+        self.qkv = nn.Linear(shape.width, 3 * shape.width, bias=False)
+        self.out = nn.Linear(shape.width, shape.width, bias=False)
+
+    def forward(self, x_BxLxW: Tensor, bias_HxLxL: Tensor | None = None) -> Tensor:
+        B, L, W = x_BxLxW.shape
+        split = self.qkv(x_BxLxW).view(B, L, 3, self.heads, W // self.heads)
+        q_BxHxLxK, k_BxHxLxK, v_BxHxLxK = split.permute(2, 0, 3, 1, 4).unbind(0)
+        return self.out(_attend(q_BxHxLxK, k_BxHxLxK, v_BxHxLxK, bias_HxLxL, self.causal))
+
+
+class CrossAttention(nn.Module):
+    """Attention of a decoder to the encoder's outputs; k and v are one matrix."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.q = nn.Linear(shape.width, shape.width, bias=False)
+        self.kv = nn.Linear(shape.width, 2 * shape.width, bias=False)
+        self.out = nn.Linear(shape.width, shape.width, bias=False)
+
+    def forward(self, x_BxLxW: Tensor, memory_BxMxW: Tensor) -> Tensor:
+        B, L, W = x_BxLxW.shape
+        K = W // self.heads
+        q_BxHxLxK = self.q(x_BxLxW).view(B, L, self.heads, K).transpose(1, 2)
+        split = self.kv(memory_BxMxW).view(B, memory_BxMxW.shape[1], 2, self.heads, K)
+        k_BxHxMxK, v_BxHxMxK = split.permute(2, 0, 3, 1, 4).unbind(0)
+        return self.out(_attend(q_BxHxLxK, k_BxHxMxK, v_BxHxMxK, None, False))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, causal: bool) -> Tensor:
+    mixed_BxHxLxK = functional.scaled_dot_product_attention(q, k, v, bias, is_causal=causal)
+    return mixed_BxHxLxK.transpose(1, 2).flatten(2)
+
+
+class Mlp(nn.Module):
+    """Two layers with a GELU between."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.up = nn.Linear(shape.width, shape.hidden, bias=False)
+        self.down = nn.Linear(shape.hidden, shape.width, bias=False)
+
+    def forward(self, x_BxLxW: Tensor) -> Tensor:
+        return self.down(functional.gelu(self.up(x_BxLxW)))
+
+
+class GatedMlp(nn.Module):
+    """The GELU of one half of the hidden units gates the other (Shazeer 2020, T5 1.1)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.up = nn.Linear(shape.width, 2 * shape.hidden, bias=False)
+        self.down = nn.Linear(shape.hidden, shape.width, bias=False)
+
+    def forward(self, x_BxLxW: Tensor) -> Tensor:
+        gate_BxLxF, value_BxLxF = self.up(x_BxLxW).chunk(2, dim=-1)
+        return self.down(functional.gelu(gate_BxLxF) * value_BxLxF)
+
+
+class Block(nn.Module):
+    """Attention, cross-attention if asked for, MLP; each after a norm, each added to its input."""
+
+    def __init__(
+        self, shape: Shape, *, causal: bool, cross: bool = False, gated: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm1 = norm(shape.width)
+        self.attention = Attention(shape, causal)
+        self.norm_cross = norm(shape.width) if cross else None
+        self.cross = CrossAttention(shape) if cross else None
+        self.norm2 = norm(shape.width)
+        self.mlp = GatedMlp(shape) if gated else Mlp(shape)
+
+    def forward(
+        self, x_BxLxW: Tensor, bias_HxLxL: Tensor | None = None, memory_BxMxW: Tensor | None = None
+    ) -> Tensor:
+        x_BxLxW = x_BxLxW + self.attention(self.norm1(x_BxLxW), bias_HxLxL)
+        if self.cross is not None and self.norm_cross is not None:
+            x_BxLxW = x_BxLxW + self.cross(self.norm_cross(x_BxLxW), memory_BxMxW)
+        return x_BxLxW + self.mlp(self.norm2(x_BxLxW))
+
+
+def norm(width: int) -> nn.LayerNorm:
+    """Layer norm with a gain and no bias."""
+    return nn.LayerNorm(width, bias=False)
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, depth: int) -> None:
+    """Draw the weights of every linear layer and embedding from torch's generator.
+
+    Matrices have standard deviation 1/sqrt(inputs), so that signals keep their size at every
+    width; those that write to the residual stream are smaller by sqrt(2 depth) (Radford et al.
+    2019). Embeddings and the output layer have 0.02 (GPT-2).
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) or name == "head":
+            nn.init.normal_(module.weight, std=0.02)
+        elif isinstance(module, nn.Linear):
+            std = 1 / math.sqrt(module.in_features)
+            writes = name.endswith((".out", ".down"))
+            nn.init.normal_(module.weight, std=std / math.sqrt(2 * depth) if writes else std)

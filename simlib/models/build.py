@@ -1,0 +1,71 @@
+"""From a run's configuration to its model, and to the tensors that are pruned in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from simlib.config import RunConfig
+from simlib.models.gpt import GPT
+from simlib.sparsify import embedding_sparsity
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a model must know of its data: bytes by default."""
+
+    vocab_size: int = 256
+    num_classes: int = 0
+    image_shape: tuple[int, int, int] = (0, 0, 0)  # height, width, channels
+
+
+class Model(Protocol):
+    """What training needs of a model, besides being an `nn.Module`."""
+
+    def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """Mean loss of a batch, nats per token or image."""
+
+    def losses(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """Loss of each example (B,), nats per token or image."""
+
+
+def build_model(config: RunConfig, data: Data | None = None) -> nn.Module:
+    """The model of `config`, on the CPU, with weights that depend on its seed alone.
+
+    The generator of the caller is left as it was.
+    """
+    data = data or Data()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return GPT(config.shape, data.vocab_size, config.seq_len)
+
+
+def as_model(module: nn.Module) -> Model:
+    """The same object, seen as a Model by type checkers."""
+    return cast(Model, module)
+
+
+def prunable(model: nn.Module) -> list[str]:
+    """Names of the tensors whose weights `nonzero_params` counts: the matrices of the blocks."""
+    return [n for n, p in model.named_parameters() if p.dim() >= 2 and _in_block(n)]
+
+
+def sparsity_targets(model: nn.Module, config: RunConfig) -> dict[str, float]:
+    """Final sparsity of every tensor that is pruned.
+
+    Body matrices end at the run's sparsity. Token embedding and output layer stay dense or, with
+    `embeddings="pruned"`, end at `1 - sqrt(1 - S)`. Positions, norms and biases stay dense.
+    """
+    targets = dict.fromkeys(prunable(model), config.sparsity)
+    if config.embeddings == "pruned":
+        ends = ("embed.weight", "head.weight", "patches.weight")
+        names = [n for n, _ in model.named_parameters() if n.endswith(ends)]
+        targets |= dict.fromkeys(names, embedding_sparsity(config.sparsity))
+    return targets
+
+
+def _in_block(name: str) -> bool:
+    return "blocks." in name

@@ -1,0 +1,62 @@
+"""A decoder-only language model over bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from simlib.models.block import Block, initialise, norm
+from simlib.shape import Shape
+
+
+class GPT(nn.Module):
+    """Causal transformer with learned positions and an untied output layer.
+
+    A batch is `(tokens,)`, int64 (B, seq_len + 1): position i predicts token i + 1.
+    """
+
+    def __init__(self, shape: Shape, vocab_size: int, seq_len: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, shape.width)
+        self.position = nn.Embedding(seq_len, shape.width)
+        self.blocks = nn.ModuleList(Block(shape, causal=True) for _ in range(shape.depth))
+        self.norm = norm(shape.width)
+        self.head = nn.Linear(shape.width, vocab_size, bias=False)
+        initialise(self, shape.depth)
+
+    def forward(self, tokens_BxL: Tensor) -> Tensor:
+        """Logits (B, L, vocabulary) for the token after each position."""
+        x_BxLxW = self.embed(tokens_BxL) + self.position.weight[: tokens_BxL.shape[1]]
+        for block in self.blocks:
+            x_BxLxW = block(x_BxLxW)
+        return self.head(self.norm(x_BxLxW))
+
+    def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """Mean cross-entropy, nats per token."""
+        return self._cross_entropy(batch[0], "mean")
+
+    def losses(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """Cross-entropy of each sequence (B,), nats per token."""
+        return self._cross_entropy(batch[0], "none").view(batch[0].shape[0], -1).mean(1)
+
+    def _cross_entropy(self, tokens: Tensor, reduction: str) -> Tensor:
+        logits = self(tokens[:, :-1]).flatten(0, 1)
+        return functional.cross_entropy(logits, tokens[:, 1:].flatten(), reduction=reduction)
+
+    @torch.no_grad()
+    def sample(
+        self, prompt: bytes, length: int, *, temperature: float = 0.8, seed: int = 0
+    ) -> Iterator[int]:
+        """Yield `length` bytes that continue `prompt` (at least one byte)."""
+        device = self.head.weight.device
+        generator = torch.Generator().manual_seed(seed)
+        tokens = torch.tensor([list(prompt)], device=device)
+        for _ in range(length):
+            logits = self(tokens[:, -self.position.num_embeddings :])[0, -1].float().cpu()
+            chances = torch.softmax(logits / temperature, 0)
+            drawn = torch.multinomial(chances, 1, generator=generator)
+            tokens = torch.cat([tokens, drawn.view(1, 1).to(device)], 1)
+            yield int(drawn)

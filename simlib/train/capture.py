@@ -1,0 +1,111 @@
+"""One optimizer step, run directly or replayed from a captured CUDA graph."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from simlib.config import RunConfig
+from simlib.models.build import as_model
+from simlib.train.feed import Batch
+
+WARM_STEPS = 3  # steps run directly before capture, so that lazy initialisation is done
+
+
+class Stepper:
+    """Forward, backward, clip and update, launched operation by operation.
+
+    `sums` (3,) holds the losses, gradient norms and steps since the last `read`.
+    """
+
+    def __init__(self, config: RunConfig, model: nn.Module) -> None:
+        self.config, self.model = config, model
+        self.parameters = list(model.parameters())
+        self.sums = torch.zeros(3, device=config.device)
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """The context for forward passes: autocast in bfloat16, nothing in float32."""
+        if self.config.precision == "bfloat16":
+            return torch.autocast(self.config.device, torch.bfloat16)
+        return nullcontext()
+
+    def stream(self) -> AbstractContextManager[object]:
+        """Where this run's work is queued: nothing to choose on a CPU."""
+        return nullcontext()
+
+    def step(self, batch: Batch, optimizer: Optimizer) -> None:
+        """One step on `batch`; leaves the gradients in place for pruners that use them."""
+        self._work(tuple(x.to(self.config.device) for x in batch), optimizer)
+
+    def _work(self, batch: Batch, optimizer: Optimizer) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+        with self.arithmetic():
+            loss = as_model(self.model).loss(batch)
+        loss.backward()
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = _clip(gradients, self.config.grad_clip)
+        optimizer.step()
+        self.sums += torch.stack((loss.detach().float(), norm, torch.ones_like(norm)))
+
+    def read(self) -> tuple[float, float]:
+        """Mean loss and mean gradient norm since the last call."""
+        loss, norm, count = self.sums.tolist()
+        self.sums.zero_()
+        return loss / max(1, count), norm / max(1, count)
+
+
+class CapturedStepper(Stepper):
+    """The same step as one CUDA graph: a small model spends its time on launches otherwise.
+
+    The graph reads batch, learning rate, weights and optimizer state from fixed memory. The
+    masks stay outside, in eager steps between replays. Each lane replays on its own stream, so
+    lanes that take turns overlap on the device.
+    """
+
+    def __init__(self, config: RunConfig, model: nn.Module) -> None:
+        super().__init__(config, model)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.inputs: Batch = ()
+        self.done = 0
+        self._stream = torch.cuda.Stream()
+        torch.cuda.synchronize()  # weights were written on another stream
+
+    def stream(self) -> AbstractContextManager[object]:
+        return torch.cuda.stream(self._stream)
+
+    def step(self, batch: Batch, optimizer: Optimizer) -> None:
+        if self.done < WARM_STEPS:
+            super().step(batch, optimizer)
+        else:
+            if self.graph is None:
+                self._capture(batch, optimizer)
+            for held, new in zip(self.inputs, batch, strict=True):
+                held.copy_(new.pin_memory(), non_blocking=True)
+            assert self.graph is not None
+            self.graph.replay()
+        self.done += 1
+
+    def _capture(self, batch: Batch, optimizer: Optimizer) -> None:
+        """Record the step; recording runs nothing, so weights and state stay as they are."""
+        self.inputs = tuple(x.to(self.config.device) for x in batch)
+        torch.cuda.synchronize()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=self._stream):
+            self._work(self.inputs, optimizer)
+
+
+def make_stepper(config: RunConfig, model: nn.Module) -> Stepper:
+    """The stepper for the device of `config`."""
+    return (CapturedStepper if config.device == "cuda" else Stepper)(config, model)
+
+
+def _clip(gradients: list[Tensor], largest: float) -> Tensor:
+    """Scale gradients in place to a joint norm of at most `largest` (0: no limit); the norm."""
+    norm = torch.stack(torch._foreach_norm(gradients)).square().sum().sqrt()
+    if largest:
+        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+    return norm

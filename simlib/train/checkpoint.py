@@ -1,0 +1,91 @@
+"""State on disk: written whole or not at all, read back to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from simlib.errors import InputError
+
+Tree = dict[str, Any]
+
+
+def save_state(path: Path, tree: Tree) -> None:
+    """Write nested dictionaries of tensors and JSON values to a safetensors file.
+
+    The file appears in one step, after its bytes have reached the disk. Raises InputError if it
+    cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    plain = json.dumps(_split(tree, "", tensors))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, temporary, {"tree": plain})
+        _sync(temporary)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def load_state(path: Path, device: str = "cpu") -> Tree:
+    """What `save_state` wrote. Raises InputError if the file is missing or damaged."""
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            plain = json.loads(file.metadata()["tree"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a checkpoint: {error}") from error
+    return _join(plain, tensors)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step. Raises InputError if it cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        _sync(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: Exception) -> InputError:
+    """The sentence for a full disk or a read-only folder."""
+    reason = getattr(error, "strerror", None) or error
+    return InputError(
+        f"{path} could not be written ({reason}): free some space or choose another folder, then "
+        "repeat the command; what is recorded is kept"
+    )
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _split(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
+    """The value with every tensor moved to `tensors` and replaced by a reference."""
+    if isinstance(value, Tensor):
+        tensors[place] = value.detach().contiguous()
+        return {"tensor": place}
+    if isinstance(value, dict):
+        return {"dict": {k: _split(v, f"{place}/{k}", tensors) for k, v in value.items()}}
+    return {"value": value}
+
+
+def _join(node: Any, tensors: dict[str, Tensor]) -> Any:
+    if "tensor" in node:
+        return tensors[node["tensor"]]
+    if "dict" in node:
+        return {k: _join(v, tensors) for k, v in node["dict"].items()}
+    return node["value"]

@@ -1,0 +1,182 @@
+"""One run in training: everything that changes from step to step, and nothing else."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simlib.config import RunConfig
+from simlib.errors import InputError
+from simlib.models import build_model, prunable, sparsity_targets
+from simlib.models.build import as_model
+from simlib.sparsify import Sparsifier, make_schedule
+from simlib.train.capture import make_stepper
+from simlib.train.feed import Feed
+from simlib.train.optimizers import build_optimizer, set_lr
+from simlib.train.rates import lr_at
+
+LOG_EVERY = 20  # steps between points of the curve, and between looks for NaN
+CURVE = ("step", "loss", "grad_norm", "lr", "sparsity", "seconds")
+
+
+class Lane:
+    """Model, optimizer, masks and position of one run.
+
+    Random numbers are used for the initial weights only; batches and random masks are functions
+    of seed and step. So `state_dict` is all there is, and a lane that continues from it makes the
+    same bits as one that never stopped.
+    """
+
+    def __init__(self, config: RunConfig, feed: Feed) -> None:
+        self.config, self.feed = config, feed
+        self.model = build_model(config, feed.data).to(config.device)
+        self.body = [dict(self.model.named_parameters())[n] for n in prunable(self.model)]
+        self.optimizer = build_optimizer(config, self.model)
+        self.sparsifier: Sparsifier | None = None
+        self.position = 0  # optimizer steps done
+        self.weight_steps = 0  # non-zero body weights, summed over the steps done
+        self.seconds = 0.0  # training time, as far as this state knows
+        self.diverged = False
+        self.curve: dict[str, list[float]] = {name: [] for name in CURVE}
+        self._nonzero = self.dense_params
+        self._forward = make_stepper(config, self.model)
+
+    @property
+    def dense_params(self) -> int:
+        """Body weights before pruning."""
+        return sum(p.numel() for p in self.body)
+
+    @property
+    def nonzero_params(self) -> int:
+        """Body weights that the masks keep now."""
+        return self._nonzero
+
+    @property
+    def total_nonzero_params(self) -> int:
+        """All weights that are not pruned: body, embeddings, norms, output layer."""
+        total = sum(p.numel() for p in self.model.parameters())
+        if self.sparsifier is None:
+            return total
+        return total - self.sparsifier.dense_params + self.sparsifier.nonzero_params
+
+    def step(self) -> None:
+        """Do one optimizer step."""
+        began = time.perf_counter()
+        with self._forward.stream():
+            self._step()
+        self.seconds += time.perf_counter() - began
+
+    def _step(self) -> None:
+        if self.config.sparsity and self.position == self.config.private_from:
+            self._attach()
+        t = self.position + 1
+        self.weight_steps += self._nonzero
+        set_lr(self.optimizer, lr_at(self.config, t))
+        self._forward.step(self.feed.batch(self.position), self.optimizer)
+        if self.sparsifier is not None and self._masks_moved(self.sparsifier, t):
+            self._count()
+        self.position = t
+        if t % LOG_EVERY == 0:
+            self._log()
+
+    def _masks_moved(self, sparsifier: Sparsifier, t: int) -> bool:
+        try:
+            return sparsifier.step(t)
+        except InputError:
+            # weights that are no longer finite cannot be ranked: that is divergence
+            if all(bool(p.isfinite().all()) for p in self.model.parameters()):
+                raise
+            self.diverged = True
+            return False
+
+    def _attach(self) -> None:
+        """Begin to prune: from here on this run is its own."""
+        config = self.config
+        self.sparsifier = Sparsifier(
+            self.model,
+            self.optimizer,
+            schedule=make_schedule(config.schedule, *config.prune_steps, config.mask_interval),
+            targets=sparsity_targets(self.model, config),
+            pruner=config.pruner,
+            pattern=config.pattern,
+            seed=config.seed,
+        )
+        self._count()
+
+    def _count(self) -> None:
+        assert self.sparsifier is not None
+        counts = self.sparsifier.nonzero_counts()
+        self._nonzero = sum(counts[name] for name in prunable(self.model))
+
+    def _log(self) -> None:
+        loss, grad_norm = self._forward.read()
+        self.diverged = self.diverged or not math.isfinite(loss)
+        sparsity = 1 - self._nonzero / self.dense_params
+        point = (self.position, loss, grad_norm, lr_at(self.config, self.position), sparsity)
+        for name, value in zip(CURVE, (*point, self.seconds), strict=True):
+            self.curve[name].append(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a lane needs to continue: nested dictionaries of tensors and plain values."""
+        return {
+            "position": self.position,
+            "weight_steps": self.weight_steps,
+            "seconds": self.seconds,
+            "diverged": self.diverged,
+            "corpus_sha256": self.feed.sha256,
+            "curve": {k: torch.tensor(v, dtype=torch.float64) for k, v in self.curve.items()},
+            "sums": self._forward.sums,
+            "model": dict(self.model.state_dict()),
+            "optimizer": _optimizer_state(self.optimizer),
+            "masks": self.sparsifier.state_dict() if self.sparsifier else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()` of this run, or of its trunk before it branches off."""
+        if state["corpus_sha256"] != self.feed.sha256:
+            raise InputError(
+                f"corpus {self.config.corpus!r} has SHA-256 {self.feed.sha256[:16]}..., the "
+                f"checkpoint was trained on {state['corpus_sha256'][:16]}...: restore that "
+                "version, or begin in another folder"
+            )
+        self.model.load_state_dict(state["model"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        numbered = {int(k): v for k, v in state["optimizer"].items()}
+        self.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
+        self.position, self.weight_steps = state["position"], state["weight_steps"]
+        self.seconds, self.diverged = state["seconds"], state["diverged"]
+        self.curve = {k: v.tolist() for k, v in state["curve"].items()}
+        self._forward.sums.copy_(state["sums"])
+        if state["masks"] is not None:
+            self._attach()
+            assert self.sparsifier is not None
+            self.sparsifier.load_state_dict(state["masks"])
+            self._count()
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Start from another run's weights. Raises InputError if they do not fit."""
+        try:
+            self.model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(
+                f"the weights of start {self.config.start!r} do not fit a {self.config.shape}: "
+                "start from a dense run of as many dense_params, depth and seq_len"
+            ) from error
+
+    @torch.no_grad()
+    def validate(self) -> tuple[float, float]:
+        """Mean loss over the validation set and its standard error, nats."""
+        batches = zip(*(part.split(64) for part in self.feed.validation()), strict=True)
+        model, device = as_model(self.model), self.config.device
+        with self._forward.arithmetic():
+            parts = [model.losses(tuple(x.to(device) for x in batch)) for batch in batches]
+        losses = torch.cat(parts).double()
+        return float(losses.mean()), float(losses.std() / math.sqrt(len(losses)))
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    return {str(k): v for k, v in optimizer.state_dict()["state"].items()}

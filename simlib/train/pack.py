@@ -1,0 +1,234 @@
+"""A pack of runs: train what they share once, then let each run leave the trunk.
+
+Until its first mask (or the start of its cool-down) a run is an ordinary dense run, whatever
+sparsity, pattern, pruner or length it will have. Runs with equal `trunk_id` share that prefix
+exactly: the trunk writes its state to disk where a run leaves it, and the run continues from
+there to the same bits as if it had trained alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from simlib.config import RunConfig
+from simlib.errors import InputError
+from simlib.runs import RunRecord, append_record
+from simlib.train.checkpoint import load_state, save_state
+from simlib.train.feed import make_feed
+from simlib.train.lane import LOG_EVERY, Lane
+from simlib.train.records import Folder, make_record, save_side
+from simlib.train.settings import check_device, settings
+
+TOGETHER = {"cpu": 1, "cuda": 16}  # lanes that take turns; one core gains nothing from turns
+
+
+@dataclass(frozen=True)
+class Update:
+    """Progress of one run: steps done of all its steps, mean training loss of late (nats)."""
+
+    config: RunConfig
+    position: int
+    steps: int
+    loss: float
+    sparsity: float
+    finished: RunRecord | None = None
+
+
+Progress = Callable[[Update], None]
+T = TypeVar("T")
+
+
+def train_run(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    progress: Progress | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> RunRecord:
+    """Train one run, or continue it; see `train_pack`."""
+    return train_pack([config], out, progress=progress, checkpoint_seconds=checkpoint_seconds)[0]
+
+
+def train_pack(
+    configs: Sequence[RunConfig],
+    out: str | Path,
+    *,
+    progress: Progress | None = None,
+    checkpoint_seconds: float = 30.0,
+    together: int | None = None,
+) -> list[RunRecord]:
+    """Train runs, shared prefixes once, and record each in `out/runs.csv` when it ends.
+
+    What is recorded there already is not trained again; a run that was interrupted continues
+    from its last checkpoint. Returns the records in the order of `configs`.
+
+    Args:
+        configs: runs, of one trunk or of several; those that share one are best given together.
+        out: folder of the runs; see `Folder` for what lies there.
+        progress: called every few steps of every run.
+        checkpoint_seconds: time between checkpoints.
+        together: lanes that take turns; by default 1 on a CPU, 16 on a GPU.
+
+    Raises:
+        InputError: two configs with one run_id, a corpus, device or start that is missing, or a
+            folder that cannot be written.
+    """
+    refuse_twins(configs)
+    for config in configs:
+        check_device(config)
+    folder = Folder(Path(out))
+    done = {r.run_id for r in folder.recorded()}
+    todo = [c for c in configs if c.run_id not in done]
+    group_size = together or TOGETHER[configs[0].device] if configs else 1
+    job = Job(folder, progress or _silent, checkpoint_seconds)
+    for group in _chunks(trunk_segments(folder, todo), group_size):
+        job.train_trunks(group)
+    for runs in _chunks(todo, group_size):
+        job.finish(runs)
+    rows = {r.run_id: r for r in folder.recorded()}
+    return [rows[c.run_id] for c in configs]
+
+
+def refuse_twins(configs: Iterable[RunConfig]) -> None:
+    """Raise InputError if two configs are one run."""
+    seen: set[str] = set()
+    for config in configs:
+        if config.run_id in seen:
+            raise InputError(
+                f"run {config.run_id} is asked for twice (a {config.family} with nonzero_params "
+                f"{config.nonzero_params}, sparsity {config.sparsity:g}, seed {config.seed}): "
+                "leave one out"
+            )
+        seen.add(config.run_id)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a trunk: train to `until` and leave the state there for the runs that branch."""
+
+    config: RunConfig
+    until: int
+
+
+def trunk_segments(folder: Folder, todo: Sequence[RunConfig]) -> list[Segment]:
+    """The trunk parts still to be trained, in order; a run with nobody to share has none."""
+    trunks: dict[str, list[RunConfig]] = {}
+    for config in todo:
+        if config.private_from and not folder.resume(config).exists():
+            trunks.setdefault(config.trunk_id, []).append(config)
+    segments = []
+    for runs in trunks.values():
+        # the longest run's settings hold on all of the trunk
+        longest = max(runs, key=lambda c: c.private_from)
+        stops = sorted({c.private_from for c in runs})
+        missing = [s for s in stops if not folder.trunk(longest, s).exists()]
+        if len(runs) > 1:
+            segments += [Segment(longest, stop) for stop in missing]
+    return segments
+
+
+@dataclass
+class Job:
+    """The work itself: lanes, their checkpoints and their ends."""
+
+    folder: Folder
+    progress: Progress
+    checkpoint_seconds: float
+
+    def train_trunks(self, segments: Sequence[Segment]) -> None:
+        """Train trunk parts, taking turns, and save each one's last state."""
+        ends = [(self._trunk_lane(s), s.until) for s in segments]
+        paths = [self.folder.trunk(s.config, s.until) for s in segments]
+        resumes = [p.with_name("resume.safetensors") for p in paths]
+        self._advance(ends, resumes)
+        for (lane, _), path, resume in zip(ends, paths, resumes, strict=True):
+            save_state(path, lane.state_dict())
+            resume.unlink(missing_ok=True)
+
+    def finish(self, configs: Sequence[RunConfig]) -> None:
+        """Train runs to their end, taking turns, and record them."""
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        lanes = [self._lane(c) for c in configs]
+        resumes = [self.folder.resume(c) for c in configs]
+        self._advance([(lane, lane.config.total_steps) for lane in lanes], resumes)
+        for lane, resume in zip(lanes, resumes, strict=True):
+            with settings(lane.config):
+                record = make_record(lane, started)
+            save_side(self.folder, lane, record)
+            append_record(self.folder.table, record)
+            resume.unlink(missing_ok=True)
+            self._report(lane, record)
+
+    def _lane(self, config: RunConfig) -> Lane:
+        lane = Lane(config, make_feed(config))
+        resume, trunk = self.folder.resume(config), self.folder.trunk(config, config.private_from)
+        if resume.exists():
+            lane.load_state_dict(load_state(resume, config.device))
+        elif config.start != "scratch":
+            lane.load_weights(load_state(self._start(config), config.device)["model"])
+        elif trunk.exists():
+            lane.load_state_dict(load_state(trunk, config.device))
+        return lane
+
+    def _trunk_lane(self, segment: Segment) -> Lane:
+        lane = Lane(segment.config, make_feed(segment.config))
+        target = self.folder.trunk(segment.config, segment.until)
+        saved = sorted(p for p in target.parent.glob("0*.safetensors") if p < target)
+        resume = target.with_name("resume.safetensors")
+        states = [load_state(p, segment.config.device) for p in (*saved[-1:], resume) if p.exists()]
+        states = [s for s in states if s["position"] <= segment.until]
+        if states:
+            lane.load_state_dict(max(states, key=lambda s: s["position"]))
+        return lane
+
+    def _start(self, config: RunConfig) -> Path:
+        named = Path(config.start)
+        places = [self.folder.weights(config.start), named / "weights.safetensors", named]
+        found = [p for p in places if p.is_file()]
+        if not found:
+            raise InputError(
+                f"start {config.start!r} is neither a finished run in {self.folder.root} nor a "
+                "checkpoint file: train that run first"
+            )
+        return found[0]
+
+    def _advance(self, ends: Sequence[tuple[Lane, int]], resumes: Sequence[Path]) -> None:
+        """Step every lane in turn until each is at its end or has diverged."""
+        if not ends:
+            return
+        saved = time.monotonic()
+        with settings(ends[0][0].config):
+            while going := [i for i, (lane, end) in enumerate(ends) if _goes_on(lane, end)]:
+                for i in going:
+                    lane = ends[i][0]
+                    lane.step()
+                    if lane.position % LOG_EVERY == 0:
+                        self._report(lane)
+                if time.monotonic() - saved >= self.checkpoint_seconds:
+                    for i in going:
+                        save_state(resumes[i], ends[i][0].state_dict())
+                    saved = time.monotonic()
+
+    def _report(self, lane: Lane, record: RunRecord | None = None) -> None:
+        last = {name: values[-1] if values else float("nan") for name, values in lane.curve.items()}
+        steps = lane.config.total_steps
+        self.progress(
+            Update(lane.config, lane.position, steps, last["loss"], last["sparsity"], record)
+        )
+
+
+def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def _goes_on(lane: Lane, end: int) -> bool:
+    return lane.position < end and not lane.diverged
+
+
+def _silent(update: Update) -> None:
+    """No progress wanted."""

@@ -1,0 +1,147 @@
+"""What a finished run leaves: its row in the run table, its side file, its weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simlib.config import RunConfig
+from simlib.runs import RunRecord, RunTable, read_table
+from simlib.train.checkpoint import save_state, write_text
+from simlib.train.lane import Lane
+from simlib.train.settings import commit, versions
+
+TABLE = "runs.csv"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where everything of a set of runs lies.
+
+    runs.csv                        the run table, a row a finished run
+    RUN_ID/side.json                configuration, curve, throughput, FLOP
+    RUN_ID/weights.safetensors      final weights
+    RUN_ID/resume.safetensors       the last checkpoint, while the run is on its way
+    trunks/TRUNK_ID/STEP.safetensors  dense prefixes, kept for runs that come later
+    """
+
+    root: Path
+
+    @property
+    def table(self) -> Path:
+        """The run table."""
+        return self.root / TABLE
+
+    def of(self, config: RunConfig) -> Path:
+        """The folder of one run."""
+        return self.root / config.run_id
+
+    def resume(self, config: RunConfig) -> Path:
+        """The checkpoint of a run on its way."""
+        return self.of(config) / "resume.safetensors"
+
+    def weights(self, run_id: str) -> Path:
+        """The final weights of a run."""
+        return self.root / run_id / "weights.safetensors"
+
+    def trunk(self, config: RunConfig, step: int) -> Path:
+        """The state of the trunk of `config` after `step` steps."""
+        return self.root / "trunks" / config.trunk_id / f"{step:09d}.safetensors"
+
+    def recorded(self) -> RunTable:
+        """The rows so far."""
+        return read_table(self.table) if self.table.exists() else RunTable([])
+
+
+def flops(nonzero_params: float, data_seen: int) -> float:
+    """Training cost `6 N D`, where N is the mean number of non-zero body weights over the run.
+
+    The factor 6 is 2 for the forward and 4 for the backward pass, per weight and token (Kaplan
+    et al. 2020). Not counted: attention scores, embeddings and output layer, the optimizer, mask
+    updates. With images D counts images, as the law does; a vision transformer does this work
+    for each of an image's patches.
+    """
+    return 6.0 * nonzero_params * data_seen
+
+
+def make_record(lane: Lane, started_at: str) -> RunRecord:
+    """Validate a finished lane and describe the run."""
+    config, shape = lane.config, lane.config.shape
+    loss, stderr = (math.nan, None) if lane.diverged else lane.validate()
+    diverged = not math.isfinite(loss)
+    steps = lane.position
+    data_seen = steps * config.data_per_step
+    tail = lane.curve["loss"][-1:]
+    return RunRecord(
+        run_id=config.run_id,
+        family=config.family,
+        dataset=config.corpus,
+        dataset_sha256=lane.feed.sha256,
+        pattern=config.pattern if config.sparsity else "unstructured",
+        pruner=config.pruner if config.sparsity else "none",
+        start=config.start,
+        nonzero_params=lane.nonzero_params,
+        dense_params=lane.dense_params,
+        total_nonzero_params=lane.total_nonzero_params,
+        sparsity=1 - lane.nonzero_params / lane.dense_params,
+        data_seen=data_seen,
+        flops=flops(lane.weight_steps / steps, data_seen),
+        steps=steps,
+        batch=config.batch,
+        seq_len=None if config.family == "vit" else config.seq_len,
+        width=shape.width,
+        depth=shape.depth,
+        heads=shape.heads,
+        lr=config.peak_lr,
+        seed=config.seed,
+        prune_start=config.prune_start if config.sparsity else None,
+        prune_end=config.prune_end if config.sparsity else None,
+        train_loss=tail[0] if tail and math.isfinite(tail[0]) else None,
+        loss=math.nan if diverged else loss,
+        loss_stderr=None if diverged else stderr,
+        diverged=diverged,
+        seconds=lane.seconds,
+        device=config.device,
+        precision=config.precision,
+        threads=config.threads,
+        versions=versions(),
+        commit=commit(),
+        started_at=started_at,
+    )
+
+
+def save_side(folder: Folder, lane: Lane, record: RunRecord) -> None:
+    """Write the side file and the final weights."""
+    config, curve = lane.config, lane.curve
+    side: dict[str, Any] = {
+        "config": config.model_dump(),
+        "run_id": config.run_id,
+        "trunk_id": config.trunk_id,
+        "private_from": config.private_from,
+        "mean_nonzero_params": lane.weight_steps / max(1, lane.position),
+        "flops": record.flops,
+        "flops_dense": flops(lane.dense_params, record.data_seen),
+        "data_per_second": record.data_seen / max(lane.seconds, 1e-9),
+        "curve": {name: [_short(v) for v in values] for name, values in curve.items()},
+    }
+    write_text(folder.of(config) / "side.json", json.dumps(side) + "\n")
+    weights = {
+        "model": dict(lane.model.state_dict()),
+        "config": config.model_dump(),
+        "data": vars(lane.feed.data),
+    }
+    save_state(folder.weights(config.run_id), weights)
+
+
+def read_side(root: str | Path, run_id: str) -> dict[str, Any]:
+    """The side file of a run: configuration, curve (lists of equal length), FLOP, throughput."""
+    side: dict[str, Any] = json.loads((Path(root) / run_id / "side.json").read_text())
+    return side
+
+
+def _short(value: float) -> float | None:
+    """Seven digits, and null for what JSON cannot hold."""
+    return float(f"{value:.7g}") if math.isfinite(value) else None

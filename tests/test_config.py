@@ -1,0 +1,74 @@
+"""A run's description: what it refuses, what makes two runs one, what it builds."""
+
+import pytest
+
+from simlib.config import RunConfig
+from simlib.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"family": "rnn"}, "family 'rnn'"),
+        ({"pattern": "4:2"}, "0 < n < m"),
+        ({"pattern": "2:4", "sparsity": 0.75}, "make them agree"),
+        ({"pattern": "rows"}, "pattern 'rows'"),
+        ({"sparsity": 1.0}, "sparsity 1"),
+        ({"sparsity": -0.1}, "sparsity -0.1"),
+        ({"nonzero_params": 300}, "vocabulary"),
+        ({"nonzero_params": 1650}, "within 3 %"),
+        ({"sparsity": 0.5, "steps": 30}, "one update every"),
+        ({"sparsity": 0.5, "prune_start": 0.8}, "swap"),
+        ({"sparsity": 0.5, "start": "abc"}, "from_checkpoint"),
+        ({"sparsity": 0.5, "pruner": "from_checkpoint"}, "start"),
+        ({"start": "abc"}, "sparse"),
+        ({"data_seen": 1000}, "not both"),
+        ({"steps": None}, "data_seen or steps"),
+        ({"widht": 3}, "'widht'"),
+        ({"lr": float("nan")}, "lr"),
+        ({"batch": 0}, "batch"),
+        ({"device": "tpu"}, "device 'tpu'"),
+        ({"sparsity": 0.5, "pattern": "2:4", "embeddings": "pruned"}, "embeddings"),
+    ],
+)
+def test_wrong_values_get_one_sentence(wrong: dict, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        RunConfig(**({"steps": 1000} | wrong))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_id_tells_runs_apart_and_equal_runs_together() -> None:
+    config = RunConfig(sparsity=0.5, steps=1000)
+    assert config.run_id == RunConfig(sparsity=0.5, data_seen=1000 * 8 * 128).run_id
+    assert config.run_id == RunConfig(sparsity=0.5, steps=1000, lr=config.peak_lr).run_id
+    assert len({config, RunConfig(sparsity=0.5, steps=1000)}) == 1
+    for other in ({"seed": 1}, {"sparsity": 0.75}, {"steps": 1001}, {"threads": 2}):
+        assert config.run_id != RunConfig(**({"sparsity": 0.5, "steps": 1000} | other)).run_id
+
+
+def test_how_a_dense_run_would_be_pruned_does_not_matter() -> None:
+    dense = RunConfig(steps=1000)
+    assert dense.run_id == RunConfig(steps=1000, pruner="set", prune_start=0.1).run_id
+
+
+def test_trunk_is_shared_by_what_differs_after_pruning_starts_only() -> None:
+    dense = RunConfig(nonzero_params=55_296, steps=1000)
+    sparse = RunConfig(nonzero_params=13_824, sparsity=0.75, steps=1000)
+    other = RunConfig(nonzero_params=27_648, sparsity=0.5, steps=2000, pruner="rigl")
+    assert dense.trunk_id == sparse.trunk_id == other.trunk_id
+    assert sparse.private_from < other.private_from < dense.private_from < 1000
+    assert dense.trunk_id != RunConfig(nonzero_params=55_296, steps=1000, seed=1).trunk_id
+    cosine = [RunConfig(steps=s, lr_schedule="cosine").trunk_id for s in (1000, 2000)]
+    assert cosine[0] != cosine[1]
+
+
+@pytest.mark.parametrize("family", ["gpt", "vit", "t5"])
+@pytest.mark.parametrize("sparsity", [0, 0.5, 0.75, 0.875])
+def test_shape_meets_the_request(family: str, sparsity: float) -> None:
+    for size in (25_000, 100_000, 10_000_000):
+        shape = RunConfig(family=family, nonzero_params=size, sparsity=sparsity, steps=9999).shape
+        assert abs(shape.dense_params * (1 - sparsity) / size - 1) <= 0.03
+        assert shape.width % 8 == shape.hidden % 8 == shape.width % shape.heads == 0
+        usual = {"gpt": 4, "vit": 4, "t5": 8 / 3}[family]
+        assert 0.6 < shape.hidden / shape.width / usual < 1.5

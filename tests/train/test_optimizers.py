@@ -1,0 +1,26 @@
+"""Adafactor knows the masks."""
+
+import torch
+
+from simlib.train.optimizers import Adafactor
+
+
+def moved(weight: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    parameter = torch.nn.Parameter(weight.clone())
+    parameter.grad = gradient
+    Adafactor([parameter], lr=0.1).step()
+    return parameter.detach() - weight
+
+
+def test_pruned_weights_do_not_change_the_step_of_the_others() -> None:
+    generator = torch.Generator().manual_seed(0)
+    dense = torch.randn(8, 8, generator=generator)
+    gradient = torch.randn(8, 8, generator=generator)
+    padded = torch.cat([dense, torch.zeros(24, 8)])
+    more = torch.cat([gradient, torch.randn(24, 8, generator=generator)])
+    assert torch.allclose(moved(dense, gradient), moved(padded, more)[:8], rtol=1e-5)
+
+
+def test_first_step_is_the_rate_times_the_size_of_the_tensor() -> None:
+    step = moved(torch.full((4, 4), 3.0), torch.rand(4, 4) + 0.1)
+    assert torch.allclose(step, torch.full((4, 4), -0.3), rtol=1e-5)

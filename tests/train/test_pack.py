@@ -1,0 +1,153 @@
+"""Runs that share a trunk, runs that stop and go on: always the same bits."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from simlib.config import RunConfig
+from simlib.errors import InputError
+from simlib.runs import RunRecord, read_table
+from simlib.train import Folder, Update, read_side, train_pack, train_run
+from simlib.train.checkpoint import load_state
+
+BASE = {
+    "depth": 1,
+    "steps": 100,
+    "warmup_steps": 10,
+    "valid_windows": 32,
+    "mask_interval": 5,
+    "seq_len": 32,
+}
+
+
+def config(sparsity: float = 0.0, dense_params: int = 6144, **changes: object) -> RunConfig:
+    size = round(dense_params * (1 - sparsity))
+    return RunConfig(**(BASE | {"nonzero_params": size, "sparsity": sparsity} | changes))
+
+
+def bits(record: RunRecord) -> tuple[float, float | None, float | None, int]:
+    return record.loss, record.loss_stderr, record.train_loss, record.nonzero_params
+
+
+PACK = [
+    config(),
+    config(0.5),
+    config(0.75, pruner="rigl"),
+    config(0.5, schedule="oneshot", pruner="random_gradual"),
+    config(0.5, pattern="2:4", steps=120),
+    config(steps=120),
+]
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_pack_gives_the_bits_of_separate_runs(tmp_path: Path, together: int) -> None:
+    shared = train_pack(PACK, tmp_path / "pack", together=together)
+    assert len(list((tmp_path / "pack" / "trunks").iterdir())) == 1
+    for one, record in zip(PACK, shared, strict=True):
+        alone = train_run(one, tmp_path / "alone")
+        assert bits(alone) == bits(record)
+        curves = [read_side(tmp_path / d, one.run_id)["curve"] for d in ("pack", "alone")]
+        assert curves[0]["loss"] == curves[1]["loss"]
+    assert not (tmp_path / "alone" / "trunks").exists()
+
+
+def test_recorded_counts_are_those_of_the_weights(tmp_path: Path) -> None:
+    one = config(0.75, embeddings="pruned")
+    record = train_run(one, tmp_path)
+    weights = load_state(Folder(tmp_path).weights(one.run_id))["model"]
+    body = [w for name, w in weights.items() if "blocks." in name and w.dim() == 2]
+    assert record.nonzero_params == sum(int(w.count_nonzero()) for w in body)
+    assert record.dense_params == sum(w.numel() for w in body) == 6144
+    assert record.total_nonzero_params == sum(int(w.count_nonzero()) for w in weights.values())
+    assert weights["embed.weight"].count_nonzero() == round(weights["embed.weight"].numel() / 2)
+    assert record.sparsity == 0.75
+
+
+def test_flops_are_those_of_the_mean_density(tmp_path: Path) -> None:
+    one = config(0.5, schedule="oneshot", prune_start=0.4)
+    record = train_run(one, tmp_path)
+    mean = 6144 * (0.4 + 0.5 * 0.6)
+    assert record.flops == pytest.approx(6 * mean * record.data_seen)
+    assert read_side(tmp_path, one.run_id)["flops_dense"] == 6 * 6144 * record.data_seen
+
+
+def test_a_run_that_breaks_off_continues_to_the_same_bits(tmp_path: Path) -> None:
+    def break_off(update: Update) -> None:
+        if update.position >= 60:
+            raise KeyboardInterrupt
+
+    for one in (config(0.75), config(0.75, optimizer="adafactor", precision="bfloat16")):
+        whole = train_run(one, tmp_path / "whole")
+        with pytest.raises(KeyboardInterrupt):
+            train_run(one, tmp_path / "broken", progress=break_off, checkpoint_seconds=0)
+        assert Folder(tmp_path / "broken").resume(one).exists()
+        assert bits(train_run(one, tmp_path / "broken")) == bits(whole)
+        assert not Folder(tmp_path / "broken").resume(one).exists()
+
+
+def test_what_is_recorded_is_not_trained_again(tmp_path: Path) -> None:
+    one = config()
+    first = train_run(one, tmp_path)
+    updates: list[Update] = []
+    assert train_run(one, tmp_path, progress=updates.append) == first
+    assert updates == []
+    assert len(read_table(tmp_path / "runs.csv")) == 1
+
+
+def test_divergence_is_recorded_and_the_pack_goes_on(tmp_path: Path) -> None:
+    wild = config(0.5, lr=1e30, grad_clip=0)
+    bad, good = train_pack([wild, config()], tmp_path)
+    assert bad.diverged
+    assert math.isnan(bad.loss)
+    assert not good.diverged
+    json.loads((tmp_path / wild.run_id / "side.json").read_text())
+
+
+def test_pruning_a_dense_run_starts_from_its_weights(tmp_path: Path) -> None:
+    dense = config()
+    dense_record = train_run(dense, tmp_path)
+    sparse = config(0.5, pruner="from_checkpoint", start=dense.run_id, prune_start=0.0)
+    record = train_run(sparse, tmp_path)
+    assert record.start == dense.run_id
+    scratch = train_run(config(0.5, prune_start=0.0), tmp_path)
+    assert read_side(tmp_path, sparse.run_id)["curve"]["loss"][0] < scratch.loss
+    assert dense_record.nonzero_params == 2 * record.nonzero_params
+    with pytest.raises(InputError, match="do not fit"):
+        other = config(0.5, 13_824, pruner="from_checkpoint", start=dense.run_id)
+        train_run(other, tmp_path)
+    with pytest.raises(InputError, match="neither a finished run"):
+        train_run(config(0.5, pruner="from_checkpoint", start="nowhere"), tmp_path)
+
+
+def test_loss_falls_well_below_chance(tmp_path: Path) -> None:
+    one = config(dense_params=6144, steps=300)
+    record = train_run(one, tmp_path)
+    curve = read_side(tmp_path, one.run_id)["curve"]
+    assert curve["loss"][0] > record.loss + 0.5
+    assert record.loss < 3.6 < math.log(256)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"corpus": "nowhere"}, "nowhere"),
+        ({"corpus_sha256": "0" * 64}, "SHA-256"),
+        ({"seq_len": 200_000_000}, "200000000"),
+        ({"family": "vit", "nonzero_params": 24_576, "depth": 2}, "needs images"),
+    ],
+)
+def test_bad_requests_end_before_training(tmp_path: Path, changes: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        train_run(config(**changes), tmp_path)
+    assert not (tmp_path / "runs.csv").exists()
+
+
+def test_twins_and_missing_gpu_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="twice"):
+        train_pack([config(), config(pruner="set")], tmp_path)
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="cuda"):
+            train_run(config(device="cuda"), tmp_path)
