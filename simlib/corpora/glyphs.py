@@ -49,7 +49,7 @@ _ATLAS, _CHARACTERS = "atlas.bin", "characters.txt"
 _VALIDATION_CHUNK = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GlyphCorpus:
     """Images of characters, made on demand; `characters[k]` is what class k shows.
 
@@ -58,12 +58,12 @@ class GlyphCorpus:
     """
 
     name: str
-    atlas: np.ndarray
-    characters: str
+    atlas: np.ndarray = field(repr=False)
+    characters: str = field(repr=False)
     sha256: str
     strength: Strength
     size: int
-    manifest: Manifest = field(repr=False, compare=False)
+    manifest: Manifest = field(repr=False)
     kind: Literal["images"] = "images"
 
     @property
@@ -265,9 +265,11 @@ def _common_characters(paths: list[Path]) -> list[str]:
 def _warn_if_different(manifest: Manifest, versions: dict[str, str]) -> None:
     if manifest["sha256"] == SHA256:
         return
-    have = ", ".join(f"{name} {versions[name]} (recorded: {VERSIONS[name]})" for name in VERSIONS)
+    changed = [f"{name} {versions[name]} (recorded: {have})" for name, have in VERSIONS.items()
+               if versions[name] != have]  # fmt: skip
+    cause = ", ".join(changed) or "another build of FreeType in Pillow"
     warnings.warn(
-        f"the characters drawn with {have} differ from the recorded ones: losses cannot be "
-        "compared exactly with recorded runs; `pip install -r requirements.txt` restores them",
+        f"the corpus 'glyphs' differs from the recorded one because of {cause}: losses cannot be "
+        "compared exactly with recorded runs; `pip install -r requirements.txt` restores it",
         stacklevel=4,
     )

@@ -50,7 +50,7 @@ class FileDocuments:
         )
 
     def _failure(self, error: Exception) -> InputError:
-        return InputError(f"{self.place} cannot be read as {self.form} ({_first_line(error)})")
+        return InputError(f"{self.place} cannot be read as {self.form} ({_one_line(error)})")
 
 
 class HubDocuments(FileDocuments):
@@ -246,15 +246,17 @@ def _revision(repo: str) -> str:
 def _unreachable(repo: str, error: Exception) -> InputError:
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    if isinstance(error, RepositoryNotFoundError | HFValidationError):
-        return InputError(f"the Hugging Face hub has no public data set '{repo}'")
+    if isinstance(error, RepositoryNotFoundError | HFValidationError | FileNotFoundError):
+        return InputError(
+            f"the Hugging Face hub has no public data set '{repo}' ({_one_line(error)})"
+        )
     if isinstance(error, OSError) or type(error).__module__.split(".")[0].startswith("http"):
         return InputError(
-            f"the Hugging Face hub cannot be reached for '{repo}' ({_first_line(error)}): connect "
+            f"the Hugging Face hub cannot be reached for '{repo}' ({_one_line(error)}): connect "
             "to the network and repeat the command; what was fetched is kept"
         )
-    return InputError(f"the data set '{repo}' cannot be read ({_first_line(error)})")
+    return InputError(f"the data set '{repo}' cannot be read ({_one_line(error)})")
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -34,7 +34,7 @@ class ImageRecord(NamedTuple):
     where: str  # for messages
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageCorpus:
     """Colour images with labels, memory-mapped: `images[part]` is uint8 (n, size, size, 3).
 
@@ -42,12 +42,12 @@ class ImageCorpus:
     """
 
     name: str
-    images: dict[Part, np.ndarray] = field(repr=False, compare=False)
-    labels: dict[Part, np.ndarray] = field(repr=False, compare=False)
+    images: dict[Part, np.ndarray] = field(repr=False)
+    labels: dict[Part, np.ndarray] = field(repr=False)
     classes: tuple[str, ...]
     sha256: str
     strength: Strength
-    manifest: Manifest = field(repr=False, compare=False)
+    manifest: Manifest = field(repr=False)
     kind: Literal["images"] = "images"
 
     @property

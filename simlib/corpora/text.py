@@ -27,7 +27,7 @@ VALID_SHARE = 0.02  # of the documents, by hash
 TRAIN, VALID = "train.bin", "valid.bin"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TextCorpus:
     """Bytes as tokens: `train` and `valid` are uint8 arrays (n,), memory-mapped.
 
@@ -35,10 +35,10 @@ class TextCorpus:
     """
 
     name: str
-    train: np.ndarray
-    valid: np.ndarray
+    train: np.ndarray = field(repr=False)
+    valid: np.ndarray = field(repr=False)
     sha256: str
-    manifest: Manifest = field(repr=False, compare=False)
+    manifest: Manifest = field(repr=False)
     kind: Literal["text"] = "text"
     vocab_size: int = 256
 
