@@ -26,6 +26,7 @@ from simlib.sparsify.schedule import (
 from simlib.sparsify.select import OUT, nonzero_target
 from simlib.sparsify.sparsifier import Sparsifier
 from simlib.sparsify.targets import embedding_sparsity
+from simlib.sparsify.watch import MaskHistory, survival_by_size
 
 __all__ = [
     "NM",
@@ -41,6 +42,7 @@ __all__ = [
     "GeometricDensity",
     "Global",
     "Gmp",
+    "MaskHistory",
     "OneShot",
     "Pattern",
     "Pruner",
@@ -54,4 +56,5 @@ __all__ = [
     "make_pruner",
     "make_schedule",
     "nonzero_target",
+    "survival_by_size",
 ]

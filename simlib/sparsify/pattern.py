@@ -83,6 +83,12 @@ class Pattern:
         """
         return [top_k(score, keep) for score, keep in zip(scores, keeps, strict=True)]
 
+    def mask_by_magnitude(self, weight: Tensor, sparsity: float) -> Tensor:
+        """The mask, shaped as `weight`, that keeps its largest units at this sparsity."""
+        keep = nonzero_target(self.units(weight.shape), sparsity)
+        (kept,) = self.select([self.pool(weight.detach().abs().float())], [keep])
+        return self.expand(kept, weight.shape)
+
 
 @dataclass(frozen=True)
 class Global(Pattern):

@@ -110,7 +110,8 @@ class Sparsifier:
         if missed:
             raise InputError(
                 f"Step {t} came after step {self.position}, past the mask update at step "
-                f"{missed[0]}: call step(t) after every optimizer step."
+                f"{missed[0]}: call step(t) after every optimizer step, or make the sparsifier "
+                f"with position={t - 1}."
             )
         if t <= self.position:
             raise InputError(f"Step {t} was already done: the next one is {self.position + 1}.")
