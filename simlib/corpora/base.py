@@ -121,6 +121,14 @@ def _publish(work: Path, target: Path, manifest: Manifest) -> Manifest:
     return manifest
 
 
+def read_bytes(path: Path) -> bytes:
+    """A source file's bytes. Raises InputError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+
+
 def map_bytes(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """A read-only uint8 memory map of a file (an empty file gives an empty array)."""
     if path.stat().st_size == 0:
@@ -139,7 +147,7 @@ def shuffled(index: np.ndarray, size: int, seed: int) -> np.ndarray:
     """
     epoch, place = np.divmod(index.astype(np.uint64), np.uint64(size))
     bits = max(2, int(size - 1).bit_length())
-    keys = _mix(_mix(np.array([seed], np.uint64)) ^ (epoch + np.uint64(1)))
+    keys = _mix(_mix(np.array([seed % 2**64], np.uint64)) ^ (epoch + np.uint64(1)))
     place = _feistel(place, keys, bits)
     while (outside := place >= size).any():
         place[outside] = _feistel(place[outside], keys[outside], bits)

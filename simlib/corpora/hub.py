@@ -206,7 +206,7 @@ def _text(example: dict[str, Any], column: str, place: str) -> bytes:
             f"{place} has no text in a column '{column}': its columns are {', '.join(example)} "
             "(the option column=NAME picks one)"
         )
-    return text.encode()
+    return text.encode(errors="replace")  # a lone surrogate is not UTF-8
 
 
 def _resumed(stream: Any, documents: int, state: Any) -> Any:

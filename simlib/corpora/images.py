@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import warnings
@@ -140,18 +141,18 @@ def write_images(
 ) -> Manifest:
     """Decode `records` to `size` x `size` pixels; returns sizes, counts and hash.
 
-    Raises InputError for an image that cannot be decoded, naming it.
+    Raises InputError for an image without a class or that cannot be decoded, naming it.
     """
     paths = {part: (folder / f"{part}_images.bin", folder / f"{part}_labels.bin")
              for part in PARTS}  # fmt: skip
     labels: dict[Part, list[int]] = {"train": [], "valid": []}
-    files = {part: paths[part][0].open("wb") for part in PARTS}
-    for record in tqdm(records, desc=describe, total=total, unit="image", delay=2, leave=False):
-        part = record.part or ("valid" if in_validation(_digest(record.content)) else "train")
-        files[part].write(_decode(record, size))
-        labels[part].append(record.label)
+    with contextlib.ExitStack() as opened:
+        files = {part: opened.enter_context(paths[part][0].open("wb")) for part in PARTS}
+        for record in tqdm(records, desc=describe, total=total, unit="image", delay=2, leave=False):
+            part = record.part or ("valid" if in_validation(_digest(record.content)) else "train")
+            files[part].write(_decode(record, size))
+            labels[part].append(_label(record))
     for part in PARTS:
-        files[part].close()
         paths[part][1].write_bytes(np.array(labels[part], "<i8").tobytes())
     if not labels["train"]:
         raise InputError(f"{describe} has no training images")
@@ -177,6 +178,12 @@ def open_images(name: str, strength: Strength, folder: Path, manifest: Manifest)
         labels[part] = np.frombuffer((folder / f"{part}_labels.bin").read_bytes(), "<i8")
     classes = tuple(manifest.get("classes") or map(str, range(manifest["num_classes"])))
     return ImageCorpus(name, images, labels, classes, manifest["sha256"], strength, manifest)
+
+
+def _label(record: ImageRecord) -> int:
+    if not isinstance(record.label, int) or record.label < 0:
+        raise InputError(f"{record.where} has the label {record.label!r}, not a class number")
+    return record.label
 
 
 def _digest(content: bytes) -> bytes:

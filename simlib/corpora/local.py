@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simlib.corpora.augment import PHOTOS, strength_of
-from simlib.corpora.base import Manifest, built, cache_root, check_count, recipe_key
+from simlib.corpora.base import Manifest, built, cache_root, check_count, read_bytes, recipe_key
 from simlib.corpora.hub import DEFAULT_BYTES, FileDocuments, embedded_bytes
 from simlib.corpora.images import ImageCorpus, ImageRecord, Part, open_images, write_images
 from simlib.corpora.stream import stream_corpus
@@ -38,7 +38,8 @@ def load_folder(
     to `size`. Text is every file without a NUL byte in its first 4096 bytes.
     """
     folder = _existing(path)
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not _hidden(file))
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = [file for file in files if not _hidden(file.relative_to(folder))]
     images = [file for file in files if file.suffix.lower() in _IMAGE_SUFFIXES]
     if images:
         return _image_folder(name, folder, images, size, augment, cache)
@@ -67,7 +68,7 @@ def load_parquet(
 
     With a column img or image (bytes and path) and a column label it is a set of images; file
     names that begin with train, validation or test divide it. Otherwise `column` holds text, of
-    which at most `bytes` bytes are taken.
+    which as many documents are taken as hold `bytes` bytes.
     """
     files = _data_files(path, (".parquet",))
     columns = _open_parquet(files[0]).schema_arrow.names
@@ -170,7 +171,7 @@ def _image_folder(
 
     def build(work: Path) -> Manifest:
         records = (
-            ImageRecord(part, file.read_bytes(), classes.index(names[depth]), str(file))
+            ImageRecord(part, read_bytes(file), classes.index(names[depth]), str(file))
             for file, names, part in zip(images, relative, parts, strict=True)
         )
         made = write_images(records, work, size, f"corpus '{name}'", len(images))
@@ -225,10 +226,12 @@ def _listing(files: list[Path]) -> list[tuple[str, int, int]]:
 
 
 def _hidden(file: Path) -> bool:
-    return file.name.startswith(".")
+    return any(part.startswith(".") for part in file.parts)
 
 
 def _is_text(file: Path) -> bool:
-    with file.open("rb") as stream:
-        head = stream.read(4096)
-    return bool(head) and b"\0" not in head
+    try:
+        with file.open("rb") as stream:
+            return b"\0" not in stream.read(4096)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error})") from error

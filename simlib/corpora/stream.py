@@ -110,11 +110,14 @@ def _fill(folder: Path, source: Source, wanted: int, describe: str) -> None:
 
 def _save(folder: Path, writer: DocumentWriter, ends: Any, position: Position) -> None:
     """Text first, then the position that vouches for it."""
-    for file in (*writer.files, ends):
+    for part in (*writer.files, ends):
+        part.flush()
+        os.fsync(part.fileno())
+    temporary = folder / f"{_POSITION}.new"
+    with temporary.open("w") as file:
+        json.dump(asdict(position), file)
         file.flush()
         os.fsync(file.fileno())
-    temporary = folder / f"{_POSITION}.new"
-    temporary.write_text(json.dumps(asdict(position)))
     temporary.replace(folder / _POSITION)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import warnings
@@ -17,6 +18,7 @@ from simlib.corpora.base import (
     Manifest,
     check_count,
     map_bytes,
+    read_bytes,
     sha256_files,
     shuffled,
 )
@@ -139,10 +141,6 @@ class DocumentWriter:
         """Bytes in (train.bin, valid.bin) so far."""
         return self.files[0].tell(), self.files[1].tell()
 
-    def flush(self) -> None:
-        for file in self.files:
-            file.flush()
-
     def close(self) -> None:
         for file in self.files:
             file.close()
@@ -155,7 +153,7 @@ def in_validation(digest: bytes) -> bool:
 
 def read_document(path: Path) -> bytes:
     """A file's bytes with line ends as \\n (a wheel for Windows differs in nothing else)."""
-    return path.read_bytes().replace(b"\r\n", b"\n")
+    return read_bytes(path).replace(b"\r\n", b"\n")
 
 
 def write_files(paths: Iterable[Path], folder: Path, describe: str) -> Manifest:
@@ -170,11 +168,10 @@ def write_files(paths: Iterable[Path], folder: Path, describe: str) -> Manifest:
         document = read_document(path)
         if document:
             found.setdefault(hashlib.sha256(document).digest(), path)
-    writer = DocumentWriter(folder)
     order = sorted(found)
-    for digest in tqdm(order, desc=f"{describe}: writing", unit="file", delay=2, leave=False):
-        writer.add(read_document(found[digest]))
-    writer.close()
+    with contextlib.closing(DocumentWriter(folder)) as writer:
+        for digest in tqdm(order, desc=f"{describe}: writing", unit="file", delay=2, leave=False):
+            writer.add(read_document(found[digest]))
     return text_manifest(folder) | {"files_read": len(listed), "documents": len(found)}
 
 

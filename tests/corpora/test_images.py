@@ -139,6 +139,16 @@ def test_an_image_outside_the_classes_is_named(tmp_path):
         load_corpus(f"folder:{tmp_path / 'set'}", cache=tmp_path)
 
 
+def test_a_missing_label_is_named(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    rows = [{"img": {"bytes": encoded(n), "path": None}, "label": -n} for n in range(2)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "test.parquet")
+    with pytest.raises(InputError, match=r"row 1 of .*test\.parquet has the label -1"):
+        load_corpus(f"parquet:{tmp_path / 'test.parquet'}", cache=tmp_path)
+
+
 @pytest.mark.skipif("SIMLIB_CIFAR10" not in os.environ, reason="SIMLIB_CIFAR10 names no folder")
 def test_real_cifar10(tmp_path):
     corpus = load_corpus(f"cifar10:{os.environ['SIMLIB_CIFAR10']}", cache=tmp_path)

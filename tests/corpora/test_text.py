@@ -89,6 +89,8 @@ def test_names_copies_and_line_ends_do_not_change_the_corpus(corpus, text_folder
     shutil.copy(other / "1" / "1.txt", other / "again.txt")
     (other / "empty.txt").touch()
     (other / "binary.dat").write_bytes(b"\0\1\2")
+    (other / ".git").mkdir()
+    (other / ".git" / "config").write_text("hidden")
     moved = load_corpus(f"folder:{other}", cache=tmp_path)
     assert moved.sha256 == corpus.sha256
     text = (other / "2" / "2.txt").read_bytes()
