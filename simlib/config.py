@@ -192,7 +192,7 @@ def default_lr(optimizer: str, width: int) -> float:
     The base was tuned at width 24 to 96 on the Python corpus; wide layers need smaller steps
     (the exponent lies between no rule and the 1/width of Yang et al. 2022).
     """
-    base = {"adamw": 0.004, "adafactor": 0.02}[optimizer]
+    base = {"adamw": 0.005, "adafactor": 0.02}[optimizer]
     return float(base * (32 / width) ** 0.5)
 
 

@@ -77,9 +77,10 @@ def derive_shape(family: str, nonzero_params: int, sparsity: float, depth: int) 
     shape = Shape(family, width, depth, _heads(width), max(GRAIN, hidden))
     built = shape.dense_params * (1 - sparsity)
     if abs(built / nonzero_params - 1) > LARGEST_ERROR:
+        remedy = _remedy(part, depth, sparsity, nonzero_params, built)
         raise InputError(
             f"nonzero_params {nonzero_params:,} at sparsity {sparsity:g} cannot be built within "
-            f"3 % by a {family} of depth {depth}: {_remedy(part, depth, sparsity, nonzero_params, built)}"
+            f"3 % by a {family} of depth {depth}: {remedy}"
         )
     return shape
 

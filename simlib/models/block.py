@@ -114,11 +114,15 @@ def initialise(model: nn.Module, depth: int) -> None:
 
     Matrices have standard deviation 1/sqrt(inputs), so that signals keep their size at every
     width; those that write to the residual stream are smaller by sqrt(2 depth) (Radford et al.
-    2019). Embeddings and the output layer have 0.02 (GPT-2).
+    2019). Positions and the output layer have 0.02 (GPT-2), token embeddings 0.1: at widths up
+    to 100 the smaller value cost 0.04 to 0.09 nats after 2,000 steps, and 1.0 cost more.
     """
+    small = ("position", "head", "bias")
     for name, module in model.named_modules():
-        if isinstance(module, nn.Embedding) or name == "head":
+        if name.endswith(small):
             nn.init.normal_(module.weight, std=0.02)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.1)
         elif isinstance(module, nn.Linear):
             std = 1 / math.sqrt(module.in_features)
             writes = name.endswith((".out", ".down"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,23 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Keep other processes away from what `path` guards; wait until they have left it.
+
+    The lock goes with its holder, however that ends, so a worker that outlives a killed sweep
+    and the worker of the next sweep never write the same run.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def cannot_write(path: Path, error: Exception) -> InputError:

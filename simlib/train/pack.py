@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TypeVar
 from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.runs import RunRecord, append_record
-from simlib.train.checkpoint import load_state, save_state
+from simlib.train.checkpoint import hold, load_state, save_state
 from simlib.train.feed import make_feed
 from simlib.train.lane import LOG_EVERY, Lane
 from simlib.train.records import Folder, make_record, save_side
@@ -142,6 +143,13 @@ class Job:
 
     def train_trunks(self, segments: Sequence[Segment]) -> None:
         """Train trunk parts, taking turns, and save each one's last state."""
+        with ExitStack() as stack:
+            for trunk_id in sorted({s.config.trunk_id for s in segments}):
+                stack.enter_context(hold(self.folder.root / "trunks" / f"{trunk_id}.lock"))
+            missing = [s for s in segments if not self.folder.trunk(s.config, s.until).exists()]
+            self._train_trunks(missing)
+
+    def _train_trunks(self, segments: Sequence[Segment]) -> None:
         ends = [(self._trunk_lane(s), s.until) for s in segments]
         paths = [self.folder.trunk(s.config, s.until) for s in segments]
         resumes = [p.with_name("resume.safetensors") for p in paths]
@@ -152,6 +160,13 @@ class Job:
 
     def finish(self, configs: Sequence[RunConfig]) -> None:
         """Train runs to their end, taking turns, and record them."""
+        with ExitStack() as stack:
+            for run_id in sorted(c.run_id for c in configs):
+                stack.enter_context(hold(self.folder.root / run_id / "lock"))
+            done = {r.run_id for r in self.folder.recorded()}
+            self._finish([c for c in configs if c.run_id not in done])
+
+    def _finish(self, configs: Sequence[RunConfig]) -> None:
         started = datetime.now(UTC).isoformat(timespec="seconds")
         lanes = [self._lane(c) for c in configs]
         resumes = [self.folder.resume(c) for c in configs]

@@ -51,6 +51,11 @@ class Folder:
         """The state of the trunk of `config` after `step` steps."""
         return self.root / "trunks" / config.trunk_id / f"{step:09d}.safetensors"
 
+    def refuse_if_read_only(self) -> None:
+        """Raise InputError if nothing can be written here."""
+        write_text(self.root / ".writable", "")
+        (self.root / ".writable").unlink(missing_ok=True)
+
     def recorded(self) -> RunTable:
         """The rows so far."""
         return read_table(self.table) if self.table.exists() else RunTable([])

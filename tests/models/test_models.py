@@ -48,7 +48,7 @@ def test_weights_depend_on_the_seed_alone() -> None:
 
 def test_an_untrained_model_knows_nothing() -> None:
     _, model = gpt()
-    assert float(model.loss((tokens(32),))) == pytest.approx(5.55, abs=0.2)
+    assert model.loss((tokens(32),)).item() == pytest.approx(5.55, abs=0.2)
 
 
 def test_losses_of_examples_average_to_the_loss() -> None:
@@ -56,7 +56,7 @@ def test_losses_of_examples_average_to_the_loss() -> None:
     batch = (tokens(5),)
     losses = model.losses(batch)
     assert losses.shape == (5,)
-    assert float(losses.mean()) == pytest.approx(float(model.loss(batch)), rel=1e-5)
+    assert losses.mean().item() == pytest.approx(model.loss(batch).item(), rel=1e-5)
 
 
 def test_pruned_embeddings_keep_as_many_weights_as_the_dense_model_of_equal_size() -> None:

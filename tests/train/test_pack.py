@@ -115,8 +115,8 @@ def test_pruning_a_dense_run_starts_from_its_weights(tmp_path: Path) -> None:
     scratch = train_run(config(0.5, prune_start=0.0), tmp_path)
     assert read_side(tmp_path, sparse.run_id)["curve"]["loss"][0] < scratch.loss
     assert dense_record.nonzero_params == 2 * record.nonzero_params
+    other = config(0.5, 13_824, pruner="from_checkpoint", start=dense.run_id)
     with pytest.raises(InputError, match="do not fit"):
-        other = config(0.5, 13_824, pruner="from_checkpoint", start=dense.run_id)
         train_run(other, tmp_path)
     with pytest.raises(InputError, match="neither a finished run"):
         train_run(config(0.5, pruner="from_checkpoint", start="nowhere"), tmp_path)

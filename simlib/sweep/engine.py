@@ -1,0 +1,147 @@
+"""Where tasks are done: an engine takes tasks and returns those that failed."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Protocol
+
+from simlib.errors import InputError
+from simlib.sweep.tasks import Task
+from simlib.sweep.worker import Failure, log_path, work
+from simlib.train.pack import Progress
+
+ENGINES = ("local", "ray")
+
+
+class Engine(Protocol):
+    """Anything that can do tasks, each after those it needs."""
+
+    def run(self, tasks: Sequence[Task], root: Path, progress: Progress) -> list[Failure]:
+        """Do all tasks whose needs were met; a failure never stops the others."""
+
+
+def make_engine(name: str, workers: int | None, checkpoint_seconds: float) -> Engine:
+    """The engine called `name`. Raises InputError for one that is not there."""
+    if name == "local":
+        return LocalEngine(workers, checkpoint_seconds)
+    if name == "ray":
+        raise InputError("engine 'ray' is not available yet: use engine 'local'")
+    raise InputError(f"engine {name!r} is unknown: use {' or '.join(ENGINES)}")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+@dataclass
+class Worker:
+    """A process, the task it does, and how far that has come."""
+
+    task: Task
+    process: BaseProcess
+    pipe: Connection
+    done: bool = False
+    reason: str | None = None
+
+
+@dataclass
+class LocalEngine:
+    """A process for every task on this machine, as many at a time as there are cores.
+
+    A worker that is killed or crashes takes its own task with it and nothing else. All tasks of
+    a GPU run in one process at a time: lanes take turns there.
+    """
+
+    workers: int | None = None
+    checkpoint_seconds: float = 30.0
+    running: list[Worker] = field(default_factory=list)
+
+    def run(self, tasks: Sequence[Task], root: Path, progress: Progress) -> list[Failure]:
+        waiting, done, failed = list(tasks), set[str](), list[Failure]()
+        context = _context()
+        try:
+            while waiting or self.running:
+                self._start(waiting, done, root, context)
+                if not self.running:
+                    break  # what is left needs a task that failed
+                self._listen(progress)
+                for worker in [w for w in self.running if w.done]:
+                    self.running.remove(worker)
+                    worker.process.join()
+                    if worker.reason is None:
+                        done.add(worker.task.name)
+                    else:
+                        log = log_path(root, worker.task)
+                        failed.append(Failure(worker.task.name, worker.reason, log))
+        finally:
+            self._stop()
+        reason = "not begun: it needs a task that failed"
+        return failed + [Failure(t.name, reason, log_path(root, t)) for t in waiting]
+
+    def _start(
+        self,
+        waiting: list[Task],
+        done: set[str],
+        root: Path,
+        context: mp.context.BaseContext,
+    ) -> None:
+        for task in [t for t in waiting if t.needs <= done]:
+            if not self._has_room(task):
+                continue
+            waiting.remove(task)
+            ours, theirs = context.Pipe(duplex=False)
+            arguments = (task, root, self.checkpoint_seconds, theirs)
+            process = context.Process(target=work, args=arguments, daemon=True)  # type: ignore[attr-defined]
+            process.start()
+            theirs.close()
+            self.running.append(Worker(task, process, ours))
+
+    def _has_room(self, task: Task) -> bool:
+        if task.config.device == "cuda":
+            return not any(w.task.config.device == "cuda" for w in self.running)
+        busy = sum(w.task.config.threads for w in self.running)
+        room = self.workers * task.config.threads if self.workers else cores()
+        return not self.running or busy + task.config.threads <= room
+
+    def _listen(self, progress: Progress) -> None:
+        """Wait for news, pass updates on, and mark the workers that have ended."""
+        ready = wait([w.pipe for w in self.running])
+        for worker in [w for w in self.running if w.pipe in ready]:
+            try:
+                message = worker.pipe.recv()
+            except EOFError:
+                worker.process.join()
+                code = worker.process.exitcode
+                worker.done, worker.reason = True, f"its worker crashed (exit code {code})"
+                continue
+            if message is None or isinstance(message, str):
+                worker.done, worker.reason = True, message
+            else:
+                progress(message)
+
+    def _stop(self) -> None:
+        for worker in self.running:
+            worker.process.terminate()
+        for worker in self.running:
+            worker.process.join()
+        self.running.clear()
+
+
+def _context() -> mp.context.BaseContext:
+    """Processes forked from a server that has imported torch once, where the system can."""
+    if "forkserver" not in mp.get_all_start_methods():
+        return mp.get_context("spawn")
+    context = mp.get_context("forkserver")
+    # making an optimizer imports torch._dynamo: a second of every task if it is not there
+    context.set_forkserver_preload(["simlib.sweep.worker", "torch._dynamo"])
+    return context

@@ -1,0 +1,101 @@
+"""Run a set of runs: skip what is recorded, do the rest, report what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from simlib.config import RunConfig
+from simlib.errors import InputError
+from simlib.runs import RunTable
+from simlib.sweep.engine import make_engine
+from simlib.sweep.tasks import plan_tasks
+from simlib.sweep.worker import Failure
+from simlib.train.feed import make_feed
+from simlib.train.pack import Progress, Update, refuse_twins
+from simlib.train.records import Folder
+from simlib.train.settings import check_device
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The records of a sweep in the order of its configs, and what failed."""
+
+    runs: RunTable
+    failures: tuple[Failure, ...]
+
+    @property
+    def diverged(self) -> RunTable:
+        """The runs that were recorded as diverged."""
+        return RunTable(r for r in self.runs if r.diverged)
+
+
+def sweep(
+    configs: Sequence[RunConfig],
+    out: str | Path,
+    *,
+    engine: str = "local",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> SweepResult:
+    """Train `configs` in parallel and record each in `out/runs.csv`.
+
+    Recorded runs are skipped and interrupted ones continued, so the same call after any end,
+    a power cut included, finishes the work to the same bits.
+
+    Args:
+        configs: the runs; those that share a trunk are recognised.
+        out: folder of the runs; see `simlib.train.Folder`.
+        engine: "local".
+        workers: processes; by default as many as cores, over the threads of each.
+        progress: called in this process with every `Update` of every worker.
+        checkpoint_seconds: time between the checkpoints of a worker.
+
+    Raises:
+        InputError: anything wrong with a config, the corpus, the device or the folder, before
+            anything is trained.
+    """
+    folder = Folder(Path(out))
+    chosen = make_engine(engine, workers, checkpoint_seconds)
+    todo = check(configs, folder)
+    failures = chosen.run(plan_tasks(folder, todo), folder.root, progress or _silent)
+    rows = {r.run_id: r for r in folder.recorded()}
+    return SweepResult(
+        RunTable(rows[c.run_id] for c in configs if c.run_id in rows), tuple(failures)
+    )
+
+
+def check(configs: Sequence[RunConfig], folder: Folder) -> list[RunConfig]:
+    """The runs that are not recorded yet, after a look at everything that could stop them.
+
+    Builds the corpora that are missing. Raises InputError for what cannot work.
+    """
+    refuse_twins(configs)
+    recorded = folder.recorded()
+    done = {r.run_id for r in recorded}
+    todo = [c for c in configs if c.run_id not in done]
+    hashes = {r.dataset: r.dataset_sha256 for r in recorded}
+    looked: set[tuple[str, str, str, int, int]] = set()
+    for config in todo:
+        check_device(config)
+        key = (config.family, config.corpus, config.corpus_sha256, config.seq_len, config.batch)
+        if key not in looked:
+            looked.add(key)
+            _check_version(config, make_feed(config).sha256, hashes.get(config.corpus))
+    if todo:
+        folder.refuse_if_read_only()
+    return todo
+
+
+def _check_version(config: RunConfig, found: str, recorded: str | None) -> None:
+    if recorded and found != recorded:
+        raise InputError(
+            f"corpus {config.corpus!r} has SHA-256 {found[:16]}..., but the runs recorded there "
+            f"used {recorded[:16]}...: restore that version, or choose another folder"
+        )
+
+
+def _silent(update: Update) -> None:
+    """No progress wanted."""

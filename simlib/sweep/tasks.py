@@ -1,0 +1,95 @@
+"""The parts of a sweep that can be done at the same time, and what each waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from simlib.config import RunConfig
+from simlib.train.pack import TOGETHER, Segment, trunk_segments
+from simlib.train.records import Folder
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Trunk parts or runs that one worker trains; `needs` are tasks that come before it."""
+
+    name: str
+    segments: tuple[Segment, ...] = ()
+    configs: tuple[RunConfig, ...] = ()
+    needs: frozenset[str] = frozenset()
+
+    @property
+    def config(self) -> RunConfig:
+        """A configuration that stands for the task: its device and threads hold for all."""
+        return self.configs[0] if self.configs else self.segments[0].config
+
+
+def plan_tasks(folder: Folder, todo: Sequence[RunConfig]) -> list[Task]:
+    """Tasks for the runs `todo`, longest first; on a GPU several lanes share a task."""
+    segments = trunk_segments(folder, todo)
+    made: dict[tuple[str, int], str] = {}
+    tasks: list[Task] = []
+    for rank in range(max(_ranks(segments), default=-1) + 1):
+        level = [s for s, r in zip(segments, _ranks(segments), strict=True) if r == rank]
+        for group in _groups(level, lambda s: s.config):
+            name = f"trunk-{group[0].config.trunk_id}-{group[0].until}"
+            before = {made[s.config.trunk_id, p] for s in group for p in _earlier(made, s)}
+            tasks.append(Task(name, segments=tuple(group), needs=frozenset(before)))
+            made |= {(s.config.trunk_id, s.until): name for s in group}
+    return tasks + _run_tasks(todo, made)
+
+
+def _run_tasks(todo: Sequence[RunConfig], made: dict[tuple[str, int], str]) -> list[Task]:
+    groups = _groups(sorted(todo, key=work_left, reverse=True), lambda c: c)
+    names = {c.run_id: f"run-{group[0].run_id}" for group in groups for c in group}
+    tasks = []
+    for group in groups:
+        before = {made.get((c.trunk_id, c.private_from)) for c in group}
+        before |= {names.get(c.start) for c in group}
+        name = names[group[0].run_id]
+        needs = frozenset(b for b in before if b and b != name)
+        tasks.append(Task(name, configs=tuple(group), needs=needs))
+    return tasks
+
+
+def work_left(config: RunConfig) -> float:
+    """FLOP of a run after it has left its trunk, as if dense: for ordering only."""
+    return step_flops(config) * (config.total_steps - config.private_from)
+
+
+def step_flops(config: RunConfig) -> float:
+    """FLOP of one step as the hardware does it: dense body and output layer."""
+    shape = config.shape
+    return 6.0 * (shape.dense_params + 256 * shape.width) * config.data_per_step
+
+
+def _ranks(segments: Sequence[Segment]) -> list[int]:
+    seen: dict[str, int] = {}
+    ranks = []
+    for segment in segments:
+        ranks.append(seen.get(segment.config.trunk_id, 0))
+        seen[segment.config.trunk_id] = ranks[-1] + 1
+    return ranks
+
+
+def _earlier(made: dict[tuple[str, int], str], segment: Segment) -> list[int]:
+    """The stop just before this one on the same trunk, if this sweep trains it."""
+    stops = [stop for trunk, stop in made if trunk == segment.config.trunk_id]
+    return sorted(s for s in stops if s < segment.until)[-1:]
+
+
+def _groups(items: Sequence[T], config_of: Callable[[T], RunConfig]) -> list[list[T]]:
+    """Chunks of items for one worker: single on a CPU, as many as take turns on a GPU."""
+    kinds: dict[tuple[str, int], list[T]] = {}
+    for item in items:
+        config = config_of(item)
+        kinds.setdefault((config.device, config.threads), []).append(item)
+    groups = []
+    for (device, _), members in kinds.items():
+        size = TOGETHER[device]
+        groups += [members[i : i + size] for i in range(0, len(members), size)]
+    return groups

@@ -1,0 +1,97 @@
+"""What a worker process does: one task, its log, its messages to the driver."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from simlib.errors import InputError
+from simlib.sweep.tasks import Task
+from simlib.train.checkpoint import cannot_write
+from simlib.train.pack import Job, Update
+from simlib.train.records import Folder
+
+log = logging.getLogger("simlib.sweep")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that did not end well: why, in a sentence, and where its log is."""
+
+    task: str
+    reason: str
+    log: Path
+
+
+def log_path(root: Path, task: Task) -> Path:
+    """The log of a task: beside the run's other files, or in `logs` for trunks."""
+    if task.configs:
+        return root / task.configs[0].run_id / "log.txt"
+    return root / "trunks" / f"{task.name.removeprefix('trunk-')}.log"
+
+
+def work(task: Task, root: Path, checkpoint_seconds: float, pipe: Connection) -> None:
+    """Train a task; send every Update, and at the end None or the sentence of a failure.
+
+    The driver's death breaks the pipe, and the next update ends the worker.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the driver's to handle
+    try:
+        _write_log(log_path(root, task))
+        job = Job(Folder(root), Reporter(pipe), checkpoint_seconds)
+        job.train_trunks(task.segments)
+        job.finish(task.configs)
+    except BrokenPipeError:
+        log.warning("the driver is gone: stopping here, the same command continues")
+    except InputError as error:
+        log.error("%s", error)
+        pipe.send(str(error))
+    except Exception as error:
+        log.error("%s", traceback.format_exc())
+        pipe.send(f"{type(error).__name__}: {error}".splitlines()[0])
+    else:
+        pipe.send(None)
+
+
+class Reporter:
+    """Sends updates to the driver and logs every tenth of a run."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+        self.tenths: dict[str, int] = {}
+
+    def __call__(self, update: Update) -> None:
+        tenth = 10 * update.position // update.steps
+        if tenth != self.tenths.get(update.config.run_id):
+            self.tenths[update.config.run_id] = tenth
+            log.info(
+                "%s step %d of %d, loss %.4f, sparsity %.3f",
+                update.config.run_id,
+                update.position,
+                update.steps,
+                update.loss,
+                update.sparsity,
+            )
+        if update.finished:
+            log.info("recorded: %s", update.finished)
+        self.pipe.send(update)
+
+
+def _write_log(path: Path) -> None:
+    """Send everything this process says to `path`, messages of native libraries too."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    os.dup2(file.fileno(), sys.stdout.fileno())
+    os.dup2(file.fileno(), sys.stderr.fileno())
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, stream=file, format=form, force=True)
+    logging.captureWarnings(True)
