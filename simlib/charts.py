@@ -82,7 +82,14 @@ def sparsity_colour(sparsities: ArrayLike, field: str = "sparsity") -> alt.Color
     return alt.Color(f"{field}:O", scale=sparsity_scale(sparsities), legend=legend)
 
 
-_SI = "replace(format(datum.value, '.3~s'), 'G', 'B')"  # a billion parameters is 1B, not 1G
+# 100K, 1B (not 1G: these count parameters and tokens), plain below 1000, powers of ten at the ends
+_PLAIN = "format(datum.value, '.3~f')"
+_POWER = "replace(format(datum.value, '.2~e'), '+', '')"
+_SI = "upper(replace(format(datum.value, '.3~s'), 'G', 'B'))"
+_QUANTITY = (
+    f"datum.value >= 1e15 || datum.value < 1e-3 ? {_POWER}"
+    f" : datum.value < 1000 ? {_PLAIN} : {_SI}"
+)
 
 
 def _log_axis(channel: str) -> alt.Axis:
@@ -91,7 +98,7 @@ def _log_axis(channel: str) -> alt.Axis:
     wide = f"domain('{channel}')[1] / domain('{channel}')[0] > 100"
     major = f"indexof({wide} ? [1] : [1, 2, 5], {leading}) >= 0"
     return alt.Axis(
-        labelExpr=f"{major} ? {_SI} : ''",
+        labelExpr=f"{major} ? ({_QUANTITY}) : ''",
         gridOpacity=alt.condition(major, alt.value(1), alt.value(0)),
         labelOverlap=True,
     )

@@ -21,6 +21,17 @@
   };
 
   // ---- look -------------------------------------------------------------------------------
+  // one legend under the other, a few entries a row: side by side they leave a phone's screen
+  const narrowLegend = { columns: 3, titleLimit: 280, layout: { top: { direction: "vertical" } } };
+
+  // A title that is too long for a phone, as lines.
+  const wrapped = (title, narrow) => {
+    const text = title?.text ?? title;
+    if (!narrow || typeof text !== "string") return title;
+    const lines = text.match(/\S.{0,37}(?=\s|$)/g) ?? [text];
+    return typeof title === "string" ? { text: lines } : { ...title, text: lines };
+  };
+
   const themeConfig = (narrow) => {
     const ink = dark() ? "#d5dbe3" : "#2b3440";
     const faint = dark() ? "#3a444f" : "#e1e6ec";
@@ -30,7 +41,7 @@
       font,
       title: { color: ink, subtitleColor: ink },
       axis: { labelColor: ink, titleColor: ink, gridColor: faint, domainColor: faint, tickColor: faint },
-      legend: { labelColor: ink, titleColor: ink, ...(narrow ? { columns: 3, titleLimit: 280 } : {}) },
+      legend: { labelColor: ink, titleColor: ink, ...(narrow ? narrowLegend : {}) },
       header: { labelColor: ink, titleColor: ink },
       text: { color: ink },
       rule: { color: ink },
@@ -41,7 +52,8 @@
     const colours = dark() ? spec.usermeta?.dark ?? {} : {};
     const swapped = JSON.parse(JSON.stringify(spec), (_, value) =>
       typeof value === "string" && value[0] === "#" ? colours[value.toLowerCase()] ?? value : value);
-    return { ...swapped, config: merge(swapped.config ?? {}, themeConfig(narrow)) };
+    const config = merge(swapped.config ?? {}, themeConfig(narrow));
+    return { ...swapped, config, ...(swapped.title ? { title: wrapped(swapped.title, narrow) } : {}) };
   };
 
   // ---- sliders ----------------------------------------------------------------------------
@@ -51,7 +63,11 @@
     return compact.format(10 ** Number(value));
   };
 
-  const nameSliders = (figure) => {
+  const nameControls = (figure) => {
+    for (const group of figure.querySelectorAll(".vega-bind-radio")) {
+      group.setAttribute("role", "radiogroup");
+      group.setAttribute("aria-label", group.previousElementSibling.textContent);
+    }
     for (const input of figure.querySelectorAll(".vega-bind input[type=range]")) {
       const bind = input.closest(".vega-bind");
       const label = bind.querySelector(".vega-bind-name").textContent;
@@ -186,7 +202,7 @@
     });
     for (const [name, value] of values) state.result.view.signal(name, value);
     await state.result.view.runAsync();
-    nameSliders(figure);
+    nameControls(figure);
     const refresh = () => state.numbers.open && fillNumbers(state.numbers, state);
     for (const name of boundSignals(state.result.vgSpec)) {
       state.result.view.addSignalListener(name, () => {
