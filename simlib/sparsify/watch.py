@@ -16,13 +16,16 @@ class MaskHistory:
     """Notes after every step how sparse a model is, and what changed; shares of all targets.
 
     `columns` holds, per noted step: `step`; `sparsity`; `revived` and `dropped`, the weights that
-    returned or went since the last note; `explored`, those kept at any time so far.
+    returned or went since the last note; `explored`, those kept at any time so far. `presence`
+    gives for every single weight the share of notes that found it kept.
     """
 
     def __init__(self, sparsifier: Sparsifier) -> None:
         self._sparsifier = sparsifier
         self._last = sparsifier.masks
-        self._ever = sparsifier.masks
+        self._kept = {
+            name: torch.zeros_like(m, dtype=torch.int32) for name, m in self._last.items()
+        }
         self.columns: Columns = {
             name: [] for name in ("step", "sparsity", "revived", "dropped", "explored")
         }
@@ -31,18 +34,24 @@ class MaskHistory:
     def note(self, t: int) -> None:
         """Add the state after step `t`."""
         masks, last = self._sparsifier.masks, self._last
-        ever = self._ever = {name: self._ever[name] | mask for name, mask in masks.items()}
+        for name, mask in masks.items():
+            self._kept[name] += mask
         shares = {
             "sparsity": [~mask for mask in masks.values()],
             "revived": [mask & ~last[name] for name, mask in masks.items()],
             "dropped": [~mask & last[name] for name, mask in masks.items()],
-            "explored": list(ever.values()),
+            "explored": [count > 0 for count in self._kept.values()],
         }
         self.columns["step"].append(t)
         for name, parts in shares.items():
             count = sum(int(part.count_nonzero()) for part in parts)
             self.columns[name].append(count / self._sparsifier.dense_params)
         self._last = masks
+
+    @property
+    def presence(self) -> dict[str, Tensor]:
+        """Share of notes that found each weight kept, by parameter name, shaped like it."""
+        return {name: count / len(self.columns["step"]) for name, count in self._kept.items()}
 
 
 @torch.no_grad()

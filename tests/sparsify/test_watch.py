@@ -25,6 +25,8 @@ def test_changes_of_density_add_up(trial, pruner, schedule):
     # growing by gradient reaches more weights than it keeps, magnitude pruning begins with all
     assert columns["explored"][-1] == (1 if pruner == "gmp" else columns["explored"].max())
     assert columns["explored"][-1] > 1 - columns["sparsity"][-1]
+    present = torch.cat([share.flatten() for share in history.presence.values()])
+    assert float(present.mean()) == pytest.approx(1 - columns["sparsity"].mean())
 
 
 def test_pruning_in_one_shot_keeps_just_the_largest():
