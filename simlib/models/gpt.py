@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -49,8 +47,8 @@ class GPT(nn.Module):
     @torch.no_grad()
     def sample(
         self, prompt: bytes, length: int, *, temperature: float = 0.8, seed: int = 0
-    ) -> Iterator[int]:
-        """Yield `length` bytes that continue `prompt` (at least one byte)."""
+    ) -> bytes:
+        """`prompt` (at least one byte) and `length` bytes that continue it."""
         device = self.head.weight.device
         generator = torch.Generator().manual_seed(seed)
         tokens = torch.tensor([list(prompt)], device=device)
@@ -59,4 +57,4 @@ class GPT(nn.Module):
             chances = torch.softmax(logits / temperature, 0)
             drawn = torch.multinomial(chances, 1, generator=generator)
             tokens = torch.cat([tokens, drawn.view(1, 1).to(device)], 1)
-            yield int(drawn)
+        return bytes(tokens[0].tolist())

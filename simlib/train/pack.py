@@ -145,7 +145,7 @@ class Job:
         """Train trunk parts, taking turns, and save each one's last state."""
         with ExitStack() as stack:
             for trunk_id in sorted({s.config.trunk_id for s in segments}):
-                stack.enter_context(hold(self.folder.root / "trunks" / f"{trunk_id}.lock"))
+                stack.enter_context(hold(self.folder.root / "trunks" / trunk_id / "lock"))
             missing = [s for s in segments if not self.folder.trunk(s.config, s.until).exists()]
             self._train_trunks(missing)
 

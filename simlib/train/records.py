@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from simlib.config import RunConfig
+from simlib.models import Data, build_model
 from simlib.runs import RunRecord, RunTable, read_table
-from simlib.train.checkpoint import save_state, write_text
+from simlib.train.checkpoint import load_state, save_state, write_text
 from simlib.train.lane import Lane
 from simlib.train.settings import commit, versions
 
@@ -145,6 +148,19 @@ def read_side(root: str | Path, run_id: str) -> dict[str, Any]:
     """The side file of a run: configuration, curve (lists of equal length), FLOP, throughput."""
     side: dict[str, Any] = json.loads((Path(root) / run_id / "side.json").read_text())
     return side
+
+
+def load_model(root: str | Path, run_id: str) -> nn.Module:
+    """A finished run's model with its final weights, on the CPU.
+
+    Raises InputError if the run has none in `root`.
+    """
+    saved = load_state(Folder(Path(root)).weights(run_id))
+    data = saved["data"] | {"image_shape": tuple(saved["data"]["image_shape"])}
+    config = saved["config"] | {"device": "cpu"}
+    model = build_model(RunConfig(**config), Data(**data))
+    model.load_state_dict(saved["model"])
+    return model
 
 
 def _short(value: float) -> float | None:

@@ -1,0 +1,54 @@
+"""Command-line options that are generated from a pydantic model: one place for each field."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_NUMBERS: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT}
+
+
+def options_of(model: type[BaseModel]) -> Callable[[Command], Command]:
+    """Decorator that adds an option for every field, in the order of the model.
+
+    Values that were not given arrive as None, so the model's own defaults hold.
+    """
+
+    def decorate(command: Command) -> Command:
+        for name, field in reversed(model.model_fields.items()):
+            command = _option(name, field)(command)
+        return command
+
+    return decorate
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """The options that were typed."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
+    shown = "" if field.default in (None, "") else f"  [default: {field.default}]"
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        name,
+        type=_type(field.annotation),
+        default=None,
+        help=f"{(field.description or '').capitalize()}{shown}",
+    )
+
+
+def _type(annotation: Any) -> click.ParamType:
+    kinds = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Literal:
+        return click.Choice([str(k) for k in kinds])
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        annotation = next(k for k in kinds if k is not type(None))
+    return _NUMBERS.get(annotation, click.STRING)

@@ -1,0 +1,101 @@
+"""`simlib sweep`: a grid of runs from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from simlib.config import RunConfig
+
+if TYPE_CHECKING:
+    from simlib.sweep import Grid, SweepResult
+
+EXAMPLES = """
+\b
+Examples:
+  simlib sweep grids/gpt-ci.yaml --dry-run
+  simlib sweep grids/gpt-ci.yaml --out runs/gpt-ci --workers 2
+  simlib sweep grids/gpt-ci.yaml --only sparsity=0.75 --only seed=0
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("grid", type=click.Path(path_type=Path))
+@click.option("--out", help="Folder of the run table.  [default: runs/NAME OF THE GRID]")
+@click.option("--dry-run", is_flag=True, help="Print runs, FLOP, hours here and disk; no training.")
+@click.option("--only", multiple=True, help="field=value or the start of a run_id; repeatable.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option("--engine", default="local", show_default=True, help="local or ray.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    grid: Path,
+    out: str | None,
+    dry_run: bool,
+    only: tuple[str, ...],
+    workers: int | None,
+    engine: str,
+    as_json: bool,
+) -> None:
+    """Train every run of GRID, a YAML file, that OUT/runs.csv does not hold yet.
+
+    Interrupted runs continue from their last checkpoint; each run has a log in its folder.
+
+    Exit code 0: all runs recorded; 1: one diverged or failed; 2: the request is wrong; 130:
+    interrupted.
+    """
+    from simlib.sweep import read_grid
+
+    chosen = read_grid(grid).only(only)
+    folder = out or f"runs/{chosen.name}"
+    if dry_run:
+        _show_plan(chosen, folder, workers, as_json)
+        return
+    try:
+        result = _sweep(chosen.configs, folder, engine, workers)
+    except KeyboardInterrupt:
+        click.echo("interrupted: the same command continues where it was", err=True)
+        sys.exit(130)
+    _report(result, folder, as_json)
+    sys.exit(1 if result.failures or len(result.diverged) else 0)
+
+
+def _sweep(
+    configs: Sequence[RunConfig], folder: str, engine: str, workers: int | None
+) -> SweepResult:
+    from simlib.sweep import sweep
+    from simlib.train import TerminalProgress
+
+    with TerminalProgress(list(configs)) as progress:
+        return sweep(configs, folder, engine=engine, workers=workers, progress=progress)
+
+
+def _show_plan(grid: Grid, folder: str, workers: int | None, as_json: bool) -> None:
+    from simlib.sweep.plan import plan
+
+    planned = plan(grid.configs, folder, workers)
+    if as_json:
+        click.echo(json.dumps({"grid": grid.name, "about": grid.about} | planned.as_dict()))
+    else:
+        click.echo(f"{grid.about}\n\n{planned.text()}")
+
+
+def _report(result: SweepResult, folder: str, as_json: bool) -> None:
+    for failure in result.failures:
+        click.echo(f"{failure.task}: {failure.reason}; see {failure.log}", err=True)
+    if as_json:
+        content = {
+            "table": f"{folder}/runs.csv",
+            "recorded": len(result.runs),
+            "diverged": [r.run_id for r in result.diverged],
+            "failures": [{"task": f.task, "reason": f.reason} for f in result.failures],
+        }
+        click.echo(json.dumps(content))
+        return
+    click.echo(f"{len(result.runs)} runs in {folder}/runs.csv, {len(result.diverged)} diverged")
+    if result.failures:
+        click.echo("the same command tries the failed ones again", err=True)

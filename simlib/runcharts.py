@@ -1,0 +1,108 @@
+"""Charts of runs: what their side files and weights show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+from numpy.typing import ArrayLike
+
+from simlib import charts
+
+Side = Mapping[str, Any]
+
+
+def loss_curves(sides: Sequence[Side], points: int = 80) -> alt.Chart:
+    """Training loss against data seen, one line a run, one colour a sparsity.
+
+    `sides` come from `simlib.train.read_side`; each line has at most `points` points, every one
+    the mean of those it stands for.
+    """
+    values = [row for side in sides for row in _curve_rows(side, points)]
+    levels = [side["config"]["sparsity"] for side in sides]
+    chart = alt.Chart(alt.Data(values=values)).mark_line()
+    chart = chart.encode(
+        x=charts.log_x("data", "Training data seen"),
+        y=alt.Y("loss:Q", title="Training loss (nats)", scale=alt.Scale(zero=False)),
+        color=charts.sparsity_colour(levels),
+        detail="run:N",
+    )
+    return charts.describe(
+        chart,
+        f"Training loss against training data on a logarithmic axis for {len(sides)} runs, one "
+        "colour for each final sparsity. All lines fall; where sparse lines bend upward for a "
+        "while, weights are being removed.",
+    )
+
+
+def sparsity_ramp(sides: Sequence[Side]) -> alt.Chart:
+    """Sparsity of the body's weights against the share of training done."""
+    values = []
+    for side in sides:
+        curve, config = side["curve"], side["config"]
+        for step, sparsity in zip(curve["step"], curve["sparsity"], strict=True):
+            done = step / curve["step"][-1]
+            values.append({"done": done, "now": sparsity, "sparsity": config["sparsity"]})
+    levels = [side["config"]["sparsity"] for side in sides]
+    chart = alt.Chart(alt.Data(values=values)).mark_line(interpolate="step-after")
+    chart = chart.encode(
+        x=alt.X("done:Q", title="Share of training done", axis=alt.Axis(format="%")),
+        y=alt.Y("now:Q", title="Zero weights", axis=alt.Axis(format="%")),
+        color=charts.sparsity_colour(levels),
+    )
+    return charts.describe(
+        chart,
+        "Share of zero weights against the share of training done. It stays at zero until "
+        "pruning starts, climbs steeply, flattens, and keeps its final value to the end.",
+    )
+
+
+def weight_pictures(matrices: Mapping[str, ArrayLike], size: int = 40) -> alt.HConcatChart:
+    """The upper left corner of each matrix (outputs, inputs) as coloured squares, side by side.
+
+    Zeros are left blank; blue is positive, orange negative, stronger is larger.
+    """
+    parts = [_picture(title, np.asarray(m)[:size, :size], size) for title, m in matrices.items()]
+    chart = alt.hconcat(*parts).resolve_scale(opacity="independent")
+    return charts.describe(
+        chart,
+        f"Corners of {len(parts)} weight matrices as squares, {' and '.join(matrices)}. A dense "
+        "matrix fills its square; a sparse one has scattered weights on an empty ground.",
+    )
+
+
+def _picture(title: str, corner: np.ndarray, size: int) -> alt.Chart:
+    outputs, inputs = np.nonzero(corner)
+    weights = corner[outputs, inputs]
+    data = charts.rows(
+        output=outputs,
+        input=inputs,
+        weight=np.round(weights, 4).astype(float),
+        sign=np.where(weights > 0, "positive", "negative"),
+        strength=np.round(np.abs(weights) / np.abs(corner).max(), 3).astype(float),
+    )
+    axis = alt.Axis(labels=False, ticks=False, grid=False)
+    domain = alt.Scale(domain=list(range(size)))
+    colours = alt.Scale(domain=["positive", "negative"], range=[charts.BLUE[0], charts.ORANGE[0]])
+    marks = alt.Chart(data, title=title).mark_rect()
+    return marks.encode(
+        x=alt.X("input:O", title="Input", axis=axis, scale=domain),
+        y=alt.Y("output:O", title="Output", axis=axis, scale=domain),
+        color=alt.Color("sign:N", title="Weight", scale=colours),
+        opacity=alt.Opacity("strength:Q", legend=None, scale=alt.Scale(range=[0.15, 1])),
+    ).properties(width=280, height=280)
+
+
+def _curve_rows(side: Side, points: int) -> list[dict[str, Any]]:
+    config, curve = side["config"], side["curve"]
+    per_step = config["batch"] * (1 if config["family"] == "vit" else config["seq_len"])
+    losses = np.array(curve["loss"], dtype=float)
+    steps = np.array(curve["step"], dtype=float)
+    rows = []
+    for group in np.array_split(np.arange(len(steps)), min(points, len(steps))):
+        data = float(steps[group[-1]] * per_step)
+        row = {"data": data, "loss": round(float(losses[group].mean()), 4)}
+        rows.append(row | {"sparsity": config["sparsity"], "run": side["run_id"]})
+    return rows

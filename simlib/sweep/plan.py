@@ -1,0 +1,180 @@
+"""What a sweep will do and cost, before it does it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simlib.config import RunConfig
+from simlib.sweep.engine import cores
+from simlib.sweep.run import check
+from simlib.sweep.tasks import plan_tasks, step_flops
+from simlib.train.feed import make_feed
+from simlib.train.lane import Lane
+from simlib.train.progress import describe_run
+from simlib.train.records import Folder
+from simlib.train.settings import settings
+
+_CALIBRATED = 3  # shapes that are timed: the smallest, the median and the largest
+_BYTES = {"weights": 4, "trunk": 12}  # a weight alone, and with its two moments
+_SIDE_BYTES = 60  # of a side file for every point of its curve
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs of a sweep and their cost.
+
+    `steps` are those of every run alone, `steps_shared` those that remain when runs share their
+    trunks; `flops` is 6 N D over both kinds of cost: with zeros skipped, and as if dense.
+    """
+
+    configs: tuple[RunConfig, ...]
+    recorded: int
+    steps: int
+    steps_shared: int
+    flops: float
+    flops_dense: float
+    hours: float
+    workers: int
+    disk_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines: totals, and the id and fields of every run to do."""
+        fields = {k: v for k, v in vars(self).items() if k != "configs"}
+        runs = [{"run_id": c.run_id} | c.model_dump() | _sizes(c) for c in self.configs]
+        return fields | {"runs": runs}
+
+    def text(self) -> str:
+        """For people: one line a run, then the totals."""
+        lines = [
+            f"{c.run_id}  {describe_run(c)}, width {c.shape.width}, {c.total_steps:,} steps"
+            for c in self.configs
+        ]
+        saved = 1 - self.steps_shared / self.steps if self.steps else 0.0
+        lines += [
+            f"{len(self.configs)} runs to train, {self.recorded} recorded already",
+            f"{self.steps_shared:,} steps, {saved:.0%} saved by shared trunks",
+            f"{self.flops:.3g} FLOP with zeros skipped, {self.flops_dense:.3g} as done here",
+            f"about {_duration(self.hours)} here with {self.workers} workers",
+            f"about {self.disk_bytes / 1e6:,.1f} MB on disk",
+        ]
+        return "\n".join(lines)
+
+
+def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = None) -> Plan:
+    """The plan of a sweep; times a few steps of up to three shapes on this machine.
+
+    Raises InputError for whatever `sweep` would refuse.
+    """
+    folder = Folder(Path(out))
+    todo = check(configs, folder)
+    parts = _parts(folder, todo)
+    count = workers or max(1, cores() // max((c.threads for c in todo), default=1))
+    seconds = _seconds_per_step([c for c, _ in parts])
+    return Plan(
+        configs=tuple(todo),
+        recorded=len(configs) - len(todo),
+        steps=sum(c.total_steps for c in todo),
+        steps_shared=sum(n for _, n in parts),
+        flops=sum(_flops(c) for c in todo),
+        flops_dense=sum(6.0 * c.shape.dense_params * _data(c) for c in todo),
+        hours=sum(n * seconds(c) for c, n in parts) / count / 3600,
+        workers=count,
+        disk_bytes=_disk(folder, todo),
+    )
+
+
+def mean_density(config: RunConfig) -> float:
+    """Mean share of non-zero body weights over the steps, by the schedule's formula.
+
+    Cubic: the ramp's mean is `1 - 3/4 S`; geometric: `(1 - s) / ln(1/s)` with density s. Pruners
+    with dense phases or other paths are counted as if they followed the schedule.
+    """
+    start, end = config.prune_start, config.prune_end
+    S = config.sparsity
+    if not S:
+        return 1.0
+    ramp = {
+        "cubic": 1 - 0.75 * S,
+        "geometric": S / -np.log1p(-S),
+        "constant": 1 - S,
+        "oneshot": 1 - S,
+    }[config.schedule]
+    return float(start + (end - start) * ramp + (1 - end) * (1 - S))
+
+
+def _flops(config: RunConfig) -> float:
+    return 6.0 * config.shape.dense_params * mean_density(config) * _data(config)
+
+
+def _data(config: RunConfig) -> int:
+    return config.total_steps * config.data_per_step
+
+
+def _sizes(config: RunConfig) -> dict[str, Any]:
+    shape = config.shape
+    return {"steps": config.total_steps, "width": shape.width, "dense_params": shape.dense_params}
+
+
+def _parts(folder: Folder, todo: Sequence[RunConfig]) -> list[tuple[RunConfig, int]]:
+    """Every piece of training and its steps, shared pieces once."""
+    parts: list[tuple[RunConfig, int]] = []
+    reached: dict[str, int] = {}
+    for task in plan_tasks(folder, todo):
+        for segment in task.segments:
+            trunk = segment.config.trunk_id
+            parts.append((segment.config, segment.until - reached.get(trunk, 0)))
+            reached[trunk] = segment.until
+        for config in task.configs:
+            shared = config.trunk_id in reached or _on_disk(folder, config)
+            done = config.private_from if shared else 0
+            parts.append((config, config.total_steps - done))
+    return parts
+
+
+def _on_disk(folder: Folder, config: RunConfig) -> bool:
+    return folder.trunk(config, config.private_from).exists()
+
+
+def _seconds_per_step(configs: Sequence[RunConfig]) -> Callable[[RunConfig], float]:
+    """A function from config to seconds a step, linear in FLOP between the timed shapes."""
+    distinct = {step_flops(c): c for c in configs}
+    flops = sorted(distinct)
+    places = {i * (len(flops) - 1) // (_CALIBRATED - 1) for i in range(_CALIBRATED) if flops}
+    chosen = [flops[i] for i in sorted(places)]
+    timed = [_time_step(distinct[f]) for f in chosen]
+    return lambda config: float(np.interp(step_flops(config), chosen, timed))
+
+
+def _time_step(config: RunConfig) -> float:
+    """Seconds of one of the first training steps, the median of several."""
+    with settings(config):
+        lane = Lane(config, make_feed(config))
+        times = []
+        for _ in range(12):
+            began = time.perf_counter()
+            lane.step()
+            times.append(time.perf_counter() - began)
+    return statistics.median(times[4:])
+
+
+def _disk(folder: Folder, todo: Sequence[RunConfig]) -> int:
+    weights = sum(_weights(c) * _BYTES["weights"] for c in todo)
+    curves = sum(c.total_steps // 20 * _SIDE_BYTES for c in todo)
+    segments = [s for task in plan_tasks(folder, todo) for s in task.segments]
+    return weights + curves + sum(_weights(s.config) * _BYTES["trunk"] for s in segments)
+
+
+def _weights(config: RunConfig) -> int:
+    """About how many weights a model has, embeddings counted as two of a byte vocabulary."""
+    return config.shape.dense_params + (2 * 256 + config.seq_len) * config.shape.width
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"

@@ -1,0 +1,87 @@
+"""Grid files: what they stand for, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from simlib.errors import InputError
+from simlib.sweep import read_grid
+from simlib.sweep.plan import mean_density, plan
+
+GRID = """# Two sizes, dense and sparse.
+#
+# Command: simlib sweep this.yaml
+base: {steps: 100, depth: 1, mask_interval: 5, seq_len: 32, valid_windows: 32}
+runs:
+  - {nonzero_params: [3072, 6144], sparsity: [0, 0.5], seed: [0, 1]}
+  - {nonzero_params: 6144, sparsity: 0.5, pattern: "2:4"}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_grid_stands_for_all_combinations(tmp_path: Path) -> None:
+    grid = read_grid(write(tmp_path, GRID))
+    assert grid.name == "small"
+    assert grid.about.startswith("Two sizes")
+    assert len(grid.configs) == 9
+    assert len({c.run_id for c in grid.configs}) == 9
+    assert len(grid.only(["sparsity=0.5", "seed=1"]).configs) == 2
+    first = grid.configs[0]
+    assert grid.only([first.run_id[:8]]).configs == (first,)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GRID[GRID.index("base") :], "begin with a comment"),
+        (GRID + "  - {nonzero_params: 3072, sparsity: 0, seed: 1}\n", "twice"),
+        (GRID.replace("seed:", "sead:"), "'sead'"),
+        (GRID.replace("runs:", "rows:"), "'runs'"),
+        (GRID.replace("[0, 0.5]", "[0, 1.0]"), "sparsity 1"),
+        (GRID.replace("{", "", 1), "cannot be read"),
+        ("# x\nruns: [1]\n", "mapping"),
+    ],
+)
+def test_wrong_files_get_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        read_grid(write(tmp_path, text))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_only_refuses_what_matches_nothing(tmp_path: Path) -> None:
+    grid = read_grid(write(tmp_path, GRID))
+    with pytest.raises(InputError, match="no run"):
+        grid.only(["seed=7"])
+    with pytest.raises(InputError, match="field"):
+        grid.only(["sead=7"])
+
+
+def test_a_plan_counts_shared_steps_once(tmp_path: Path) -> None:
+    grid = read_grid(write(tmp_path, GRID))
+    planned = plan(grid.configs, tmp_path / "out", workers=1)
+    assert planned.steps == 900
+    # of each seed the 0.5 run at 3072 leaves the dense 6144's trunk at 24; seed 0's 2:4 run, of
+    # 12,288 dense weights, shares with the 0.5 run at 6144
+    assert planned.steps_shared == 900 - 3 * 24
+    assert 0 < planned.hours < 1
+    assert planned.flops < planned.flops_dense
+    assert not (tmp_path / "out" / "runs.csv").exists()
+    assert len(planned.as_dict()["runs"]) == 9
+    assert "72 %" not in planned.text()
+
+
+@pytest.mark.parametrize("schedule", ["cubic", "geometric", "oneshot", "constant"])
+def test_mean_density_is_that_of_the_schedule(tmp_path: Path, schedule: str) -> None:
+    from simlib.config import RunConfig
+    from simlib.sparsify import make_schedule
+
+    config = RunConfig(steps=4000, sparsity=0.75, schedule=schedule, mask_interval=1)
+    steps = make_schedule(schedule, *config.prune_steps, 1)
+    path = [1 - steps.sparsity_at(t, 0.75) for t in range(4000)]
+    assert mean_density(config) == pytest.approx(sum(path) / 4000, rel=2e-3)

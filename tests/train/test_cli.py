@@ -1,0 +1,69 @@
+"""`simlib train` and `simlib sweep` as a user meets them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from simlib.cli.sweep import command as sweep
+from simlib.cli.train import command as train
+from simlib.config import RunConfig
+from simlib.errors import InputError
+from simlib.runs import read_table
+
+SMALL = ["--nonzero-params", "3072", "--depth", "1", "--seq-len", "32", "--valid-windows", "32"]
+
+
+def test_every_field_of_a_run_is_an_option() -> None:
+    options = {option.name for option in train.params}
+    assert set(RunConfig.model_fields) <= options
+
+
+def test_train_records_a_run_and_says_so(tmp_path: Path) -> None:
+    runner, out = CliRunner(), str(tmp_path)
+    arguments = [*SMALL, "--steps", "40", "--out", out]
+    first = runner.invoke(train, [*arguments, "--json"])
+    assert first.exit_code == 0
+    record = json.loads(first.stdout)
+    assert record["nonzero_params"] == 3072
+    again = runner.invoke(train, arguments)
+    assert again.exit_code == 0
+    assert record["run_id"] in again.stdout
+    assert len(read_table(tmp_path / "runs.csv")) == 1
+
+
+def test_train_tells_of_divergence_by_its_exit_code(tmp_path: Path) -> None:
+    wild = ["--steps", "40", "--lr", "1e30", "--grad-clip", "0", "--out", str(tmp_path)]
+    result = CliRunner().invoke(train, [*SMALL, *wild])
+    assert result.exit_code == 1
+    assert "diverged" in result.stdout
+
+
+def test_dry_run_trains_nothing(tmp_path: Path) -> None:
+    arguments = [*SMALL, "--steps", "40", "--dry-run", "--json", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(train, arguments)
+    plan = json.loads(result.stdout)
+    assert plan["flops"] == 6 * 3072 * 40 * 8 * 32
+    assert not (tmp_path / "out" / "runs.csv").exists()
+
+
+def test_bad_input_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="sparsity"):
+        CliRunner().invoke(train, ["--steps", "9", "--sparsity", "1.0"], catch_exceptions=False)
+    assert CliRunner().invoke(train, ["--family", "rnn"]).exit_code == 2
+    with pytest.raises(InputError, match="grid"):
+        CliRunner().invoke(sweep, [str(tmp_path / "none.yaml")], catch_exceptions=False)
+
+
+def test_sweep_trains_the_chosen_runs(tmp_path: Path) -> None:
+    grid = tmp_path / "two.yaml"
+    base = "base: {steps: 40, depth: 1, seq_len: 32, valid_windows: 32, nonzero_params: 3072}\n"
+    grid.write_text(f"# Two seeds.\n{base}runs:\n  - {{seed: [0, 1]}}\n")
+    arguments = [str(grid), "--out", str(tmp_path / "out"), "--only", "seed=1", "--json"]
+    result = CliRunner().invoke(sweep, arguments)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["recorded"] == 1
+    assert [r.seed for r in read_table(tmp_path / "out" / "runs.csv")] == [1]
+    planned = CliRunner().invoke(sweep, [*arguments, "--dry-run"])
+    assert json.loads(planned.stdout)["recorded"] == 1
