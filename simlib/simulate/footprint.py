@@ -1,0 +1,91 @@
+"""Memory of a sparse model: in training, where masks save none, and stored for serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from simlib.errors import InputError
+from simlib.law import Array, fraction, positive
+
+# 2 bytes each of weight and gradient, 4 each of master weight and two moments of Adam
+# (Rajbhandari et al. 2020, 1910.02054, section 3.1)
+TRAINING_BYTES = 16.0
+MASK_BYTES = 1.0  # a boolean for every place under the mask
+WIDTH_PER_LAYER = 128  # width over depth of GPT-3 175B and Llama 7B, a typical shape
+SPARE = 0.9  # share of a device's memory that a job can plan with
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How weights lie in memory at inference: bytes a value, and bits a place to say where it is.
+
+    A place is a position under the mask; dense storage keeps every place as a value.
+    """
+
+    name: str
+    value_bytes: float
+    bits_per_place: float
+    keeps_zeros: bool = False
+
+    def bytes_per_nonzero(self, S: ArrayLike) -> Array:
+        """Bytes per non-zero parameter at sparsity S."""
+        places = 1 / (1 - fraction(S))
+        if self.keeps_zeros:
+            return np.asarray(self.value_bytes * places)
+        return np.asarray(self.value_bytes + self.bits_per_place / 8 * places)
+
+
+STORAGE = {
+    "dense": Storage("dense", 2.0, 0.0, keeps_zeros=True),
+    # one bit a place says whether it holds a value
+    "bitmask": Storage("bitmask", 2.0, 1.0),
+    # two bits for each of the two values kept of four (NVIDIA Ampere white paper, 2:4 sparsity)
+    "2:4": Storage("2:4", 2.0, 1.0),
+}
+
+
+def storage(name: str) -> Storage:
+    """A way to store weights by name. Raises InputError for an unknown one."""
+    if name not in STORAGE:
+        raise InputError(f"unknown storage {name!r}: choose one of {', '.join(STORAGE)}")
+    return STORAGE[name]
+
+
+def inference_bytes(S: ArrayLike, N: ArrayLike, kept: Storage = STORAGE["bitmask"]) -> Array:
+    """Bytes of the weights at inference."""
+    return positive("nonzero_params", N) * kept.bytes_per_nonzero(S)
+
+
+def training_bytes(S: ArrayLike, N: ArrayLike) -> Array:
+    """Bytes of weights, gradients, optimizer state and masks: all places count, pruned or not."""
+    S = fraction(S)
+    places = positive("nonzero_params", N) / (1 - S)
+    return np.asarray(places * (TRAINING_BYTES + MASK_BYTES * (S > 0)))
+
+
+def typical_shape(dense_params: ArrayLike) -> tuple[Array, Array]:
+    """Width and depth of a transformer with 12 width^2 parameters a layer and width = 128 depth."""
+    width = (positive("dense_params", dense_params) * WIDTH_PER_LAYER / 12) ** (1 / 3)
+    return np.asarray(width), np.asarray(width / WIDTH_PER_LAYER)
+
+
+def activation_bytes(
+    S: ArrayLike, N: ArrayLike, tokens: ArrayLike, recompute: bool = True
+) -> Array:
+    """Bytes of activations for `tokens` held at once; masks save none of it.
+
+    Korthikanti et al. 2022 (2205.05198), tables 2 and 5: 34 bytes a token, layer and unit of width
+    with attention recomputed, 2 with every layer recomputed from its input.
+    """
+    width, depth = typical_shape(positive("nonzero_params", N) / (1 - fraction(S)))
+    return np.asarray((2.0 if recompute else 34.0) * positive("tokens", tokens) * width * depth)
+
+
+def least_devices(bytes_needed: ArrayLike, device_memory: float) -> Array:
+    """Fewest devices whose memory holds the bytes, a tenth of it kept free."""
+    if not device_memory > 0:
+        raise InputError(f"device memory must be positive, got {device_memory}")
+    return np.ceil(positive("bytes", bytes_needed) / (SPARE * device_memory))
