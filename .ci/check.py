@@ -80,11 +80,11 @@ def main() -> int:
         one("format", lambda: run(BIN / "ruff", "format", "--check", *checked)),
         one("mypy", lambda: run(BIN / "mypy")),
         one("imports", lambda: run(BIN / "lint-imports", "--config", ".ci/imports.ini")),
-        tests("tests", "-n", "2", "--ignore=tests/book"),
+        tests("tests", "-n", "2", "--durations=8", "--ignore=tests/book"),
         one("book without warnings", build),
     ]
     if INDEX.is_file():
-        parts.append(tests("book in Chromium", "tests/book"))
+        parts.append(tests("book in Chromium", "-n", "2", "tests/book"))
     else:
         parts.append(Part("book in Chromium", 0, 1, 0, 0.0))
     say("\n==== summary")

@@ -1,9 +1,13 @@
 """Every page of the built book, as a reader without a network sees it."""
 
+import csv
 import re
 
+import numpy as np
 import pytest
 from browsing import HTML, Opener, pages
+
+from simlib.datasets import load_law
 
 PAGES = pages()
 
@@ -120,3 +124,27 @@ def test_links_and_anchors_inside_the_book_lead_somewhere(opened: Opener) -> Non
         target = path.removesuffix(".html")
         if anchor and target in anchors:
             assert anchor in anchors[target], f"{name} links to {href}"
+
+
+def test_the_law_in_the_page_is_the_law_of_the_library(opened: Opener) -> None:
+    """The page computes the curve in JavaScript from a formula written out for it."""
+    law = load_law("t5-c4").joint
+    page = opened("book/law").page
+    figure = page.query_selector(".vega-figure:has(input[name=S])")
+    for name, key in (("S", "ArrowRight"), ("log10_D", "ArrowLeft")):
+        figure.query_selector(f"input[name={name}]").focus()
+        page.keyboard.press(key)
+        page.keyboard.press(key)
+    page.wait_for_timeout(200)
+    read = "f => ['S', 'log10_D'].map(n => f._view.signal(n))"
+    sparsity, log10_D = figure.evaluate(read)
+    assert (sparsity, log10_D) == pytest.approx((0.77, 10.3))
+    figure.query_selector(".vega-numbers > summary").click()
+    link = figure.wait_for_selector(".vega-numbers a[download$='.csv']").get_attribute("href")
+    lines = page.evaluate("u => fetch(u).then(r => r.text())", link).strip().splitlines()
+    rows = list(csv.DictReader(lines))
+    N = np.array([float(row["nonzero_params"]) for row in rows])
+    S = np.array([0.0 if row["model"] == "dense" else sparsity for row in rows])
+    shown = np.array([float(row["loss"]) for row in rows])
+    assert len(rows) > 100
+    np.testing.assert_allclose(shown, law(S, N, 10.0**log10_D), rtol=1e-12)
