@@ -6,9 +6,10 @@ float or an array; a law with array coefficients is an ensemble and broadcasts l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,13 +49,28 @@ def _first(values: Array, bad: Bools) -> float:
     return float(np.ravel(values)[np.argmax(np.ravel(bad))])
 
 
-class _Law:
-    """What every law shares: named coefficients, read and replaced as a vector."""
+class Law(Protocol):
+    """Any law: it predicts losses, and its coefficients are read by name or as a vector."""
+
+    def __call__(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array: ...
+    def names(self) -> tuple[str, ...]: ...
+    def from_vector(self, values: ArrayLike) -> Self: ...
+    def vector(self) -> Array: ...
+    def expand(self, dims: int) -> Self: ...
+
+
+class BaseLaw:
+    """What laws with a fixed list of coefficients share: these, read and replaced as a vector."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Coefficient names in their fixed order."""
         return tuple(f.name for f in fields(cls))  # type: ignore[arg-type]
+
+    @classmethod
+    def from_coefficients(cls, coefficients: Mapping[str, float]) -> Self:
+        """A law from its coefficients by name."""
+        return cls(**{name: float(coefficients[name]) for name in cls.names()})
 
     @classmethod
     def from_vector(cls, values: ArrayLike) -> Self:
@@ -78,7 +94,7 @@ class _Law:
 
 
 @dataclass(frozen=True)
-class JointLaw(_Law):
+class JointLaw(BaseLaw):
     """`L(S, N, D) = (a_S (1-S)^b_S + c_S) N^-b_N + (a_D / D)^b_D + c`.
 
     Frantar et al. 2024 (arXiv 2309.08520), equation 1. S is the fraction of zero weights, N the
@@ -155,7 +171,7 @@ class JointLaw(_Law):
 
 
 @dataclass(frozen=True)
-class DenseLaw(_Law):
+class DenseLaw(BaseLaw):
     """`L(N, D) = E + A / N^alpha + B / D^beta`, Hoffmann et al. 2022 (arXiv 2203.15556), eq. 2."""
 
     A: Coefficient

@@ -7,15 +7,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.law import Array, DenseLaw, JointLaw
+from simlib.extensions import EXTENSIONS
+from simlib.law import Array, DenseLaw, JointLaw, Law
+from simlib.rivals import RIVALS
 
-Law = JointLaw | DenseLaw
-LAWS: dict[str, type[JointLaw] | type[DenseLaw]] = {"joint": JointLaw, "dense": DenseLaw}
+LAWS: dict[str, Any] = {"joint": JointLaw, "dense": DenseLaw, **RIVALS, **EXTENSIONS}
 SIGNIFICANT = 8  # digits of the ensemble that are kept; coefficients are kept whole
 
 
@@ -37,7 +38,8 @@ class LawFile:
     def joint(self) -> JointLaw:
         """The law, if it is a joint law. Raises InputError otherwise."""
         if not isinstance(self.law, JointLaw):
-            raise InputError(f"the law {self.name!r} is a dense law: it has no sparsity")
+            kind = law_name(self.law)
+            raise InputError(f"the law {self.name!r} is of the form {kind!r}, not a joint law")
         return self.law
 
     def members(self, dims: int = 0) -> JointLaw:
@@ -64,6 +66,11 @@ def law_name(law: Law) -> str:
     return next(name for name, kind in LAWS.items() if isinstance(law, kind))
 
 
+def coefficients(law: Law) -> dict[str, float]:
+    """Coefficients of one law by name, in raw units."""
+    return dict(zip(law.names(), map(float, law.vector()), strict=True))
+
+
 def write_law(path: str | Path, law_file: LawFile) -> None:
     """Write a law file in one step. Raises InputError where the folder cannot be written."""
     path = Path(path)
@@ -71,7 +78,7 @@ def write_law(path: str | Path, law_file: LawFile) -> None:
     content: dict[str, Any] = {
         "name": law_file.name,
         "form": law_name(law),
-        "coefficients": {n: float(getattr(law, n)) for n in law.names()},
+        "coefficients": coefficients(law),
         **law_file.record,
     }
     if law_file.ensemble is not None:
@@ -105,10 +112,9 @@ def read_law(path: str | Path) -> LawFile:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         kind = LAWS[content.pop("form")]
-        coefficients = content.pop("coefficients")
-        law = kind(**{n: float(coefficients[n]) for n in kind.names()})
+        law = cast(Law, kind.from_coefficients(content.pop("coefficients")))
         members = content.pop("ensemble", None)
-        ensemble = None if members is None else kind.from_vector(np.array(members, dtype=float))
+        ensemble = None if members is None else law.from_vector(np.array(members, dtype=float))
         name = content.pop("name", path.stem)
     except OSError as error:
         raise InputError(f"{path}: no law file can be read there ({error})") from error

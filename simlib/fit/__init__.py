@@ -5,19 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fit.bootstrap import refit, resample_residuals, resample_runs
-from simlib.fit.forms import DENSE, FORMS, JOINT, Form, Units
+from simlib.fit.bootstrap import resample_residuals, resample_runs
+from simlib.fit.extensionforms import EXTENSION_FORMS
+from simlib.fit.forms import DENSE, JOINT, AnyForm, Form, Units
 from simlib.fit.newton import Problem, minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
-from simlib.fit.observations import Columns, Observations, columns
+from simlib.fit.observations import Observations
+from simlib.fit.preparation import Settled, prepare
 from simlib.fit.profile import Interval, profile_interval, thresholds
 from simlib.fit.result import FitResult, Residual, Status, ensemble_intervals, log_residuals
-from simlib.law import Array
+from simlib.fit.rivalforms import RIVAL_FORMS
+from simlib.law import Array, Law
 
 __all__ = [
-    "DEFAULT_OBJECTIVE", "DENSE", "FORMS", "JOINT", "OBJECTIVES", "FitResult", "Form", "Interval",
-    "Objective", "Observations", "ensemble_intervals", "fit", "log_residuals",
+    "DEFAULT_OBJECTIVE", "DENSE", "FORMS", "JOINT", "OBJECTIVES", "AnyForm", "FitResult", "Form",
+    "Interval", "Objective", "Observations", "ensemble_intervals", "fit", "log_residuals",
 ]  # fmt: skip
+
+FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EXTENSION_FORMS}
 
 AGREE = 1e-3  # relative distance from the best objective at which a start agrees with it
 NOTHING = 1e-16  # an objective this small is a residual of 1e-8: the runs lie on the law
@@ -25,7 +30,7 @@ NOTHING = 1e-16  # an objective this small is a residual of 1e-8: the runs lie o
 
 def fit(
     runs: Observations,
-    form: Form = JOINT,
+    form: AnyForm = JOINT,
     objective: Objective = DEFAULT_OBJECTIVE,
     *,
     starts: int = 25,
@@ -37,25 +42,25 @@ def fit(
     """Fit `form` to a run table from a cold start, with ensembles and profile intervals.
 
     `resamples` is the size of each bootstrap ensemble, 0 for none; `profile_resamples` calibrates
-    the profile intervals, 0 for none. Raises InputError for a table that cannot identify the form
-    (see `observations.columns`). A fit that did not converge has status "not converged".
+    the profile intervals, 0 for none; only the joint and the dense form have these. Raises
+    InputError for a table that cannot identify the form (see `observations.columns`). A fit that
+    did not converge has status "not converged".
     """
     if starts < 1 or resamples < 0 or profile_resamples < 0 or not 0 < level < 1:
         raise InputError(
             f"starts must be at least 1, resamples at least 0 and level inside (0, 1); got "
             f"{starts}, {resamples}, {profile_resamples} and {level}"
         )
-    data = columns(runs, form)
-    units = Units.of(data.N, data.D)
     rng = np.random.default_rng(seed)
-    problem = _problem(data, form, objective, units)
-    ends, values, converged = minimise(problem, _starts(data, form, starts, rng))
+    settled, data, begin = prepare(runs, form, objective, starts, rng)
+    form, units, problem = settled.form, settled.units, settled.problem
+    ends, values, converged = minimise(problem, begin)
     best = int(np.argmin(values))
     theta = ends[best]
     law = form.to_law(theta, units)
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
-    by_runs, by_residuals = _ensembles(problem, theta, resamples, rng)
+    by_runs, by_residuals = _ensembles(settled, theta, resamples, rng)
     return FitResult(
         law=law,
         form=form,
@@ -69,32 +74,11 @@ def fit(
         worst=Residual(worst, float(residuals[worst])),
         condition_number=_condition_number(problem, theta),
         level=level,
-        ensemble=None if by_runs is None else form.to_law(by_runs, units),
-        residual_ensemble=None if by_residuals is None else form.to_law(by_residuals, units),
+        ensemble=by_runs,
+        residual_ensemble=by_residuals,
         profile_intervals=_profiles(problem, form, units, theta, profile_resamples, level, rng),
         seed=seed,
     )
-
-
-def _problem(data: Columns, form: Form, objective: Objective, units: Units) -> Problem:
-    design = form.design(data.S, data.N, data.D, units)
-    return Problem(
-        design=design,
-        offset=np.zeros(design.shape[:2]),
-        target=objective.target(data.L),
-        weights=np.full(len(data), 1 / len(data)),
-        objective=objective,
-        lower=form.lower,
-        upper=form.upper,
-        valley=form.valley,
-    )
-
-
-def _starts(data: Columns, form: Form, count: int, rng: np.random.Generator) -> Array:
-    """Random starts, shape (count, k): amplitudes around the measured loss, exponents below 2."""
-    exponent = np.array([name.startswith("b_") or name in ("alpha", "beta") for name in form.names])
-    amplitude = np.log(rng.uniform(0.02, 0.7, (count, len(exponent))) * np.median(data.L))
-    return np.where(exponent, rng.uniform(0.05, 1.5, amplitude.shape), amplitude)
 
 
 def _status(theta: Array, converged: bool, form: Form) -> Status:
@@ -116,20 +100,20 @@ def _condition_number(problem: Problem, theta: Array) -> float:
 
 
 def _ensembles(
-    problem: Problem, theta: Array, members: int, rng: np.random.Generator
-) -> tuple[Array | None, Array | None]:
+    settled: Settled, theta: Array, members: int, rng: np.random.Generator
+) -> tuple[Law | None, Law | None]:
     if members == 0:
         return None, None
-    by_runs = refit(resample_runs(problem, members, rng), theta, members)[0]
-    by_residuals = refit(resample_residuals(problem, theta, members, rng), theta, members)[0]
-    return by_runs, by_residuals
+    by_runs = settled.refit(resample_runs(settled.problem, members, rng), theta, members)
+    drawn = resample_residuals(settled.problem, theta, members, rng)
+    return by_runs, settled.refit(drawn, theta, members)
 
 
 def _profiles(
     problem: Problem, form: Form, units: Units, theta: Array, members: int, level: float,
     rng: np.random.Generator,
 ) -> dict[str, Interval]:  # fmt: skip
-    if members == 0:
+    if members == 0 or form.hold is None:
         return {}
     resampled = resample_residuals(problem, theta, members, rng)
     rises = thresholds(problem, form, units, theta, resampled, level)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from simlib.fit.newton import Valley
-from simlib.law import Array, DenseLaw, JointLaw
+from simlib.law import Array, Bools, DenseLaw, JointLaw, Law
 
 
 class Units(NamedTuple):
@@ -42,28 +42,52 @@ class Constraint(NamedTuple):
 class Form:
     """A law's form, as the solver sees it.
 
-    `design(S, N, D, units)` has shape (runs, terms, k): the linear terms. `to_law` turns theta of
-    shape (..., k) into a law in raw units; `from_law` is its inverse. `hold(name, value, units)`
-    says what holding a raw coefficient at a value means for theta. `valley` is the curved valley of
-    its data term and floor. `distinct` counts the different
-    values of S, N and D below which the coefficients cannot be told apart.
+    `names` are the raw coefficients, in order. `design(S, N, D, units)` has shape (runs, terms, k):
+    the linear terms. `amplitudes` marks the entries of theta that are logarithms of amplitudes.
+    `to_law` turns theta of shape (..., k) into a law in raw units; `from_law` is its inverse.
+    `hold(name, value, units)` says what holding a raw coefficient at a value means for theta; a
+    form without it has no profile intervals. `valley` is the curved valley of its data term and
+    floor. `distinct` counts the different values of S, N and D below which the coefficients cannot
+    be told apart.
     """
 
     name: str
-    law: type[JointLaw] | type[DenseLaw]
+    names: tuple[str, ...]
     lower: Array
     upper: Array
+    amplitudes: Bools
     valley: Valley
     distinct: tuple[int, int, int]
     design: Callable[[Array, Array, Array, Units], Array]
-    to_law: Callable[[Array, Units], JointLaw | DenseLaw]
-    from_law: Callable[[JointLaw | DenseLaw, Units], Array]
-    hold: Callable[[str, float, Units], Constraint]
+    to_law: Callable[[Array, Units], Law]
+    from_law: Callable[[Law, Units], Array]
+    hold: Callable[[str, float, Units], Constraint] | None = None
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the raw coefficients, in order."""
-        return self.law.names()
+
+@dataclass(frozen=True)
+class ByLevel:
+    """A form with coefficients for each sparsity of a table: `at(levels)` is the form itself."""
+
+    name: str
+    at: Callable[[tuple[float, ...]], Form]
+    levels: Callable[[Array], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A form with one coefficient that no linear term holds: `at(value)` is the form with it fixed.
+
+    The fit searches that coefficient between `low` and `high`; for the form alone, `at` takes an
+    array of one value a member of an ensemble, too.
+    """
+
+    name: str
+    at: Callable[[Any], Form]
+    low: float
+    high: float
+
+
+AnyForm: TypeAlias = Form | ByLevel | Outer
 
 
 AMPLITUDE = (-25.0, 8.0)  # of the logarithm, in nats: a term below e^-25 is absent
@@ -98,7 +122,7 @@ def _joint_to_law(theta: Array, units: Units) -> JointLaw:
     )  # fmt: skip
 
 
-def _joint_from_law(law: JointLaw | DenseLaw, units: Units) -> Array:
+def _joint_from_law(law: Law, units: Units) -> Array:
     assert isinstance(law, JointLaw)
     a_S, b_S, c_S, b_N, a_D, b_D, c = np.moveaxis(law.vector(), -1, 0)
     lower_N = b_N * units.log_N
@@ -138,7 +162,7 @@ def _dense_to_law(theta: Array, units: Units) -> DenseLaw:
     return DenseLaw(A, alpha, B, beta, np.exp(log_E))
 
 
-def _dense_from_law(law: JointLaw | DenseLaw, units: Units) -> Array:
+def _dense_from_law(law: Law, units: Units) -> Array:
     assert isinstance(law, DenseLaw)
     A, alpha, B, beta, E = np.moveaxis(law.vector(), -1, 0)
     values = (
@@ -157,15 +181,16 @@ def _dense_hold(name: str, value: float, units: Units) -> Constraint:
 
 
 JOINT = Form(
-    "joint", JointLaw,
+    "joint", JointLaw.names(),
     *_bounds(AMPLITUDE, DENSITY_EXPONENT, AMPLITUDE, EXPONENT, AMPLITUDE, EXPONENT, AMPLITUDE),
+    amplitudes=np.array([True, False, True, False, True, False, True]),
     valley=Valley(4, 5, 6), distinct=(3, 2, 3), design=_joint_design, to_law=_joint_to_law,
     from_law=_joint_from_law, hold=_joint_hold,
 )  # fmt: skip
 DENSE = Form(
-    "dense", DenseLaw,
+    "dense", DenseLaw.names(),
     *_bounds(AMPLITUDE, EXPONENT, AMPLITUDE, EXPONENT, AMPLITUDE),
+    amplitudes=np.array([True, False, True, False, True]),
     valley=Valley(2, 3, 4), distinct=(1, 3, 3), design=_dense_design, to_law=_dense_to_law,
     from_law=_dense_from_law, hold=_dense_hold,
 )  # fmt: skip
-FORMS = {form.name: form for form in (JOINT, DENSE)}

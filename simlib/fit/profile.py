@@ -49,6 +49,7 @@ def thresholds(
     problem: Problem, form: Form, units: Units, theta: Array, resampled: Problem, level: float
 ) -> dict[str, float]:
     """For each coefficient, the rise of the objective that a share `level` of tables keeps to."""
+    assert form.hold is not None
     members = len(resampled.target)
     free = refit(resampled, theta, members)[1]
     law = form.to_law(theta, units)
@@ -94,8 +95,11 @@ def _excess(
     """The constrained optimum minus the ceiling; starts from the fit and from its last solution."""
     last: list[Array] = []
 
+    assert form.hold is not None
+    hold = form.hold
+
     def excess(u: float) -> float:
-        part, keep = held(problem, form.hold(name, to_value(u), units))
+        part, keep = held(problem, hold(name, to_value(u), units))
         starts = np.stack([theta[keep], *last])
         found, values, _ = minimise(part, starts)
         last[:] = [found[np.argmin(values)]]

@@ -10,7 +10,7 @@ import numpy as np
 from simlib.fit.forms import Form
 from simlib.fit.objective import Objective
 from simlib.fit.profile import Interval
-from simlib.law import Array, DenseLaw, JointLaw
+from simlib.law import Array, Law
 
 Status = Literal["converged", "at bound", "not converged"]
 WIDE = 4.0  # an interval whose ends differ by more than this factor does not identify a coefficient
@@ -34,7 +34,7 @@ class FitResult:
     quantiles, `profile_intervals` come from the objective; None marks an end that does not exist.
     """
 
-    law: JointLaw | DenseLaw
+    law: Law
     form: Form
     objective: Objective
     value: float
@@ -46,15 +46,15 @@ class FitResult:
     worst: Residual
     condition_number: float
     level: float
-    ensemble: JointLaw | DenseLaw | None
-    residual_ensemble: JointLaw | DenseLaw | None
+    ensemble: Law | None
+    residual_ensemble: Law | None
     profile_intervals: dict[str, Interval]
     seed: int
 
     @property
     def coefficients(self) -> dict[str, float]:
         """Raw coefficients by name."""
-        return {name: float(getattr(self.law, name)) for name in self.law.names()}
+        return dict(zip(self.law.names(), map(float, self.law.vector()), strict=True))
 
     @property
     def intervals(self) -> dict[str, Interval]:
@@ -81,7 +81,7 @@ class FitResult:
         return said
 
 
-def ensemble_intervals(ensemble: JointLaw | DenseLaw | None, level: float) -> dict[str, Interval]:
+def ensemble_intervals(ensemble: Law | None, level: float) -> dict[str, Interval]:
     """Central quantile intervals of an ensemble's coefficients."""
     if ensemble is None:
         return {}
@@ -103,6 +103,6 @@ def _identification(name: str, interval: Interval | None, kind: str, level: floa
     return []
 
 
-def log_residuals(law: JointLaw | DenseLaw, S: Array, N: Array, D: Array, L: Array) -> Array:
+def log_residuals(law: Law, S: Array, N: Array, D: Array, L: Array) -> Array:
     """log(predicted) - log(measured), shape (runs,)."""
     return np.asarray(np.log(law(S, N, D)) - np.log(L))

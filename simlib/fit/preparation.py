@@ -1,0 +1,95 @@
+"""From a run table and a form to the solver's problem: levels found, outer coefficient searched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from simlib.fit.bootstrap import refit
+from simlib.fit.forms import AnyForm, ByLevel, Form, Outer, Units
+from simlib.fit.newton import Problem
+from simlib.fit.objective import Objective
+from simlib.fit.observations import Columns, Observations, columns
+from simlib.fit.outer import refit_with_search, search
+from simlib.law import Array, Law
+
+OUTER_STARTS = 5
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A form whose every coefficient is an entry of theta or fixed at the table's best value.
+
+    `outer` and `value` are the form's outer coefficient, if it has one, and what was found for it.
+    """
+
+    form: Form
+    units: Units
+    data: Columns
+    problem: Problem
+    outer: Outer | None = None
+    value: float = 1.0
+
+    def refit(self, batch: Problem, theta: Array, members: int) -> Law:
+        """The laws of the resampled tables of a batch, coefficients of shape (members,)."""
+        if self.outer is None:
+            return self.form.to_law(refit(batch, theta, members)[0], self.units)
+        ends, values = refit_with_search(batch, self._design, self.value, theta, members)
+        return self.outer.at(values).to_law(ends, self.units)
+
+    def _design(self, value: float) -> Array:
+        assert self.outer is not None
+        return self.outer.at(value).design(self.data.S, self.data.N, self.data.D, self.units)
+
+
+def prepare(
+    runs: Observations, form: AnyForm, objective: Objective, starts: int, rng: np.random.Generator
+) -> tuple[Settled, Columns, Array]:
+    """The problem of a form on a table, its checked columns, and random starts (starts, k).
+
+    Raises InputError for a table that cannot identify the form.
+    """
+    plain = _plain(form, runs)
+    data = columns(runs, plain)
+    units = Units.of(data.N, data.D)
+    settled = Settled(plain, units, data, _problem(data, plain, objective, units))
+    begin = _starts(data, plain, starts, rng)
+    if isinstance(form, Outer):
+        settled = _searched(replace(settled, outer=form), begin[:OUTER_STARTS])
+    return settled, data, begin
+
+
+def _plain(form: AnyForm, runs: Observations) -> Form:
+    if isinstance(form, ByLevel):
+        return form.at(form.levels(runs.sparsity))
+    return form.at(1.0) if isinstance(form, Outer) else form
+
+
+def _searched(settled: Settled, begin: Array) -> Settled:
+    outer = settled.outer
+    assert outer is not None
+    value, _ = search(settled.problem, settled._design, outer.low, outer.high, begin)
+    problem = replace(settled.problem, design=settled._design(value))
+    return replace(settled, form=outer.at(value), problem=problem, value=value)
+
+
+def _problem(data: Columns, form: Form, objective: Objective, units: Units) -> Problem:
+    design = form.design(data.S, data.N, data.D, units)
+    return Problem(
+        design=design,
+        offset=np.zeros(design.shape[:2]),
+        target=objective.target(data.L),
+        weights=np.full(len(data), 1 / len(data)),
+        objective=objective,
+        lower=form.lower,
+        upper=form.upper,
+        valley=form.valley,
+    )
+
+
+def _starts(data: Columns, form: Form, count: int, rng: np.random.Generator) -> Array:
+    """Random starts, shape (count, k): amplitudes around the measured loss, exponents below 2."""
+    shape = (count, len(form.lower))
+    amplitude = np.log(rng.uniform(0.02, 0.7, shape) * np.median(data.L))
+    return np.where(form.amplitudes, amplitude, rng.uniform(0.05, 1.5, shape))
