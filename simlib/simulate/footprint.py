@@ -22,24 +22,25 @@ SPARE = 0.9  # share of a device's memory that a job can plan with
 class Storage:
     """How weights lie in memory at inference: bytes a value, and bits a place to say where it is.
 
-    A place is a position under the mask; dense storage keeps every place as a value.
+    A place is a position under the mask. Where keeping every place as a value takes less, as at
+    low sparsity, that is done; storage without `bits_per_place` always does it.
     """
 
     name: str
     value_bytes: float
-    bits_per_place: float
-    keeps_zeros: bool = False
+    bits_per_place: float | None
 
     def bytes_per_nonzero(self, S: ArrayLike) -> Array:
         """Bytes per non-zero parameter at sparsity S."""
         places = 1 / (1 - fraction(S))
-        if self.keeps_zeros:
-            return np.asarray(self.value_bytes * places)
-        return np.asarray(self.value_bytes + self.bits_per_place / 8 * places)
+        every_place = self.value_bytes * places
+        if self.bits_per_place is None:
+            return np.asarray(every_place)
+        return np.minimum(every_place, self.value_bytes + self.bits_per_place / 8 * places)
 
 
 STORAGE = {
-    "dense": Storage("dense", 2.0, 0.0, keeps_zeros=True),
+    "dense": Storage("dense", 2.0, None),
     # one bit a place says whether it holds a value
     "bitmask": Storage("bitmask", 2.0, 1.0),
     # two bits for each of the two values kept of four (NVIDIA Ampere white paper, 2:4 sparsity)

@@ -17,9 +17,9 @@ figure is the 2:4 peak. Figures as published by the vendors:
   FP4 9 (18), TF32 1.1 (2.2) PFLOPS a GPU; 8 TB/s; 180 GB usable of 192 (DGX B200: 1,440 GB for 8).
 - MI300X: AMD Instinct MI300X data sheet (2023): BF16 1,307.4 (2,614.9), FP8 2,614.9 (5,229.8), TF32
   653.7 (1,307.4) TFLOPS; 192 GB, 5.3 TB/s, 750 W.
-- TPU v4, v5e, v5p, v6e: Google Cloud TPU documentation, one page a version: BF16 275, 197, 459, 918
-  TFLOPS; INT8 275, 393, 918, 1,836 TOPS; 32, 16, 95, 32 GB; 1,200, 819, 2,765, 1,640 GB/s. v4: at most
-  192 W; no power is published for the others. TPUs have no 2:4 mode.
+- TPU v4, v5e, v5p, v6e: Google Cloud TPU documentation, one page a version: BF16 275, 197, 459,
+  918 TFLOPS; INT8 275, 393, 918, 1,836 TOPS; 32, 16, 95, 32 GB; 1,200, 819, 2,765, 1,640 GB/s.
+  v4: at most 192 W; no power is published for the others. TPUs have no 2:4 mode.
 """
 
 from __future__ import annotations

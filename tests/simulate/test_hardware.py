@@ -75,7 +75,7 @@ def test_training_memory_follows_the_places_and_serving_memory_the_values(S, N):
     assert training_bytes(S, N) == pytest.approx(training_bytes(0, N) / (1 - S), rel=0.07)
     kept = inference_bytes(S, N, storage("bitmask"))
     assert kept >= 2 * N
-    assert kept <= inference_bytes(S, N, STORAGE["dense"]) * 1.0625 + 1e-6
+    assert kept <= inference_bytes(S, N, STORAGE["dense"]) * (1 + 1e-12)
 
 
 def test_two_four_keeps_nine_sixteenths_of_the_dense_bytes():

@@ -1,0 +1,120 @@
+"""What a plan may spend, and what the model must fit into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from simlib.errors import InputError
+from simlib.law import Array, fraction
+from simlib.simulate.footprint import STORAGE, Storage
+from simlib.simulate.hardware import Cluster
+
+FLOP_PER_SERVED_TOKEN = 2.0  # a token and non-zero parameter: the forward pass only
+# outside these a budget is more likely in another unit; GPT-4 class training is near 1e25 FLOP
+PLAUSIBLE_FLOPS = (1e9, 1e32)
+PLAUSIBLE_HOURS = (1e-3, 1e12)
+PLAUSIBLE_MONEY = (1e-3, 1e15)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Ceilings on size, data and sparsity, and the serving that the budget has to pay for too.
+
+    `nonzero_params`, `data_seen`: ceilings on N and D, None for none. `sparsity`: ceiling on S.
+    `weight_bytes`: ceiling on the bytes of the stored weights; `kept` says how they are stored.
+    `serve_tokens`: tokens to be served after training, at 2 FLOP a token and non-zero parameter,
+    or a token and place under the mask where `serve_zeros` (zeros are not skipped at inference).
+    """
+
+    nonzero_params: float | None = None
+    data_seen: float | None = None
+    sparsity: float = 0.99
+    weight_bytes: float | None = None
+    kept: Storage = field(default_factory=lambda: STORAGE["bitmask"])
+    serve_tokens: float = 0.0
+    serve_zeros: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("nonzero_params", "data_seen", "weight_bytes"):
+            value = getattr(self, name)
+            if value is not None and not (np.isfinite(value) and value >= 1):
+                raise InputError(f"the ceiling on {name} must be at least 1, got {value}: leave it "
+                                 "out for none")  # fmt: skip
+        if not 0 <= self.sparsity < 1:
+            raise InputError(f"the ceiling on sparsity lies in [0, 1), got {self.sparsity}")
+        if not (np.isfinite(self.serve_tokens) and self.serve_tokens >= 0):
+            raise InputError(f"tokens to serve must be at least 0, got {self.serve_tokens}")
+
+    def largest_params(self, S: ArrayLike) -> Array:
+        """Most non-zero parameters allowed at sparsity S, infinite without a ceiling."""
+        most = np.full(np.shape(S), np.inf if self.nonzero_params is None else self.nonzero_params)
+        if self.weight_bytes is None:
+            return most
+        return np.minimum(most, self.weight_bytes / self.kept.bytes_per_nonzero(S))
+
+    def serving_flops(self, S: ArrayLike) -> Array:
+        """FLOP of all serving, for each non-zero parameter."""
+        places = 1 / (1 - fraction(S)) if self.serve_zeros else np.ones(np.shape(S))
+        return np.asarray(FLOP_PER_SERVED_TOKEN * self.serve_tokens * places)
+
+
+def weight_ceiling(
+    memory: float | None, seconds_per_token: float | None, cluster: Cluster | None
+) -> float | None:
+    """Most bytes of weights that fit the memory and are read within the latency of a token.
+
+    At batch 1 a decoded token takes at least the time to read the weights once, so a latency is a
+    ceiling of `seconds_per_token x bandwidth x devices` bytes. Raises InputError for a latency
+    without hardware.
+    """
+    ceilings = [] if memory is None else [memory]
+    if seconds_per_token is not None:
+        if cluster is None:
+            raise InputError(
+                f"a latency of {seconds_per_token:g} s a token limits the model only on given "
+                "hardware: name an accelerator too"
+            )
+        ceilings.append(seconds_per_token * cluster.device.bandwidth * cluster.devices)
+    return min(ceilings, default=None)
+
+
+def budget_in_flops(
+    flops: float | None = None, hours: float | None = None, money: float | None = None,
+    cluster: Cluster | None = None,
+) -> float:  # fmt: skip
+    """A budget in FLOP, device-hours or money as FLOP. Exactly one of the three is given.
+
+    Raises InputError for none or several of them, for hours or money without what converts them,
+    and for a value so small or large that its unit must be wrong.
+    """
+    given = {"FLOP": flops, "GPU-hours": hours, "money": money}
+    named = {k: v for k, v in given.items() if v is not None}
+    if len(named) != 1:
+        raise InputError(f"give one budget, in FLOP, GPU-hours or money; got "
+                         f"{' and '.join(named) or 'none'}")  # fmt: skip
+    if flops is not None:
+        return _plausible("FLOP", flops, PLAUSIBLE_FLOPS)
+    if cluster is None:
+        raise InputError(f"a budget in {next(iter(named))} needs hardware: name an accelerator")
+    if hours is not None:
+        _plausible("GPU-hours", hours, PLAUSIBLE_HOURS)
+        return hours * cluster.flops_per_device_hour
+    assert money is not None
+    if cluster.price is None:
+        raise InputError(f"a budget of {money:g} in money needs the price of a device-hour")
+    _plausible("money", money, PLAUSIBLE_MONEY)
+    return money / cluster.price * cluster.flops_per_device_hour
+
+
+def _plausible(unit: str, value: float, ends: tuple[float, float]) -> float:
+    if not (np.isfinite(value) and value > 0):
+        raise InputError(f"a budget must be positive and finite, got {value} {unit}")
+    if not ends[0] <= value <= ends[1]:
+        raise InputError(
+            f"a budget of {value:g} {unit} is not plausible (expected {ends[0]:g} to {ends[1]:g}): "
+            "is it in another unit?"
+        )
+    return float(value)
