@@ -1,6 +1,6 @@
 """The work behind the Makefile: environment, book, tests, lock. Standard library only.
 
-Run by any supported Python before anything is installed: `python .ci/tasks.py env|book|test|lock`.
+Run by any supported Python before anything is installed: `python .ci/tasks.py book`.
 """
 
 import hashlib
@@ -145,9 +145,17 @@ def lock() -> None:
     say(f"wrote {path}")
 
 
+def readme_chart() -> None:
+    """Draw the README's chart anew; see readme_chart.py."""
+    ensure_env()
+    script = ROOT / ".ci" / "readme_chart.py"
+    run(BIN / "python", script, check="the chart could not be drawn, see above")
+
+
 def main() -> int:
     """Run the task named on the command line; 1 with one sentence if it fails."""
     tasks = {"env": ensure_env, "book": book, "test": test, "lock": lock}
+    tasks["readme-chart"] = readme_chart
     name = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         if name not in tasks:

@@ -87,8 +87,7 @@ _PLAIN = "format(datum.value, '.3~f')"
 _POWER = "replace(format(datum.value, '.2~e'), '+', '')"
 _SI = "upper(replace(format(datum.value, '.3~s'), 'G', 'B'))"
 _QUANTITY = (
-    f"datum.value >= 1e15 || datum.value < 1e-3 ? {_POWER}"
-    f" : datum.value < 1000 ? {_PLAIN} : {_SI}"
+    f"datum.value >= 1e15 || datum.value < 1e-3 ? {_POWER} : datum.value < 1000 ? {_PLAIN} : {_SI}"
 )
 
 
@@ -197,7 +196,11 @@ def _theme() -> alt.theme.ThemeConfig:
         "mark": {"aria": False, "color": BLUE[0]},
         "line": {"strokeWidth": 2.2},
         "axis": {"titlePadding": 10, "labelFontSize": 12, "titleFontSize": 13, "grid": True},
-        "legend": {"orient": "top", "labelFontSize": 12, "titleFontSize": 13, "symbolSize": 90},
+        "legend": {
+            **{"orient": "top", "labelFontSize": 12, "titleFontSize": 13},
+            # a band's own opacity would make its legend all but invisible
+            **{"symbolSize": 90, "symbolOpacity": 1},
+        },
         "range": {"category": [light for light, _ in SERIES]},
     }
     themed: Any = {"config": config, "width": "container", "usermeta": {"dark": _dark_colours()}}
