@@ -88,13 +88,16 @@ def test_a_mask_due_where_a_sparsifier_begins_is_made_at_once(trial):
 
 def test_masking_stays_in_the_same_storage(trial):
     run = trial(pruner="rigl", schedule=FLAT, targets=0.5).run(1)
-    state = [v for s in run.optimizer.state.values() for v in s.values()]
-    tensors = [*run.model.parameters(), *state, *run.sparsifier._keep.values()]
-    before = [tensor.data_ptr() for tensor in tensors]
+
+    def places() -> list[int]:
+        state = [v for s in run.optimizer.state.values() for v in s.values()]
+        tensors = [*run.model.parameters(), *state, *run.sparsifier._keep.values()]
+        return [tensor.data_ptr() for tensor in tensors]
+
+    before = places()
     run.run(29)
-    state = [v for s in run.optimizer.state.values() for v in s.values()]
-    tensors = [*run.model.parameters(), *state, *run.sparsifier._keep.values()]
-    assert [tensor.data_ptr() for tensor in tensors] == before
+    run.sparsifier.load_state_dict(run.sparsifier.state_dict())
+    assert places() == before
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
