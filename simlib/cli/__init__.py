@@ -12,6 +12,7 @@ from simlib.errors import InputError
 # name -> (object that holds the command, one line for the list of commands)
 COMMANDS = {
     "fit": ("simlib.cli.fit:command", "Fit the joint law to a run table, with intervals."),
+    "compare": ("simlib.cli.compare:command", "Compare forms of a law on one run table."),
     "optimum": ("simlib.cli.optimum:command", "Optimal sparsity at a model size and a budget."),
     "train": ("simlib.cli.train:command", "Train one run and record it."),
     "sweep": ("simlib.cli.sweep:command", "Train a grid of runs, resumably."),

@@ -20,7 +20,7 @@ from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, FORMS, OBJECTIVES, FitResult, Objective, fit
 from simlib.fit.authors import authors_procedure
 from simlib.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
-from simlib.lawfile import LawFile, write_law
+from simlib.lawfile import LawFile, coefficients, write_law
 from simlib.published import FILES, TABLE_NAMES, Count, find_file, released_runs
 from simlib.runs import RunTable
 
@@ -84,12 +84,12 @@ def command(
     table: str, form: str, delta: float | None, log: bool | None, count: Count, procedure: str,
     starts: int, resamples: int, level: float, seed: int, save: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Fit the joint law to a table of runs: the global optimum, its ensemble and its intervals.
+    """Fit a law to a table of runs: the global optimum, its ensemble and its intervals.
 
     Exit code 0: converged; 1: the fit did not converge; 2: the request or the table is wrong.
     """
-    source = _source(table, count)
-    objective = _objective(table, delta, log)
+    source = find_source(table, count)
+    objective = objective_for(table, delta, log)
     if procedure == "global":
         result = fit(source.runs, FORMS[form], objective, starts=starts, resamples=resamples,
                      profile_resamples=200 if resamples else 0, level=level, seed=seed)  # fmt: skip
@@ -104,7 +104,8 @@ def command(
     sys.exit(1 if law_file.record["status"] == "not converged" else 0)
 
 
-def _source(table: str, count: Count) -> Source:
+def find_source(table: str, count: Count = "nominal") -> Source:
+    """A released table by name, a shipped one, or the reader's own by path."""
     if table in TABLE_NAMES:
         which = TABLE_NAMES[table]
         find_file(which)
@@ -115,7 +116,8 @@ def _source(table: str, count: Count) -> Source:
     return Source(table, load_runs(table).finished, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _objective(table: str, delta: float | None, log: bool | None) -> Objective:
+def objective_for(table: str, delta: float | None, log: bool | None) -> Objective:
+    """The table's own objective, or the default, with what the user said in its place."""
     own = OBJECTIVES.get(table, DEFAULT_OBJECTIVE)
     if delta is not None and not delta > 0:
         raise InputError(f"--delta must be positive, got {delta}")
@@ -138,7 +140,7 @@ def _from_fit(result: FitResult, source: Source) -> LawFile:
         "profile_intervals": result.profile_intervals,
         "warnings": result.warnings,
         "seed": result.seed,
-        "made": _made(source),
+        "made": made(source),
     }
     return LawFile(source.name, result.law, result.ensemble, record)
 
@@ -167,7 +169,7 @@ def _from_release(
         "intervals": {},
         "warnings": [],
         "seed": seed,
-        "made": _made(source),
+        "made": made(source),
     }
     return LawFile(source.name, law, None, record)
 
@@ -192,7 +194,8 @@ def _about(source: Source, objective: Objective) -> dict[str, Any]:
     }
 
 
-def _made(source: Source) -> dict[str, str]:
+def made(source: Source) -> dict[str, str]:
+    """How a file that this command writes was made."""
     return {
         "command": shlex.join(["simlib", *sys.argv[1:]]),
         "table": source.name,
@@ -203,13 +206,13 @@ def _made(source: Source) -> dict[str, str]:
 
 
 def _object(law_file: LawFile) -> dict[str, Any]:
-    law = law_file.law
-    coefficients = {n: float(getattr(law, n)) for n in law.names()}
-    return {"name": law_file.name, "coefficients": coefficients, **law_file.record}
+    return {
+        "name": law_file.name, "coefficients": coefficients(law_file.law), **law_file.record
+    }  # fmt: skip
 
 
 def _text(law_file: LawFile) -> str:
-    record, law = law_file.record, law_file.law
+    record, values = law_file.record, coefficients(law_file.law)
     lines = [
         f"{law_file.name}: {record['runs']} runs, objective {record['objective']:.6g}, "
         f"log-RMSE {record['log_rmse']:.3%}, {record['status']}"
@@ -217,9 +220,12 @@ def _text(law_file: LawFile) -> str:
     if record["agreeing"] is not None:
         lines.append(f"{record['agreeing']:.0%} of {record['starts']} starts agree")
     head = f"{record.get('level', 0.9):.0%}"
-    lines.append(f"{'':4} {'estimate':>12}   {head + ' bootstrap':>24}   {head + ' profile':>24}")
-    for name in law.names():
-        row = f"{name:4} {float(getattr(law, name)):12.5g}"
+    wide = max(4, *map(len, values))
+    lines.append(
+        f"{'':{wide}} {'estimate':>12}   {head + ' bootstrap':>24}   {head + ' profile':>24}"
+    )
+    for name, value in values.items():
+        row = f"{name:{wide}} {value:12.5g}"
         for kind in ("intervals", "profile_intervals"):
             row += "   " + _ends(record.get(kind, {}).get(name))
         lines.append(row.rstrip())

@@ -1,0 +1,117 @@
+"""`simlib compare`: every form of a law on one run table, in sample and out of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from pydantic import TypeAdapter
+
+from simlib.cli.fit import find_source, made, objective_for
+from simlib.datasets import load_runs
+from simlib.errors import InputError
+from simlib.fit.compare import COMPARED, Comparison, Target, compare
+from simlib.fit.comparefile import SHIPPED, ComparisonFile, write_comparison
+from simlib.published import T5_XL, HeldOutRun
+
+HELD_OUT: dict[str, tuple[HeldOutRun, ...]] = {"t5-c4": (T5_XL,)}  # that the release measured
+EXAMPLES = """
+\b
+Examples:
+  simlib compare --runs t5-c4                             the authors' 48 T5 runs
+  simlib compare --runs my.csv --form joint --form capacity --resamples 200
+  simlib compare --runs my.csv --held-out large.csv --json   and predict the runs of large.csv
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--runs", "table", required=True, help="A released or shipped table, or a path.")
+@click.option(
+    "--form", "forms", type=click.Choice(COMPARED), multiple=True, help="Several; all by default."
+)
+@click.option("--held-out", help="A table of runs beyond the first, to be predicted.")
+@click.option("--delta", type=float, help="Huber delta [default: the table's own, else 0.001].")
+@click.option("--log/--raw", "log", default=None, help="Residuals of log loss, or of the loss.")
+@click.option(
+    "--resamples",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    help="Size of ensembles and tables behind each p-value; 0 for neither.",
+)
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Level of the intervals.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    table: str, forms: tuple[str, ...], held_out: str | None, delta: float | None,
+    log: bool | None, resamples: int, level: float, seed: int, save: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Compare forms of a law on one table: fit, held-out errors, criteria, tests, predictions."""
+    source = find_source(table)
+    found = compare(
+        source.runs, forms or COMPARED, objective_for(table, delta, log),
+        targets=_targets(table, held_out), resamples=resamples, level=level, seed=seed,
+    )  # fmt: skip
+    if save:
+        path = Path(save) if save.endswith(".json") else SHIPPED / f"{save}.json"
+        write_comparison(path, ComparisonFile(path.stem, made(source), found))
+    whole = TypeAdapter(Comparison).dump_python(found, mode="json")
+    click.echo(json.dumps(whole) if as_json else _text(table, found))
+
+
+def _targets(table: str, held_out: str | None) -> list[Target]:
+    if held_out is None:
+        return [
+            Target(run.name, run.sparsity, run.nonzero_params, run.data_seen, run.loss)
+            for run in HELD_OUT.get(table, ())
+        ]
+    runs = load_runs(held_out).finished
+    if not len(runs):
+        raise InputError(f"{held_out} has no finished run to predict")
+    return [
+        Target(r.run_id or f"run {i}", r.sparsity, r.nonzero_params, r.data_seen, r.loss)
+        for i, r in enumerate(runs, start=1)
+    ]
+
+
+def _text(table: str, found: Comparison) -> str:
+    kinds = [h.name for h in found.assessments[0].holdouts]
+    lines = [f"{table}: {found.runs} runs; errors are log-RMSE"]
+    lines.append(
+        f"{'form':16} {'k':>2} {'in sample':>9} " + " ".join(f"{k:>16}" for k in kinds)
+        + f" {'AICc':>8} {'BIC':>8}"
+    )  # fmt: skip
+    for a in found.assessments:
+        errors = " ".join(f"{_percent(a.holdout(k).log_rmse):>16}" for k in kinds)
+        aicc = "-" if a.aicc is None else f"{a.aicc:.1f}"
+        head = f"{a.form:16} {a.parameters:2} {_percent(a.log_rmse):>9}"
+        lines.append(f"{head} {errors} {aicc:>8} {a.bic:8.1f}")
+        lines += [f"  {f.name}: {_forecast(f.loss, f.interval, f.measured)}" for f in a.forecasts]
+    lines += [
+        f"{t.question} {t.small} in {t.large}: p = {t.p_value:.3g}, predictions change by at most "
+        f"{t.largest_change:.2%}"
+        for t in found.tests
+    ]
+    lines += [f"not tested: {name}: {why}" for name, why in found.untested.items()]
+    return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def _forecast(
+    loss: float | None, interval: tuple[float | None, float | None] | None, measured: float | None
+) -> str:
+    said = "outside the law's domain" if loss is None else f"{loss:.4f}"
+    if interval is not None:
+        said += f" ({interval[0]:.4f} to {interval[1]:.4f})"
+    return said + ("" if measured is None else f", measured {measured:.4f}")

@@ -1,0 +1,93 @@
+"""Prediction of runs that a fit has not seen: a size, the largest size, the longest training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from simlib.errors import InputError
+from simlib.law import Array, Bools, Indices, Law
+
+NEAR = 0.1  # sizes whose counts differ by less than a tenth are one size
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Columns of shape (runs,) as a fit reads them."""
+
+    sparsity: Array
+    nonzero_params: Array
+    data_seen: Array
+    loss: Array
+
+    def where(self, keep: Bools) -> Runs:
+        """The runs marked true."""
+        return Runs(*(v[keep] for v in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """How a form predicts runs that were held out of its fit.
+
+    `log_rmse` and `bias` are the root mean square and the mean of log(predicted) - log(measured)
+    over the held-out runs; None where the rest of the table cannot identify the form, and then
+    `refused` says why. `unpredicted` counts held-out runs outside the fitted law's domain.
+    """
+
+    name: str
+    runs: int
+    log_rmse: float | None
+    bias: float | None
+    unpredicted: int = 0
+    refused: str = ""
+
+
+def groups(values: Array) -> Indices:
+    """Index of each value's group, ascending; groups lie more than a tenth apart."""
+    order = np.argsort(values)
+    new = np.diff(np.log(values[order])) > np.log1p(NEAR)
+    index = np.empty(len(values), dtype=np.intp)
+    index[order] = np.concatenate([[0], np.cumsum(new)])
+    return index
+
+
+def splits(runs: Runs) -> dict[str, list[Bools]]:
+    """What is held out: each size in turn, the largest size, the longest training."""
+    size, data = groups(runs.nonzero_params), groups(runs.data_seen)
+    return {
+        "one size": [size == i for i in range(size.max() + 1)],
+        "largest size": [size == size.max()],
+        "longest training": [data == data.max()],
+    }
+
+
+def summarise(name: str, residuals: Iterator[Array], runs: int) -> Holdout:
+    """The errors of all held-out runs together; a refused fit refuses the whole."""
+    try:
+        error = np.concatenate(list(residuals))
+    except InputError as refusal:
+        return Holdout(name, runs, None, None, refused=str(refusal))
+    seen = error[np.isfinite(error)]
+    if not len(seen):
+        return Holdout(name, runs, None, None, runs, "no held-out run lies in the law's domain")
+    rmse = float(np.sqrt((seen**2).mean()))
+    return Holdout(name, runs, rmse, float(seen.mean()), len(error) - len(seen))
+
+
+def residuals(law: Law, runs: Runs) -> Array:
+    """log(predicted) - log(measured), NaN where the law refuses to predict."""
+    columns = (runs.sparsity, runs.nonzero_params, runs.data_seen)
+    try:
+        predicted = law(*columns)
+    except InputError:
+        predicted = np.array([_one(law, *point) for point in zip(*columns, strict=True)])
+    return np.asarray(np.log(predicted) - np.log(runs.loss))
+
+
+def _one(law: Law, S: float, N: float, D: float) -> float:
+    try:
+        return float(law(S, N, D))
+    except InputError:
+        return float("nan")
