@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 from simlib import notebooks
 from simlib.cli.notebook import command
+from simlib.datasets import load_law
 from simlib.errors import InputError
+from simlib.optimum import optimal_sparsity
 
 TEXT = """---
 kernelspec:
@@ -146,3 +148,27 @@ def test_shipped_notebooks_declare_types_and_help(path: Path) -> None:
         assert parameter.help, f"{parameter.name} says nothing of itself"
     with pytest.raises(InputError, match="unknown parameter"):
         notebooks.checked(known, {"no_such_parameter": 1})
+
+
+def glued(notebook: object) -> dict[str, str]:
+    """What the notebook put into its own prose, by name."""
+    found = {}
+    for cell in notebook.cells:  # type: ignore[attr-defined]
+        for output in cell.get("outputs", []):
+            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
+            if name:
+                (text,) = output["data"].values()
+                found[name] = ast.literal_eval(text)
+    return found
+
+
+def test_a_shipped_chapter_answers_for_another_budget(tmp_path: Path) -> None:
+    given = {"law": "vit-jft-refit", "nonzero_params": "3e8", "flops": "5e21"}
+    path = notebooks.find(str(shipped()[0].parent / "optimal_sparsity.md"))
+    said = glued(notebooks.run(path, given, tmp_path / "plan.ipynb"))
+    law = load_law("vit-jft-refit").joint
+    expected = {cost: float(optimal_sparsity(law, 3e8, 5e21, cost)) for cost in ("dense", "sparse")}
+    assert (said["N"], said["C"]) == ("3.00e8", "5.00e21")
+    assert said["dense_S"] == f"{expected['dense']:.0%}"
+    assert said["sparse_S"] == f"{expected['sparse']:.0%}"
+    assert expected["dense"] < expected["sparse"]

@@ -10,7 +10,7 @@ from simlib import notebooks
 
 EXAMPLE = """\b
 Example:
-  simlib notebook quickstart -p seed 3 --out runs/quickstart.ipynb
+  simlib notebook quickstart -p data_seen 2000000 --out runs/quickstart.ipynb
 """
 
 
