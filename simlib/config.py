@@ -50,6 +50,7 @@ class RunConfig(BaseModel):
     steps: int | None = Field(None, gt=0, description="optimizer steps (this or data_seen)")
     batch: int = Field(8, gt=0, description="sequences or images a step")
     seq_len: int = Field(128, gt=1, description="tokens a sequence (text)")
+    patch: int = Field(8, gt=0, description="side of a patch, pixels (vision)")
     lr: float | None = Field(None, gt=0, description="peak learning rate; default by width")
     lr_schedule: Literal["constant", "cosine", "rsqrt"] = Field(
         "constant", description="learning rate after warm-up"
@@ -192,7 +193,7 @@ def default_lr(optimizer: str, width: int) -> float:
     The base was tuned at width 24 to 96 on the Python corpus; wide layers need smaller steps
     (the exponent lies between no rule and the 1/width of Yang et al. 2022).
     """
-    base = {"adamw": 0.005, "adafactor": 0.02}[optimizer]
+    base = {"adamw": 0.006, "adafactor": 0.02}[optimizer]
     return float(base * (32 / width) ** 0.5)
 
 

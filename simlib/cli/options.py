@@ -36,12 +36,13 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
 
 def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
     shown = "" if field.default in (None, "") else f"  [default: {field.default}]"
+    text = field.description or ""
     return click.option(
         f"--{name.replace('_', '-')}",
         name,
         type=_type(field.annotation),
         default=None,
-        help=f"{(field.description or '').capitalize()}{shown}",
+        help=f"{text[:1].upper()}{text[1:]}{shown}",
     )
 
 

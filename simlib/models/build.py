@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from simlib.config import RunConfig
 from simlib.models.gpt import GPT
+from simlib.models.t5 import T5
+from simlib.models.vit import ViT
 from simlib.sparsify import embedding_sparsity
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a model must know of its data: bytes by default."""
+    """What a model must know of its data: bytes by default, images where it is a vit."""
 
     vocab_size: int = 256
     num_classes: int = 0
@@ -40,7 +42,11 @@ def build_model(config: RunConfig, data: Data | None = None) -> nn.Module:
     data = data or Data()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return GPT(config.shape, data.vocab_size, config.seq_len)
+        if config.family == "gpt":
+            return GPT(config.shape, data.vocab_size, config.seq_len)
+        if config.family == "t5":
+            return T5(config.shape, data.vocab_size)
+        return ViT(config.shape, config.patch, data.image_shape, data.num_classes)
 
 
 def as_model(module: nn.Module) -> Model:

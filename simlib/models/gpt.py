@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simlib.models.block import Block, initialise, norm
+from simlib.models.linear import Linear
 from simlib.shape import Shape
 
 
@@ -22,7 +23,7 @@ class GPT(nn.Module):
         self.position = nn.Embedding(seq_len, shape.width)
         self.blocks = nn.ModuleList(Block(shape, causal=True) for _ in range(shape.depth))
         self.norm = norm(shape.width)
-        self.head = nn.Linear(shape.width, vocab_size, bias=False)
+        self.head = Linear(shape.width, vocab_size)
         initialise(self, shape.depth)
 
     def forward(self, tokens_BxL: Tensor) -> Tensor:

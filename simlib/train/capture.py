@@ -36,6 +36,9 @@ class Stepper:
         """Where this run's work is queued: nothing to choose on a CPU."""
         return nullcontext()
 
+    def settle(self) -> None:
+        """Wait until all queued work is done: nothing is queued on a CPU."""
+
     def step(self, batch: Batch, optimizer: Optimizer) -> None:
         """One step on `batch`; leaves the gradients in place for pruners that use them."""
         self._work(tuple(x.to(self.config.device) for x in batch), optimizer)
@@ -72,10 +75,12 @@ class CapturedStepper(Stepper):
         self.inputs: Batch = ()
         self.done = 0
         self._stream = torch.cuda.Stream()
-        torch.cuda.synchronize()  # weights were written on another stream
 
     def stream(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._stream)
+
+    def settle(self) -> None:
+        torch.cuda.synchronize()
 
     def step(self, batch: Batch, optimizer: Optimizer) -> None:
         if self.done < WARM_STEPS:
@@ -92,7 +97,7 @@ class CapturedStepper(Stepper):
     def _capture(self, batch: Batch, optimizer: Optimizer) -> None:
         """Record the step; recording runs nothing, so weights and state stay as they are."""
         self.inputs = tuple(x.to(self.config.device) for x in batch)
-        torch.cuda.synchronize()
+        self.settle()
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, stream=self._stream):
             self._work(self.inputs, optimizer)

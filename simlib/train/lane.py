@@ -44,6 +44,7 @@ class Lane:
         self.curve: dict[str, list[float]] = {name: [] for name in CURVE}
         self._nonzero = self.dense_params
         self._forward = make_stepper(config, self.model)
+        self._forward.settle()  # a lane works on its own stream, and was made on another
 
     @property
     def dense_params(self) -> int:
@@ -93,8 +94,8 @@ class Lane:
             self.diverged = True
             return False
 
-    def _attach(self) -> None:
-        """Begin to prune: from here on this run is its own."""
+    def _attach(self, masks: dict[str, Any] | None = None) -> None:
+        """Begin to prune, or continue from saved masks: from here on this run is its own."""
         config = self.config
         self.sparsifier = Sparsifier(
             self.model,
@@ -104,6 +105,7 @@ class Lane:
             pruner=config.pruner,
             pattern=config.pattern,
             seed=config.seed,
+            state=masks,
         )
         self._count()
 
@@ -122,6 +124,7 @@ class Lane:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a lane needs to continue: nested dictionaries of tensors and plain values."""
+        self._forward.settle()
         return {
             "position": self.position,
             "weight_steps": self.weight_steps,
@@ -152,10 +155,8 @@ class Lane:
         self.curve = {k: v.tolist() for k, v in state["curve"].items()}
         self._forward.sums.copy_(state["sums"])
         if state["masks"] is not None:
-            self._attach()
-            assert self.sparsifier is not None
-            self.sparsifier.load_state_dict(state["masks"])
-            self._count()
+            self._attach(state["masks"])
+        self._forward.settle()
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Start from another run's weights. Raises InputError if they do not fit."""
@@ -166,10 +167,12 @@ class Lane:
                 f"the weights of start {self.config.start!r} do not fit a {self.config.shape}: "
                 "start from a dense run of as many dense_params, depth and seq_len"
             ) from error
+        self._forward.settle()
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float]:
         """Mean loss over the validation set and its standard error, nats."""
+        self._forward.settle()
         batches = zip(*(part.split(64) for part in self.feed.validation()), strict=True)
         model, device = as_model(self.model), self.config.device
         with self._forward.arithmetic():

@@ -3,9 +3,12 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from simlib.config import RunConfig
+from simlib.errors import InputError
 from simlib.models import Data, build_model, prunable, sparsity_targets
+from simlib.models.linear import Linear
 
 
 def gpt(**changes: object) -> tuple[RunConfig, nn.Module]:
@@ -80,3 +83,103 @@ def test_a_sample_is_the_same_for_the_same_seed() -> None:
 def test_vocabulary_is_that_of_the_data() -> None:
     config = RunConfig(nonzero_params=13_824, steps=100)
     assert build_model(config, Data(vocab_size=300)).head.weight.shape[0] == 300
+
+
+def t5(**changes: object) -> tuple[RunConfig, nn.Module]:
+    config = RunConfig(**({"family": "t5", "nonzero_params": 60_000, "steps": 100} | changes))
+    return config, build_model(config, Data(vocab_size=262))
+
+
+def vit(**changes: object) -> tuple[RunConfig, nn.Module]:
+    config = RunConfig(**({"family": "vit", "nonzero_params": 13_824, "steps": 100} | changes))
+    return config, build_model(config, Data(num_classes=40, image_shape=(32, 32, 1)))
+
+
+def images(rows: int = 4) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (rows, 32, 32, 1), generator=generator, dtype=torch.uint8)
+    return pixels, torch.randint(40, (rows,), generator=generator)
+
+
+def test_t5_decoder_is_causal_and_its_encoder_is_not() -> None:
+    _, model = t5()
+    inputs_BxM, targets_BxL = tokens(2, 40), tokens(2, 12)
+    before = model(inputs_BxM, targets_BxL)
+    targets_BxL[:, 5] = (targets_BxL[:, 5] + 1) % 256
+    after = model(inputs_BxM, targets_BxL)
+    assert torch.equal(before[:, :6], after[:, :6])
+    assert not torch.allclose(before[:, 6:], after[:, 6:])
+    inputs_BxM[:, -1] = (inputs_BxM[:, -1] + 1) % 256
+    assert not torch.allclose(model(inputs_BxM, targets_BxL)[:, 0], after[:, 0])
+
+
+def test_t5_tells_near_from_far_and_before_from_after() -> None:
+    _, model = t5()
+    bias = model.encoder.position
+    buckets = bias._bucket(torch.arange(-300, 301)[None])[0]
+    assert len(set(buckets.tolist())) == 32 - 1  # "0 after" is the same place, so it has no bucket
+    near = buckets[300 - 7 : 300 + 8]
+    assert len(set(near.tolist())) == 15
+    assert buckets[0] == buckets[300 - 128] != buckets[300 - 60]
+    assert bias(20).shape == (model.encoder.blocks[0].attention.heads, 20, 20)
+
+
+def test_vit_sees_every_patch_and_where_it_is() -> None:
+    _, model = vit()
+    pixels, _ = images(1)
+    before = model(pixels)
+    for row, column in ((0, 0), (31, 31), (9, 20)):
+        changed = pixels.clone()
+        changed[0, row, column] = 255 - changed[0, row, column]
+        assert not torch.equal(model(changed), before)
+    moved = pixels.roll(8, dims=2)
+    assert not torch.allclose(model(moved), before, atol=1e-6)
+
+
+def test_vit_refuses_a_patch_that_does_not_fit() -> None:
+    with pytest.raises(InputError, match="patch 7"):
+        vit(patch=7)
+
+
+@pytest.mark.parametrize("family", ["t5", "vit"])
+def test_other_families_meet_the_same_contract(family: str) -> None:
+    config, model = {"t5": t5, "vit": vit}[family](sparsity=0.5, mask_interval=5)
+    batch = (tokens(5, 40), tokens(5, 12)) if family == "t5" else images(5)
+    parameters = dict(model.named_parameters())
+    body = sum(parameters[name].numel() for name in prunable(model))
+    assert body == config.shape.dense_params
+    chance = {"t5": 5.57, "vit": 3.69}[family]
+    assert model.loss(batch).item() == pytest.approx(chance, abs=0.3)
+    losses = model.losses(batch)
+    assert losses.shape == (5,)
+    assert losses.mean().item() == pytest.approx(model.loss(batch).item(), rel=1e-5)
+    pruned = sparsity_targets(
+        *reversed((config.model_copy(update={"embeddings": "pruned"}), model))
+    )
+    assert "encoder.position.bias.weight" not in pruned
+    assert "position.weight" not in pruned
+    assert "head.weight" in pruned
+    model.loss(batch).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_linear_is_the_usual_product_and_so_are_its_derivatives() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for inputs, outputs in ((48, 96), (96, 48), (24, 96)):
+        layer = Linear(inputs, outputs)
+        x = torch.randn(2, 5, inputs, generator=generator, requires_grad=True)
+        wanted = torch.randn(2, 5, outputs, generator=generator)
+        ours = torch.autograd.grad((layer(x) * wanted).sum(), (x, layer.weight))
+        usual = (functional.linear(x, layer.weight) * wanted).sum()
+        for one, other in zip(ours, torch.autograd.grad(usual, (x, layer.weight)), strict=True):
+            assert torch.allclose(one, other, atol=1e-4)
+        assert torch.allclose(layer(x), functional.linear(x, layer.weight), atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [gpt, t5, vit])
+def test_bfloat16_attention_follows_float32(build) -> None:  # type: ignore[no-untyped-def]
+    _, model = build()
+    batch = {gpt: (tokens(),), t5: (tokens(5, 40), tokens(5, 12)), vit: images()}[build]
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model.loss(batch)
+    assert rounded.item() == pytest.approx(model.loss(batch).item(), rel=2e-3)

@@ -1,0 +1,44 @@
+"""On a GPU: captured steps are the eager ones, and lanes that take turns do not meet."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from simlib.config import RunConfig
+from simlib.train import train_pack, train_run
+from simlib.train.capture import CapturedStepper, Stepper
+from simlib.train.feed import make_feed
+from simlib.train.lane import Lane
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+BASE = {"device": "cuda", "steps": 100, "warmup_steps": 10, "mask_interval": 5, "depth": 1}
+
+
+def config(**changes: object) -> RunConfig:
+    return RunConfig(**(BASE | {"nonzero_params": 6144} | changes))
+
+
+def test_a_captured_step_does_what_an_eager_step_does() -> None:
+    lanes = [Lane(config(), make_feed(config())) for _ in range(2)]
+    lanes[1]._forward = Stepper(lanes[1].config, lanes[1].model)
+    assert isinstance(lanes[0]._forward, CapturedStepper)
+    for lane in lanes:
+        for _ in range(40):
+            lane.step()
+    curves = [lane.curve["loss"] for lane in lanes]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_pack_gives_the_losses_of_separate_runs(tmp_path: Path, precision: str) -> None:
+    runs = [
+        config(precision=precision),
+        config(precision=precision, nonzero_params=3072, sparsity=0.5),
+        config(precision=precision, nonzero_params=3072, sparsity=0.5, pruner="rigl"),
+    ]
+    shared = train_pack(runs, tmp_path / "pack")
+    alone = [train_run(c, tmp_path / "alone") for c in runs]
+    for one, other in zip(shared, alone, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-3)
+        assert one.nonzero_params == other.nonzero_params
