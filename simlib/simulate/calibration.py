@@ -1,0 +1,118 @@
+"""Forecasts held against runs that the law has not seen, and what they demand of the intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simlib.errors import InputError
+from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective, fit
+from simlib.law import Array, Indices
+from simlib.lawfile import LawFile
+from simlib.published import HeldOutRun
+from simlib.runs import RunTable
+from simlib.simulate.forecast import Forecast, forecast
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Forecasts against measurements of runs that were kept out of the fit.
+
+    `coverage` is the share of measurements inside their intervals, `bias` the mean and `rmse` the
+    root mean square of log(predicted / measured). `widen` is the factor by which intervals must be
+    stretched about the forecast (on the log scale) to hold `level` of these runs, at least 1: the
+    ceil((n + 1) level)-th smallest ratio of a run's miss to its half-interval on that side, or the
+    largest where n is too small for that (split conformal prediction, Lei et al. 2018, with the
+    half-interval as the scale). It is exact for runs exchangeable with these; runs farther out
+    are not, so it is a floor for them.
+    """
+
+    forecast: Forecast
+    measured: Array
+    fitted_runs: int
+    coverage: float
+    bias: float
+    rmse: float
+    widen: float
+
+    @property
+    def ratios(self) -> Array:
+        """Each run's miss over its half-interval on that side; above 1 is outside."""
+        return _ratios(self.forecast, self.measured)
+
+
+def calibrate(
+    law_file: LawFile, runs: RunTable, *, level: float = 0.9, noise: float | None = None,
+    fitted_runs: int = 0,
+) -> Calibration:  # fmt: skip
+    """Hold a law's forecasts against runs it has not seen. Raises InputError without any run."""
+    runs = runs.finished
+    if len(runs) == 0:
+        raise InputError("there is no run to hold the forecasts against")
+    found = forecast(law_file, runs.sparsity, runs.nonzero_params, runs.data_seen,
+                     level=level, noise=noise)  # fmt: skip
+    return _score(found, runs.loss, level, fitted_runs)
+
+
+def calibrate_run(law_file: LawFile, run: HeldOutRun, level: float = 0.9) -> Calibration:
+    """Hold a law's forecast against one measured run."""
+    found = forecast(
+        law_file, [run.sparsity], [run.nonzero_params], [run.data_seen], level=level
+    )  # fmt: skip
+    return _score(found, np.array([run.loss]), level, int(law_file.record.get("runs", 0)))
+
+
+def smaller_half(runs: RunTable, share: float = 0.5) -> tuple[RunTable, RunTable]:
+    """The runs of least N D, a `share` of the table, and the others."""
+    if not 0 < share < 1:
+        raise InputError(f"the share of runs to fit lies in (0, 1), got {share}")
+    runs = runs.finished
+    order: Indices = np.argsort(runs.nonzero_params * runs.data_seen, kind="stable")
+    cut = round(share * len(runs))
+    return (
+        RunTable(runs.records[i] for i in order[:cut]),
+        RunTable(runs.records[i] for i in order[cut:]),
+    )
+
+
+def fit_small_predict_large(
+    runs: RunTable, form: AnyForm = JOINT, objective: Objective = DEFAULT_OBJECTIVE, *,
+    share: float = 0.5, level: float = 0.9, resamples: int = 400, seed: int = 0, name: str = "half",
+) -> Calibration:  # fmt: skip
+    """Fit the smaller part of a table, forecast the rest, and score it.
+
+    Raises InputError for a part that cannot identify the law.
+    """
+    small, large = smaller_half(runs, share)
+    law_file = _law_file(small, form, objective, resamples, seed, name)
+    return calibrate(law_file, large, level=level, fitted_runs=len(small))
+
+
+def _law_file(
+    runs: RunTable, form: AnyForm, objective: Objective, resamples: int, seed: int, name: str
+) -> LawFile:
+    result = fit(runs, form, objective, resamples=resamples, profile_resamples=0, seed=seed)
+    columns = {n: getattr(runs, n) for n in ("sparsity", "nonzero_params", "data_seen")}
+    record = {
+        "log_rmse": result.log_rmse,
+        "range": {n: [float(v.min()), float(v.max())] for n, v in columns.items()},
+        "runs": len(runs),
+    }
+    return LawFile(name, result.law, result.ensemble, record)
+
+
+def _score(found: Forecast, measured: Array, level: float, fitted_runs: int) -> Calibration:
+    miss = np.log(found.loss / measured)
+    ratios = np.sort(_ratios(found, measured))
+    rank = min(int(np.ceil((len(ratios) + 1) * level)), len(ratios))
+    return Calibration(
+        found, measured, fitted_runs, float((ratios <= 1).mean()), float(miss.mean()),
+        float(np.sqrt((miss**2).mean())), max(float(ratios[rank - 1]), 1.0),
+    )  # fmt: skip
+
+
+def _ratios(found: Forecast, measured: Array) -> Array:
+    miss = np.log(measured / found.loss)
+    above, below = np.log(found.high / found.loss), np.log(found.loss / found.low)
+    return np.where(miss >= 0, miss / above, -miss / below)

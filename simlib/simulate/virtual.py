@@ -1,0 +1,127 @@
+"""Run tables drawn from a law, with the noise of real ones, marked so that none passes for real."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+import simlib
+from simlib.errors import InputError
+from simlib.law import Array, Indices, Law, fraction, positive
+from simlib.runs import RunRecord, RunTable
+
+MARK = "simulated"
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Deviations of log loss from a law: of a repeat with another seed, and of the setting itself.
+
+    `seed` and `misfit` are standard deviations. Repeats of one (S, N, D) share their misfit.
+    `seed` is None in an estimate from a table without repeats, whose `misfit` then holds both.
+    """
+
+    seed: float | None
+    misfit: float
+
+    def __post_init__(self) -> None:
+        if not all(np.isfinite(v) and v >= 0 for v in (self.seed or 0.0, self.misfit)):
+            raise InputError(
+                f"noise must be at least 0 and finite, got seed {self.seed}, misfit {self.misfit}"
+            )
+
+    @property
+    def total(self) -> float:
+        """Standard deviation of one run about the law."""
+        return float(np.hypot(self.seed or 0.0, self.misfit))
+
+
+def estimate_noise(runs: RunTable, law: Law) -> Noise:
+    """Seed noise from repeats of one setting, misfit from how the settings' means miss the law.
+
+    Analysis of variance with one group a setting; the law's k fitted coefficients take k degrees
+    of freedom from between the groups. Raises InputError for no more settings than coefficients.
+    """
+    runs, k = runs.finished, len(law.names())
+    S, N, D = runs.sparsity, runs.nonzero_params, runs.data_seen
+    cell = _cells(S, N, D)
+    count = np.bincount(cell)
+    if len(count) <= k:
+        raise InputError(
+            f"{len(count)} different settings say nothing of the noise about a law of {k} "
+            "coefficients: more settings than coefficients are needed"
+        )
+    residual = np.log(runs.loss / law(S, N, D))
+    means = np.bincount(cell, residual) / count
+    between = float((count * means**2).sum() / (len(count) - k))
+    repeats = len(runs) - len(count)
+    if repeats == 0:
+        return Noise(None, float(np.sqrt(between)))
+    within = float(((residual - means[cell]) ** 2).sum() / repeats)
+    misfit = max(between - within, 0.0) / float(count.mean())
+    return Noise(float(np.sqrt(within)), float(np.sqrt(misfit)))
+
+
+def _cells(S: Array, N: Array, D: Array) -> Indices:
+    """Number of the setting that each run belongs to."""
+    _, cell = np.unique(np.stack([S, N, D]), axis=1, return_inverse=True)
+    return np.asarray(cell).reshape(-1)
+
+
+def virtual_runs(
+    law: Law, S: ArrayLike, N: ArrayLike, D: ArrayLike, noise: Noise,
+    *, name: str = "law", repeats: int = 1, seed: int = 0,
+) -> RunTable:  # fmt: skip
+    """A run table drawn from a law at the points (S, N, D), which broadcast, each `repeats` times.
+
+    Every record says that it is simulated: in its run_id, dataset, device and commit. Raises
+    InputError for points outside the law's domain or fewer than one repeat.
+    """
+    if repeats < 1:
+        raise InputError(f"a virtual table repeats each run at least once, got {repeats}")
+    axes = np.broadcast_arrays(fraction(S), np.rint(positive("nonzero_params", N)),
+                               np.rint(positive("data_seen", D)))  # fmt: skip
+    columns = [np.tile(a.ravel(), repeats) for a in axes]
+    cell = _cells(*columns)
+    rng = np.random.default_rng(seed)
+    shared = noise.misfit * rng.standard_normal(cell.max() + 1)[cell]
+    own = (noise.seed or 0.0) * rng.standard_normal(len(cell))
+    loss = law(*columns) * np.exp(shared + own)
+    digest = hashlib.sha256(
+        repr((name, law, noise, seed, [c.tolist() for c in columns])).encode()
+    ).hexdigest()[:12]
+    return RunTable(
+        RunRecord(
+            run_id=f"{MARK}-{digest}-{row:05d}", family="other", dataset=f"{MARK}:{name}",
+            pruner="gmp" if s > 0 else "none", nonzero_params=int(n),
+            dense_params=max(round(n / (1 - s)), int(n)), sparsity=s, data_seen=int(d), seed=seed,
+            loss=y, device=MARK, commit=MARK, versions=f"simlib {simlib.__version__}",
+        )
+        for row, (s, n, d, y) in enumerate(zip(*columns, loss, strict=True))
+    )  # fmt: skip
+
+
+def is_simulated(record: RunRecord) -> bool:
+    """Whether a record was drawn from a law and never trained: any one of its marks says so."""
+    marks = (
+        record.device,
+        record.commit,
+        record.dataset.split(":")[0],
+        record.run_id.split("-")[0],
+    )
+    return MARK in marks
+
+
+def simulated_warning(runs: RunTable) -> str | None:
+    """One sentence for a table that holds simulated runs, else None."""
+    count = sum(is_simulated(r) for r in runs)
+    if count == 0:
+        return None
+    named = sorted({r.dataset for r in runs if is_simulated(r)})
+    return (
+        f"{count} of {len(runs)} runs are simulated, not measured ({', '.join(named)}): a fit to "
+        "them says what was put into them"
+    )
