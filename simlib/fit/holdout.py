@@ -1,4 +1,4 @@
-"""Prediction of runs that a fit has not seen: a size, the largest size, the longest training."""
+"""Prediction of runs that a fit has not seen: a size, a sparsity, the largest, the longest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.law import Array, Bools, Indices, Law
+from simlib.rivals import find_levels, level_index
 
 NEAR = 0.1  # sizes whose counts differ by less than a tenth are one size
 
@@ -54,10 +55,13 @@ def groups(values: Array) -> Indices:
 
 
 def splits(runs: Runs) -> dict[str, list[Bools]]:
-    """What is held out: each size in turn, the largest size, the longest training."""
+    """What is held out: each size in turn, each sparsity above 0 in turn, largest and longest."""
     size, data = groups(runs.nonzero_params), groups(runs.data_seen)
+    levels = find_levels(runs.sparsity)
+    sparsity = level_index(levels, runs.sparsity)
     return {
         "one size": [size == i for i in range(size.max() + 1)],
+        "one sparsity": [sparsity == i for i in range(1, len(levels) + 1)],
         "largest size": [size == size.max()],
         "longest training": [data == data.max()],
     }
