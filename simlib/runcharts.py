@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib import charts
+from simlib.config import RunConfig
 
 Side = Mapping[str, Any]
 
@@ -56,6 +57,31 @@ def sparsity_ramp(sides: Sequence[Side]) -> alt.Chart:
         chart,
         "Share of zero weights against the share of training done. It stays at zero until "
         "pruning starts, climbs steeply, flattens, and keeps its final value to the end.",
+    )
+
+
+def shared_steps(configs: Sequence[RunConfig], labels: Sequence[str]) -> alt.Chart:
+    """Which steps each run of a pack trains itself, and which it has from the shared trunk."""
+    parts = []
+    for config, label in zip(configs, labels, strict=True):
+        leaves, end = config.private_from, config.total_steps
+        parts.append({"run": label, "from": 0, "to": leaves, "part": "shared trunk"})
+        parts.append({"run": label, "from": leaves, "to": end, "part": "its own"})
+    scale = alt.Scale(domain=["shared trunk", "its own"], range=[charts.GREY[0], charts.BLUE[0]])
+    chart = (
+        alt.Chart(alt.Data(values=parts))
+        .mark_bar(height=16)
+        .encode(
+            x=alt.X("from:Q", title="Optimizer step"),
+            x2="to:Q",
+            y=alt.Y("run:N", title=None, sort=list(labels), axis=alt.Axis(labelLimit=260)),
+            color=alt.Color("part:N", title="Trained", scale=scale),
+        )
+    )
+    return charts.describe(
+        chart.properties(height=40 * len(configs)),
+        f"One bar for each of {len(configs)} runs from step 0 to its last step. The first part of "
+        "every bar is the dense trunk that all share, the rest the run trains alone.",
     )
 
 

@@ -68,9 +68,10 @@ def _sweep(
     configs: Sequence[RunConfig], folder: str, engine: str, workers: int | None
 ) -> SweepResult:
     from simlib.sweep import sweep
-    from simlib.train import TerminalProgress
+    from simlib.train import Folder, TerminalProgress
 
-    with TerminalProgress(list(configs)) as progress:
+    done = {r.run_id for r in Folder(Path(folder)).recorded()}
+    with TerminalProgress([c for c in configs if c.run_id not in done]) as progress:
         return sweep(configs, folder, engine=engine, workers=workers, progress=progress)
 
 

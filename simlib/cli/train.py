@@ -24,9 +24,18 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @options_of(RunConfig)
 @click.option("--out", default="runs", show_default=True, help="Folder of the run table.")
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="Time between checkpoints.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and at what cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(out: str, dry_run: bool, as_json: bool, **fields: Any) -> None:
+def command(
+    out: str, checkpoint_seconds: float, dry_run: bool, as_json: bool, **fields: Any
+) -> None:
     """Train one run and append it to OUT/runs.csv.
 
     A run that is recorded there already is not trained again; one that was interrupted goes on
@@ -39,7 +48,7 @@ def command(out: str, dry_run: bool, as_json: bool, **fields: Any) -> None:
         _show_plan(config, out, as_json)
         return
     try:
-        record = _train(config, out)
+        record = _train(config, out, checkpoint_seconds)
     except KeyboardInterrupt:
         click.echo("interrupted: the same command continues from the last checkpoint", err=True)
         sys.exit(130)
@@ -50,7 +59,7 @@ def command(out: str, dry_run: bool, as_json: bool, **fields: Any) -> None:
     sys.exit(1 if record.diverged else 0)
 
 
-def _train(config: RunConfig, out: str) -> RunRecord:
+def _train(config: RunConfig, out: str, checkpoint_seconds: float) -> RunRecord:
     from pathlib import Path
 
     from simlib.sweep.run import check
@@ -58,7 +67,7 @@ def _train(config: RunConfig, out: str) -> RunRecord:
 
     check([config], Folder(Path(out)))
     with TerminalProgress([config]) as progress:
-        return train_run(config, out, progress=progress)
+        return train_run(config, out, progress=progress, checkpoint_seconds=checkpoint_seconds)
 
 
 def _show_plan(config: RunConfig, out: str, as_json: bool) -> None:
