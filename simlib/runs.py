@@ -31,7 +31,7 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     run_id: str = ""
-    family: Family
+    family: Family = "other"
     dataset: str = ""
     dataset_sha256: str = ""
     pattern: str = "unstructured"
@@ -142,7 +142,11 @@ def read_table(path: str | Path) -> RunTable:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a run table ({error})") from error
     rows = csv.reader(io.StringIO(text))
-    header = next(rows, [])
+    return table_of(path, next(rows, []), rows)
+
+
+def table_of(path: Path, header: list[str], rows: Iterable[list[str]]) -> RunTable:
+    """The run table of a header and rows of text; see `read_table` for what is refused."""
     _check_header(path, header)
     records = []
     for number, row in enumerate(rows, start=2):

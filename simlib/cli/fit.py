@@ -19,10 +19,12 @@ from simlib.datasets import FOLDER, load_runs, table_path
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, FORMS, OBJECTIVES, FitResult, Objective, fit
 from simlib.fit.authors import authors_procedure
+from simlib.foreign import parse_columns, read_foreign, refuse_mixture
 from simlib.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
 from simlib.lawfile import LawFile, coefficients, write_law
 from simlib.published import FILES, TABLE_NAMES, Count, find_file, released_runs
 from simlib.runs import RunTable
+from simlib.simulate.virtual import simulated_warning
 
 DATA_UNITS = {"vit-jft": VIT_DATA_UNIT, "t5-c4": T5_DATA_UNIT}
 EXAMPLES = """
@@ -31,6 +33,7 @@ Examples:
   simlib fit --runs t5-c4                  the authors' 48 T5 runs, with intervals
   simlib fit --runs my.csv --json          your own run table, for a machine
   simlib fit --runs my.csv --save my.json  a law file for `simlib optimum --law`
+  simlib fit --runs my.csv --columns nonzero_params=n*1e6,data_seen=tokens,loss=val,sparsity=s
 """
 
 
@@ -45,6 +48,7 @@ class Source:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--runs", "table", required=True, help="A released or shipped table, or a path.")
+@click.option("--columns", help="Your own column names, as field=column or field=column*factor.")
 @click.option("--form", type=click.Choice(list(FORMS)), default="joint", show_default=True)
 @click.option("--delta", type=float, help="Huber delta [default: the table's own, else 0.001].")
 @click.option("--log/--raw", "log", default=None, help="Residuals of log loss, or of the loss.")
@@ -81,14 +85,15 @@ class Source:
 @click.option("--save", help="Write a law file: a path ending in .json, or a shipped name.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
-    table: str, form: str, delta: float | None, log: bool | None, count: Count, procedure: str,
-    starts: int, resamples: int, level: float, seed: int, save: str | None, as_json: bool,
+    table: str, columns: str | None, form: str, delta: float | None, log: bool | None,
+    count: Count, procedure: str, starts: int, resamples: int, level: float, seed: int,
+    save: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Fit a law to a table of runs: the global optimum, its ensemble and its intervals.
 
     Exit code 0: converged; 1: the fit did not converge; 2: the request or the table is wrong.
     """
-    source = find_source(table, count)
+    source = find_source(table, count, columns)
     objective = objective_for(table, delta, log)
     if procedure == "global":
         result = fit(source.runs, FORMS[form], objective, starts=starts, resamples=resamples,
@@ -104,7 +109,7 @@ def command(
     sys.exit(1 if law_file.record["status"] == "not converged" else 0)
 
 
-def find_source(table: str, count: Count = "nominal") -> Source:
+def find_source(table: str, count: Count = "nominal", names: str | None = None) -> Source:
     """A released table by name, a shipped one, or the reader's own by path."""
     if table in TABLE_NAMES:
         which = TABLE_NAMES[table]
@@ -113,7 +118,9 @@ def find_source(table: str, count: Count = "nominal") -> Source:
     if count != "nominal":
         raise InputError(f"--count {count} is for the released T5 runs, not for {table}")
     path = table_path(table)
-    return Source(table, load_runs(table).finished, hashlib.sha256(path.read_bytes()).hexdigest())
+    runs = load_runs(table) if names is None else read_foreign(path, parse_columns(names))
+    refuse_mixture(runs)
+    return Source(table, runs.finished, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def objective_for(table: str, delta: float | None, log: bool | None) -> Objective:
@@ -138,7 +145,7 @@ def _from_fit(result: FitResult, source: Source) -> LawFile:
         "intervals": result.intervals,
         "residual_intervals": result.residual_intervals,
         "profile_intervals": result.profile_intervals,
-        "warnings": result.warnings,
+        "warnings": [*result.warnings, *filter(None, [simulated_warning(source.runs)])],
         "seed": result.seed,
         "made": made(source),
     }

@@ -197,17 +197,20 @@ class Design:
 SPARSITIES = ((0.0, 0.5, 0.75), (0.0, 0.5, 0.75, 0.875), (0.0, 0.5, 0.75, 0.875, 0.9375))
 COUNTS = (3, 4, 5, 6)
 SPANS = (8.0, 32.0, 128.0, 512.0)
+LEAST_PARAMS = 1e5
 TILTS = (0.3, 1.0, 3.0)  # data of the middle run over that of the dense optimum of its size
 
 
 def recommend(
     law: JointLaw, flops: float, noise: float, *, targets: Sequence[str] = EXPONENTS,
-    most_runs: int = 150, cost: TrainingCost = COSTS["dense"], keep: int = 10,
+    most_runs: int = 150, least_params: float = LEAST_PARAMS,
+    cost: TrainingCost = COSTS["dense"], keep: int = 10,
 ) -> list[Design]:  # fmt: skip
     """The grids that pin the targets down best for a budget in FLOP, best first.
 
     Each candidate is scaled so that all its runs together cost the budget; the score is the
-    widest target. Raises InputError for an unknown target or a budget that is not positive.
+    widest target. Sizes below `least_params` are left out. Raises InputError for an unknown
+    target, a budget that is not positive, or one that no candidate fits.
     """
     unknown = [t for t in targets if t not in QUANTITIES]
     if unknown or not targets:
@@ -225,10 +228,15 @@ def recommend(
         grid = _scaled(
             law, flops, S, _spread(sizes, size_span), _spread(data, data_span), tilt, cost
         )
+        if min(grid.sizes) < least_params:
+            continue
         widths = fisher_widths(law, grid, noise, quantities=wanted)
         found.append(Design(grid, grid.flops(cost), widths, max(widths.values())))
     if not found:
-        raise InputError(f"no grid has at most {most_runs} runs: allow at least 27")
+        raise InputError(
+            f"no grid of at most {most_runs} runs above {least_params:g} parameters costs "
+            f"{flops:g} FLOP: allow 27 runs or more, smaller models, or a larger budget"
+        )
     return sorted(found, key=lambda d: d.score)[:keep]
 
 

@@ -18,7 +18,7 @@ from simlib.optimum import COSTS
 from simlib.simulate.blocks import ensemble_of
 from simlib.simulate.forecast import fitted_range, residual_noise
 
-AFFORDABLE = 0.01  # share of the plan's budget that one measurement may cost
+AFFORDABLE = 0.01  # share of a plan's budget that one measurement may cost
 SIZES, DATA = 7, 7  # candidates along each axis
 BEYOND = 30.0  # times the largest fitted N and D that candidates reach
 
@@ -40,16 +40,17 @@ class Measurement:
 
 
 def deciding_runs(
-    law_file: LawFile, difference: Array, flops: float, *, count: int = 3,
+    law_file: LawFile, difference: Array, most_flops: float, *, count: int = 3,
     noise: float | None = None,
 ) -> tuple[Measurement, ...]:  # fmt: skip
     """Up to `count` runs, each the most telling one after those before it.
 
-    `difference` has one value a member. Candidates lie on a grid from the fitted range to
-    `BEYOND` times its largest size and data, and cost at most `AFFORDABLE` of `flops` each.
+    `difference` has one value a member: a difference of losses, or any quantity that matters.
+    Candidates lie on a grid from the fitted range to `BEYOND` times its largest size and data,
+    and cost at most `most_flops` each.
     """
     noise = residual_noise(law_file) if noise is None else noise
-    S, N, D, price = _candidates(law_file, flops)
+    S, N, D, price = _candidates(law_file, most_flops)
     if not len(S) or not difference.std() > 0:
         return ()
     losses = np.log(ensemble_of(law_file).expand(1)(S, N, D))
@@ -69,7 +70,7 @@ def deciding_runs(
     return tuple(found)
 
 
-def _candidates(law_file: LawFile, flops: float) -> tuple[Array, Array, Array, Array]:
+def _candidates(law_file: LawFile, most_flops: float) -> tuple[Array, Array, Array, Array]:
     """S, N, D and cost of the affordable runs of the grid."""
     low, high = fitted_range(law_file)
     densities = np.array([1.0, 0.5, 0.25, 0.125])
@@ -82,5 +83,5 @@ def _candidates(law_file: LawFile, flops: float) -> tuple[Array, Array, Array, A
         )
     )
     price = COSTS["dense"].flops(S, N, D)
-    keep = price <= AFFORDABLE * flops
+    keep = price <= most_flops
     return S[keep], N[keep], D[keep], price[keep]

@@ -22,7 +22,7 @@ from simlib.simulate.footprint import STORAGE, inference_bytes, least_devices, t
 from simlib.simulate.forecast import Distance, fitted_range, forecast
 from simlib.simulate.hardware import Cluster, lost_to_restarts
 from simlib.simulate.limits import Limits
-from simlib.simulate.measure import Measurement, deciding_runs
+from simlib.simulate.measure import AFFORDABLE, Measurement, deciding_runs
 from simlib.simulate.speedup import two_four_cost
 
 SMALLEST = 1e3  # parameters, tokens or images below which a plan is no model
@@ -135,7 +135,7 @@ def make_plan(
         choices["dense"], choices["sparse"], choices["2:4"],
         float((gains["sparse"] > 0).mean()), float((gains["2:4"] > 0).mean()),
         float((own.S > 0).mean()),
-        deciding_runs(law_file, gains["sparse"], flops, noise=noise), (),
+        deciding_runs(law_file, gains["sparse"], AFFORDABLE * flops, noise=noise), (),
     )  # fmt: skip
     return replace(plan, warnings=tuple(_warnings(plan, limits, cluster)))
 
@@ -224,6 +224,11 @@ def _warnings(plan: Plan, limits: Limits, cluster: Cluster | None) -> list[str]:
     for choice in plan.choices[:2]:
         far = choice.distance.warning(f"the {choice.kind} run")
         said += [far] if far else []
+    if said:
+        said.append(
+            "the probabilities count refits of the law: that its form may be wrong so far from the "
+            "runs is not in them"
+        )
     sparse = plan.sparse
     if sparse.sparsity == 0:
         said.append("the law puts the best sparsity at 0 here: the sparse run is the dense run")

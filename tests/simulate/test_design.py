@@ -84,6 +84,7 @@ def test_recommended_grids_cost_the_budget_and_come_best_first():
         assert design.flops == pytest.approx(1e19, rel=1e-6)
         assert design.grid.flops() == pytest.approx(1e19, rel=1e-6)
         assert len(design.grid) <= 60
+        assert min(design.grid.sizes) >= 1e5
         again = fisher_widths(LAW, design.grid, 0.01)
         assert again["b_D"] == pytest.approx(design.score, rel=1e-6)
 
@@ -103,7 +104,7 @@ def test_cost_of_a_grid_is_the_sum_of_its_runs():
         (lambda: fisher_widths(LAW, GOOD, -1.0), "noise"),
         (lambda: recommend(LAW, 1e19, 0.01, targets=("b_X",)), "unknown target 'b_X'"),
         (lambda: recommend(LAW, -1.0, 0.01), "budget"),
-        (lambda: recommend(LAW, 1e19, 0.01, most_runs=5), "at most 5 runs"),
+        (lambda: recommend(LAW, 1e19, 0.01, most_runs=5), "of at most 5 runs"),
     ],
 )
 def test_designs_that_say_nothing_are_refused(wrong, said):

@@ -1,0 +1,204 @@
+"""`simlib plan`: how to spend a budget, dense or sparse, with intervals and what they leave out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from simlib.datasets import load_law
+from simlib.errors import InputError
+from simlib.lawfile import LawFile
+from simlib.optimum import COSTS, cost_model
+from simlib.simulate.allocate import TrainingCost
+from simlib.simulate.footprint import STORAGE
+from simlib.simulate.forecast import Distance
+from simlib.simulate.hardware import CATALOGUE, DEFAULT_UTILISATION, Cluster, accelerator
+from simlib.simulate.limits import Limits, budget_in_flops, weight_ceiling
+from simlib.simulate.plan import Choice, Plan, fitted_limits, make_plan, plan_for_loss
+from simlib.simulate.speedup import parse_speedups, two_four_cost
+
+EXAMPLES = """
+\b
+Examples:
+  simlib plan --law t5-c4-refit --flops 1e21 --cost sparse
+  simlib plan --law t5-c4-refit --flops 1e23 --hardware h100 --gpus 1024 --serve-tokens 1e13
+  simlib plan --law t5-c4-refit --gpu-hours 5e4 --hardware a100 --memory 24 --json
+  simlib plan --law t5-c4-refit --target-loss 1.4
+"""
+LEAST = "least_flops"
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--law", "law_name", required=True, help="A shipped law, or the path of a law file.")
+@click.option("--flops", type=float, help="Budget in FLOP.")
+@click.option("--gpu-hours", type=float, help="Budget in device-hours; needs --hardware.")
+@click.option("--money", type=float, help="Budget in money; needs --hardware and --price.")
+@click.option("--target-loss", type=float, help="Instead of a budget: the least that reaches it.")
+@click.option("--cost", type=click.Choice(list(COSTS)), default="dense", show_default=True,
+              help="Whether training saves the multiplications with pruned weights.")  # fmt: skip
+@click.option("--speedup", help="Measured speed-ups instead of --cost, such as 0.5:1.1,0.9:2.5.")
+@click.option("--speedup-24", type=float, default=1.0, show_default=True,
+              help="How much faster a step with a 2:4 mask trains.")  # fmt: skip
+@click.option("--hardware", help=f"Accelerator: {', '.join(CATALOGUE)}.")
+@click.option("--gpus", type=int, default=1, show_default=True, help="Number of devices.")
+@click.option("--precision", default="bf16", show_default=True, help="Precision of training.")
+@click.option("--utilisation", type=float, default=DEFAULT_UTILISATION, show_default=True,
+              help="Share of the dense peak that training reaches.")  # fmt: skip
+@click.option("--price", type=float, help="Price of a device-hour.")
+@click.option("--serve-tokens", type=float, default=0.0, show_default=True,
+              help="Tokens to be served; the budget pays for them too.")  # fmt: skip
+@click.option("--serve-zeros", is_flag=True, help="Zeros cost as much as values at inference.")
+@click.option("--max-params", type=float, help="Ceiling on non-zero parameters.")
+@click.option("--max-data", type=float, help="Ceiling on tokens or images.")
+@click.option("--max-sparsity", type=float,
+              help="Ceiling on sparsity.  [default: that of the sparsest fitted run]")  # fmt: skip
+@click.option("--memory", type=float, help="Ceiling on stored weights at inference, GB.")
+@click.option("--latency", type=float,
+              help="Ceiling on the time to read all weights, ms; needs --hardware.")  # fmt: skip
+@click.option("--storage", type=click.Choice(list(STORAGE)), default="bitmask", show_default=True,
+              help="How the sparse run's weights are stored.")  # fmt: skip
+@click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9,
+              show_default=True, help="Level of the intervals.")  # fmt: skip
+@click.option("--noise", type=float, help="Deviation of log loss.  [default: the law's log-RMSE]")
+@click.option("--widen", type=float, default=1.0, show_default=True,
+              help="Stretch intervals of the loss, as a calibration demands.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(**options: Any) -> None:
+    """Spend a budget on training and serving: the best dense, sparse and 2:4 run side by side.
+
+    Give one of --flops, --gpu-hours, --money and --target-loss. Hours are counted with the cost
+    model's savings; the warnings say what they are without.
+    """
+    law_file = load_law(options["law_name"])
+    cluster = _cluster(options)
+    cost = parse_speedups(options["speedup"]) if options["speedup"] else cost_model(options["cost"])
+    limits = _limits(law_file, options, cluster)
+    flops, least = _budget(law_file, options, cost, limits, cluster)
+    plan = make_plan(
+        law_file, flops, cost, limits=limits, two_four=two_four_cost(options["speedup_24"]),
+        cluster=cluster, level=options["level"], noise=options["noise"], widen=options["widen"],
+    )  # fmt: skip
+    found = {**plan_object(plan), **({LEAST: least} if least else {})}
+    click.echo(json.dumps(found) if options["as_json"] else _text(plan, limits, least))
+
+
+def _cluster(options: dict[str, Any]) -> Cluster | None:
+    if options["hardware"] is None:
+        return None
+    return Cluster(
+        accelerator(options["hardware"]), options["gpus"], options["utilisation"],
+        options["precision"], options["price"],
+    )  # fmt: skip
+
+
+def _limits(law_file: LawFile, options: dict[str, Any], cluster: Cluster | None) -> Limits:
+    memory, latency = options["memory"], options["latency"]
+    ceiling = weight_ceiling(
+        None if memory is None else memory * 1e9, None if latency is None else latency / 1e3,
+        cluster,
+    )  # fmt: skip
+    highest = fitted_limits(law_file).sparsity
+    given = options["max_sparsity"]
+    return Limits(
+        options["max_params"], options["max_data"], highest if given is None else given, ceiling,
+        STORAGE[options["storage"]], options["serve_tokens"], options["serve_zeros"],
+    )  # fmt: skip
+
+
+def _budget(
+    law_file: LawFile, options: dict[str, Any], cost: TrainingCost, limits: Limits,
+    cluster: Cluster | None,
+) -> tuple[float, dict[str, Any] | None]:  # fmt: skip
+    """The budget in FLOP, and, for a target loss, the least budgets that reach it."""
+    given = (options["flops"], options["gpu_hours"], options["money"])
+    target = options["target_loss"]
+    if target is None:
+        return budget_in_flops(*given, cluster), None
+    if any(v is not None for v in given):
+        raise InputError("give a budget or --target-loss, not both")
+    found = plan_for_loss(law_file, target, cost, limits=limits, level=options["level"])
+    least = {k: {"flops": v, "interval": _ends(ends)} for k, (v, ends) in found.items()}
+    return found["sparse"][0], {"target_loss": target, **least}
+
+
+def plan_object(plan: Plan) -> dict[str, Any]:
+    """A plan as plain values for JSON; a quantity that does not exist is null."""
+    return {
+        "law": plan.law,
+        "cost": plan.cost,
+        "flops": plan.flops,
+        "level": plan.level,
+        **{c.kind.replace(":", "_"): _choice_object(c) for c in plan.choices},
+        "probability_sparse_wins": plan.probability_sparse_wins,
+        "probability_2_4_wins": plan.probability_two_four_wins,
+        "probability_sparsity_helps": plan.probability_sparsity_helps,
+        "extrapolation": {c.kind.replace(":", "_"): _far(c.distance) for c in plan.choices},
+        "measurements": [vars(m) for m in plan.measurements],
+        "warnings": list(plan.warnings),
+    }
+
+
+def _choice_object(choice: Choice) -> dict[str, Any]:
+    found = {k: v for k, v in vars(choice).items() if k not in ("kind", "distance")}
+    for name in ("interval", "sparsity_interval"):
+        found[name] = None if found[name] is None else _ends(found[name])
+    return found
+
+
+def _ends(interval: tuple[float, float]) -> list[float | None]:
+    return [None if end == float("inf") else end for end in interval]
+
+
+def _far(distance: Distance) -> dict[str, Any]:
+    return {**{k: float(v) for k, v in vars(distance).items()}, "far": bool(distance.far)}
+
+
+def _text(plan: Plan, limits: Limits, least: dict[str, Any] | None) -> str:
+    serving = f", serving of {limits.serve_tokens:.3g} tokens included" * (limits.serve_tokens > 0)
+    lines = [f"law {plan.law}, {plan.cost} training cost, {plan.flops:.4g} FLOP{serving}"]
+    if least:
+        lines += [
+            f"loss {least['target_loss']:g} takes at least {least[k]['flops']:.4g} FLOP {k}"
+            for k in ("dense", "sparse")
+        ]
+    lines += [f"{label:28}" + "".join(f"{cell(c):>22}" for c in plan.choices)
+              for label, cell in _rows(plan).items()]  # fmt: skip
+    lines += [
+        f"probability that this sparse run beats this dense run: "
+        f"{plan.probability_sparse_wins:.0%}; this 2:4 run: {plan.probability_two_four_wins:.0%}",
+        f"probability that some sparsity helps: {plan.probability_sparsity_helps:.0%}",
+    ]
+    for m in plan.measurements[:1]:
+        lines.append(
+            f"most telling run to measure: sparsity {m.sparsity:g}, {m.nonzero_params:.3g} "
+            f"non-zero parameters, {m.data_seen:.3g} data ({m.flops:.2g} FLOP): explains "
+            f"{m.explains:.0%} of the uncertainty; chance that it turns the answer "
+            f"{m.changes_the_answer:.0%}"
+        )
+    return "\n".join([*lines, *(f"warning: {said}" for said in plan.warnings)])
+
+
+def _rows(plan: Plan) -> dict[str, Any]:
+    rows = {
+        "": lambda c: c.kind,
+        "sparsity": lambda c: f"{c.sparsity:.1%}" + _span(c.sparsity_interval, ".0%"),
+        "non-zero parameters": lambda c: f"{c.nonzero_params:.3g}",
+        "parameters under the mask": lambda c: f"{c.dense_params:.3g}",
+        "tokens or images": lambda c: f"{c.data_seen:.3g}",
+        "loss": lambda c: f"{c.loss:.4f}" + _span(c.interval, ".3f"),
+        "stored weights, GB": lambda c: f"{c.inference_bytes / 1e9:.3g}",
+    }
+    if plan.dense.gpu_hours is not None:
+        rows["GPU-hours of training"] = lambda c: f"{c.gpu_hours:.3g}"
+        rows["days, with restarts"] = lambda c: f"{c.days:.3g}"
+    if plan.dense.money is not None:
+        rows["money"] = lambda c: f"{c.money:.3g}"
+    if plan.dense.energy is not None:
+        rows["energy of training, MWh"] = lambda c: f"{c.energy / 1e3:.3g}"
+    return rows
+
+
+def _span(interval: tuple[float, float] | None, form: str) -> str:
+    return "" if interval is None else f" ({interval[0]:{form}}-{interval[1]:{form}})"

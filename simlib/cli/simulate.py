@@ -1,0 +1,65 @@
+"""`simlib simulate`: a run table drawn from a law, marked as simulated in every row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+
+from simlib.datasets import load_law
+from simlib.errors import InputError
+from simlib.law import Array
+from simlib.runs import write_table
+from simlib.simulate.forecast import residual_noise
+from simlib.simulate.virtual import Noise, virtual_runs
+
+EXAMPLES = """
+\b
+Examples:
+  simlib simulate --law t5-c4-refit --sparsity 0,0.5,0.75 --nonzero-params 1e6,1e7,1e8 \\
+      --data-seen 1e9,1e10,1e11 --out virtual.csv
+  simlib fit --runs virtual.csv     fits it, and says that the runs are simulated
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--law", "law_name", required=True, help="A shipped law, or the path of a law file.")
+@click.option("--sparsity", required=True, help="Sparsities, separated by commas.")
+@click.option("--nonzero-params", required=True, help="Non-zero parameters, by commas.")
+@click.option("--data-seen", required=True, help="Tokens or images, by commas.")
+@click.option("--repeats", type=int, default=1, show_default=True, help="Runs of each setting.")
+@click.option("--seed-noise", type=float, default=0.0, show_default=True,
+              help="Deviation of log loss between repeats of a setting.")  # fmt: skip
+@click.option("--misfit", type=float,
+              help="A setting's deviation from the law [default: its log-RMSE].")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True,
+              help="The run table (.csv) to write.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    law_name: str, sparsity: str, nonzero_params: str, data_seen: str, repeats: int,
+    seed_noise: float, misfit: float | None, seed: int, out: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Draw a table of runs from a law with noise: every combination of the values given."""
+    law_file = load_law(law_name)
+    noise = Noise(seed_noise, residual_noise(law_file) if misfit is None else misfit)
+    axes = np.meshgrid(
+        numbers("sparsity", sparsity), numbers("nonzero-params", nonzero_params),
+        numbers("data-seen", data_seen), indexing="ij",
+    )  # fmt: skip
+    runs = virtual_runs(law_file.law, *axes, noise, name=law_file.name, repeats=repeats, seed=seed)
+    write_table(out, runs)
+    found = {"out": str(out), "runs": len(runs), "law": law_file.name, "simulated": True,
+             "seed_noise": noise.seed, "misfit": noise.misfit, "seed": seed}  # fmt: skip
+    said = f"wrote {len(runs)} simulated runs of {law_file.name} to {out}"
+    click.echo(json.dumps(found) if as_json else said)
+
+
+def numbers(name: str, text: str) -> Array:
+    """Numbers separated by commas. Raises InputError naming the option and the text."""
+    try:
+        return np.array([float(part) for part in text.split(",")])
+    except ValueError as error:
+        raise InputError(f"--{name} takes numbers separated by commas, got {text!r}") from error

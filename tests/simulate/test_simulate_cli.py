@@ -1,0 +1,145 @@
+"""The planner's commands as a user meets them: keys for machines, sentences for mistakes."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from simlib.cli import COMMANDS, cli
+from simlib.datasets import load_law
+from simlib.errors import InputError
+from simlib.simulate.hardware import Cluster, accelerator
+
+PLAN = ("plan", "--law", "t5-c4-refit")
+CHOICE = {"sparsity", "nonzero_params", "data_seen", "loss", "interval", "gpu_hours"}
+
+
+def run(*args):
+    done = CliRunner().invoke(cli, [str(a) for a in args], catch_exceptions=True)
+    if isinstance(done.exception, InputError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_plan_prints_the_keys_that_a_machine_needs():
+    found = json.loads(run(*PLAN, "--flops", 1e23, "--cost", "sparse", "--hardware", "h100",
+                           "--gpus", 1024, "--serve-tokens", 1e13, "--json"))  # fmt: skip
+    for kind in ("dense", "sparse", "2_4"):
+        choice = found[kind]
+        assert set(choice) >= CHOICE
+        low, high = choice["interval"]
+        assert low < choice["loss"] < high
+        assert choice["train_flops"] + choice["serve_flops"] == pytest.approx(1e23)
+        assert choice["gpu_hours"] == pytest.approx(
+            Cluster(accelerator("h100")).device_hours(choice["train_flops"])
+        )
+        assert found["extrapolation"][kind]["far"] is True
+    assert found["dense"]["sparsity"] == 0
+    assert 0 <= found["probability_sparse_wins"] <= 1
+    assert all(isinstance(said, str) for said in found["warnings"])
+
+
+def test_budgets_in_other_units_give_the_same_plan():
+    cluster = Cluster(accelerator("a100"))
+    hours = 1e21 / cluster.flops_per_device_hour
+    device = ("--hardware", "a100", "--price", 2.0, "--json")
+    plans = [
+        json.loads(run(*PLAN, *budget, *device))
+        for budget in (("--flops", 1e21), ("--gpu-hours", hours), ("--money", 2 * hours))
+    ]
+    for plan in plans[1:]:
+        assert plan["sparse"]["loss"] == pytest.approx(plans[0]["sparse"]["loss"], rel=1e-12)
+
+
+def test_ceilings_reach_the_plan_and_without_hardware_hours_are_null():
+    found = json.loads(
+        run(*PLAN, "--flops", 1e22, "--memory", 1.0, "--max-sparsity", 0.7, "--json")
+    )
+    for kind in ("dense", "sparse"):
+        assert found[kind]["inference_bytes"] <= 1e9 * (1 + 1e-9)
+        assert found[kind]["gpu_hours"] is None
+    assert found["sparse"]["sparsity"] <= 0.7
+
+
+def test_a_target_loss_gives_the_least_budgets():
+    found = json.loads(run(*PLAN, "--target-loss", 1.4, "--json"))
+    assert found["sparse"]["loss"] == pytest.approx(1.4, rel=1e-9)
+    assert found["least_flops"]["sparse"]["flops"] <= found["least_flops"]["dense"]["flops"]
+
+
+def test_the_text_names_the_three_runs_and_every_warning():
+    said = run(*PLAN, "--flops", 1e23, "--hardware", "tpu-v5p", "--price", 3)
+    assert re.search(r"dense +sparse +2:4", said)
+    assert said.count("warning: ") >= 3
+    assert "energy" not in said  # no power is published for this device
+
+
+def test_a_simulated_table_is_fitted_and_named_as_simulated(tmp_path):
+    out = tmp_path / "virtual.csv"
+    made = json.loads(run("simulate", "--law", "t5-c4-refit", "--sparsity", "0,0.5,0.75",
+                          "--nonzero-params", "1e6,1e7,1e8", "--data-seen", "1e9,1e10,1e11",
+                          "--misfit", 0.001, "--out", out, "--json"))  # fmt: skip
+    assert (made["runs"], made["simulated"]) == (27, True)
+    found = json.loads(run("fit", "--runs", out, "--resamples", 0, "--json"))
+    assert any("27 of 27 runs are simulated, not measured" in w for w in found["warnings"])
+    law = load_law("t5-c4-refit").joint
+    assert found["coefficients"]["b_N"] == pytest.approx(float(law.b_N), rel=0.05)
+
+
+def test_design_recommends_grids_that_cost_the_budget():
+    found = json.loads(run("design", "--law", "t5-c4-refit", "--flops", 1e19, "--target", "b_D",
+                           "--most-runs", 48, "--json"))  # fmt: skip
+    best = found["recommended"][0]
+    assert best["flops"] == pytest.approx(1e19)
+    assert best["runs"] <= 48
+    low, high = found["simulated_intervals"]["b_D"]
+    assert 0.5 * np.log(high / low) == pytest.approx(best["half_widths"]["b_D"], rel=0.4)
+
+
+def test_fit_reads_a_strangers_columns(tmp_path, released):
+    """The authors' T5 file as if it were anyone's: its own names, sizes as a scale, steps."""
+    columns = f"nonzero_params=n*1e6,data_seen=steps*{128 * 512},sparsity=sparsity,loss=val-loss"
+    rows = (released / "t5-data.csv").read_text().strip().splitlines()
+    header = rows[0].split(",")
+    at = {name: header.index(name) for name in ("scale", "sparsity", "steps", "val-loss")}
+    cells = [row.split(",") for row in rows[1:]]
+    size = [float(c[at["scale"]]) * (1 - float(c[at["sparsity"]])) * 169.869312 for c in cells]
+    path = tmp_path / "stranger.csv"
+    path.write_text("n,sparsity,steps,val-loss\n" + "\n".join(
+        f"{n},{c[at['sparsity']]},{c[at['steps']]},{c[at['val-loss']]}"
+        for n, c in zip(size, cells, strict=True)
+    ))  # fmt: skip
+    found = json.loads(run("fit", "--runs", path, "--columns", columns, "--resamples", 0, "--json"))
+    refit = load_law("t5-c4-refit")
+    assert found["coefficients"]["b_N"] == pytest.approx(float(refit.joint.b_N), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((*PLAN, "--flops", "-1e20"), "positive and finite, got -1e.20 FLOP"),
+        ((*PLAN, "--gpu-hours", "1e23", "--hardware", "h100"), "1e.23 GPU-hours is not plausible"),
+        ((*PLAN, "--gpu-hours", "1e3"), "name an accelerator"),
+        ((*PLAN, "--flops", "1e21", "--hardware", "h1000"), "unknown accelerator 'h1000'"),
+        ((*PLAN, "--flops", "1e21", "--target-loss", "2"), "not both"),
+        ((*PLAN,), "got none"),
+        ((*PLAN, "--flops", "1e21", "--latency", "1"), "name an accelerator"),
+        ((*PLAN, "--flops", "1e21", "--max-params", "10"), "no model meets"),
+        ((*PLAN, "--target-loss", "0.1"), "no dense budget reaches"),
+        (("plan", "--law", "t5-c4", "--flops", "1e21"), "has no ensemble"),
+        (("design", "--law", "t5-c4-refit", "--flops", "1e19", "--target", "x"), "unknown target"),
+        (("simulate", "--law", "t5-c4-refit", "--sparsity", "half", "--nonzero-params", "1e6",
+          "--data-seen", "1e9", "--out", "x.csv"), "--sparsity takes numbers"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_sentence(args, said):
+    with pytest.raises(InputError, match=said) as error:
+        run(*args)
+    assert "\n" not in str(error.value)
+
+
+def test_the_commands_are_listed():
+    assert {"plan", "simulate", "design"} <= set(COMMANDS)
