@@ -1,5 +1,6 @@
 """The Sphinx extension: wires assets, the execution cache and re-reading into a build."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from simlib.bookext.freshness import drop_stale
 STATUS_PAGE = "book/status"  # carries the date of the build, so it is read again every time
 
 
+# a progress bar of a first-time download or build is stderr, which fails a page; tqdm reads this
+QUIET_BARS = {"TQDM_DISABLE": "1"}
+
+
 def _page_digests(app: Any, docnames: Iterable[str]) -> dict[str, str]:
     root = Path(app.srcdir)
     pages = {name: Path(app.env.doc2path(name)) for name in docnames}
@@ -18,6 +23,7 @@ def _page_digests(app: Any, docnames: Iterable[str]) -> dict[str, str]:
 
 
 def _offline_assets(app: Any, config: Any) -> None:
+    os.environ.update(QUIET_BARS)
     # not in _config.yml: jupyter-book would put every script found there on every page
     own = Path(app.srcdir) / "book" / "assets"
     config.html_static_path += [str(own / "static")]
