@@ -123,7 +123,7 @@ class RunConfig(BaseModel):
 
     @property
     def data_per_step(self) -> int:
-        """Tokens (language) or images (vision) a step."""
+        """Tokens (language; in t5 those of the encoder's inputs) or images (vision) a step."""
         return self.batch if self.family == "vit" else self.batch * self.seq_len
 
     @property
@@ -154,6 +154,7 @@ class RunConfig(BaseModel):
         """The fields that decide the result, with defaults filled in: equal for equal runs."""
         fields = self.model_dump(exclude={"data_seen"})
         fields |= {"steps": self.total_steps, "lr": self.peak_lr}
+        del fields["seq_len" if self.family == "vit" else "patch"]
         if not self.sparsity:
             for name in (*PRUNING_FIELDS, "embeddings"):
                 del fields[name]

@@ -52,6 +52,13 @@ def test_how_a_dense_run_would_be_pruned_does_not_matter() -> None:
     assert dense.run_id == RunConfig(steps=1000, pruner="set", prune_start=0.1).run_id
 
 
+def test_fields_of_other_families_do_not_matter() -> None:
+    assert RunConfig(steps=1000).run_id == RunConfig(steps=1000, patch=4).run_id
+    vit = {"family": "vit", "steps": 1000}
+    assert RunConfig(**vit).run_id == RunConfig(**vit, seq_len=64).run_id
+    assert RunConfig(**vit).run_id != RunConfig(**vit, patch=4).run_id
+
+
 def test_trunk_is_shared_by_what_differs_after_pruning_starts_only() -> None:
     dense = RunConfig(nonzero_params=55_296, steps=1000)
     sparse = RunConfig(nonzero_params=13_824, sparsity=0.75, steps=1000)
