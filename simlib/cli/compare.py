@@ -96,8 +96,8 @@ def _text(table: str, found: Comparison) -> str:
         lines.append(f"{head} {errors} {aicc:>8} {a.bic:8.1f}")
         lines += [f"  {f.name}: {_forecast(f.loss, f.interval, f.measured)}" for f in a.forecasts]
     lines += [
-        f"{t.question} {t.small} in {t.large}: p = {t.p_value:.3g}, predictions change by at most "
-        f"{t.largest_change:.2%}"
+        f"{t.question} {t.small} in {t.large}: p = {t.p_runs:.3g} by runs, {t.p_curves:.3g} by "
+        f"curves, predictions change by at most {t.largest_change:.2%}"
         for t in found.tests
     ]
     lines += [f"not tested: {name}: {why}" for name, why in found.untested.items()]

@@ -1,8 +1,8 @@
 """Tests of a law against a wider one that contains it, calibrated by resampled residuals.
 
 The wider form always fits no worse. How much better it must fit before the smaller one is doubted
-is read from tables on which the smaller one is true: its own predictions plus its resampled
-residuals. No chi-squared law is assumed, which a Huber objective and a coefficient at the edge of
+is read from tables on which the smaller one is true: its own predictions plus residuals, drawn in
+two ways. No chi-squared law is assumed, which a Huber objective and a coefficient at the edge of
 its range would break.
 """
 
@@ -17,13 +17,14 @@ from simlib.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
 from simlib.fit.bootstrap import refit, resample_residuals
 from simlib.fit.extensionforms import EXTENSION_FORMS
 from simlib.fit.forms import JOINT, AnyForm, Form
+from simlib.fit.holdout import groups
 from simlib.fit.newton import Problem, minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
 from simlib.fit.preparation import Settled, prepare
 from simlib.fit.rivalforms import RIVAL_FORMS
 from simlib.law import Array, JointLaw, Law
-from simlib.rivals import DensityPower, FreeMultiplier, find_levels
+from simlib.rivals import DensityPower, FreeMultiplier, find_levels, level_index
 
 ABSENT = 1e-10  # share of the size term below which its saturating part is not there
 
@@ -46,9 +47,11 @@ class Nesting:
 class NestedTest:
     """The outcome of one test.
 
-    `gain` is the fall of the objective, relative to the wider form's value; `p_value` the share of
-    tables drawn from the smaller law whose gain is at least as large. `largest_change` is the
-    largest relative change of a predicted loss over the table: significance is not size.
+    `gain` is the fall of the objective, relative to the wider form's value; a p-value is the share
+    of tables drawn from the smaller law whose gain is at least as large. `p_runs` draws residuals
+    run by run, as if each erred alone; `p_curves` flips the signs of whole curves of one sparsity
+    and size, which may err together. `largest_change` is the largest relative change of a
+    predicted loss over the table: significance is not size.
     """
 
     name: str
@@ -59,9 +62,15 @@ class NestedTest:
     objective_small: float
     objective_large: float
     gain: float
-    p_value: float
+    p_runs: float
+    p_curves: float
     largest_change: float
     resamples: int
+
+    @property
+    def p_value(self) -> float:
+        """The larger of the two p-values."""
+        return max(self.p_runs, self.p_curves)
 
 
 def nested_test(
@@ -84,12 +93,15 @@ def nested_test(
     inside = large.form.from_law(nesting.widen(small.form.to_law(theta, small.units), data.S),
                                  large.units)  # fmt: skip
     wide, wide_value = _least(large.problem, np.vstack([begin_large, inside]))
-    drawn = resample_residuals(small.problem, theta, resamples, rng)
-    least = refit(drawn, theta, resamples)[1]
-    wide_drawn = replace(large.problem, target=drawn.target)
-    wide_least = np.minimum(*(refit(wide_drawn, at, resamples)[1] for at in (inside, wide)))
     gain = value / wide_value - 1
-    gains = least / wide_least - 1
+
+    def p_value(drawn: Problem) -> float:
+        least = refit(drawn, theta, resamples)[1]
+        batch = replace(large.problem, target=drawn.target)
+        wide_least = np.minimum(*(refit(batch, at, resamples)[1] for at in (inside, wide)))
+        gains = least / wide_least - 1
+        return float((1 + (gains >= gain).sum()) / (1 + resamples))
+
     return NestedTest(
         name=nesting.name,
         question=nesting.question,
@@ -99,10 +111,26 @@ def nested_test(
         objective_small=value,
         objective_large=wide_value,
         gain=gain,
-        p_value=float((1 + (gains >= gain).sum()) / (1 + resamples)),
+        p_runs=p_value(resample_residuals(small.problem, theta, resamples, rng)),
+        p_curves=p_value(flip_curves(small, theta, resamples, rng)),
         largest_change=_largest_change(small, theta, large, wide),
         resamples=resamples,
     )
+
+
+def flip_curves(settled: Settled, theta: Array, members: int, rng: np.random.Generator) -> Problem:
+    """The fitted losses plus residuals whose sign is drawn once for each curve.
+
+    A curve is the runs of one sparsity and size. The wild cluster bootstrap of Cameron, Gelbach &
+    Miller 2008 (doi 10.1162/rest.90.3.414), with residuals widened by `sqrt(n / (n - k))`.
+    """
+    problem, data = settled.problem, settled.data
+    residual = problem.residual(theta[None])[0][0]
+    level = level_index(find_levels(data.S), data.S)
+    _, curve = np.unique(np.stack([level, groups(data.N)]), axis=1, return_inverse=True)
+    sign = rng.choice([-1.0, 1.0], size=(members, curve.max() + 1))[:, curve]
+    spread = residual * np.sqrt(len(residual) / (len(residual) - len(theta)))
+    return replace(problem, target=problem.target + residual - sign * spread)
 
 
 def _least(problem: Problem, starts: Array) -> tuple[Array, float]:

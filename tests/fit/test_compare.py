@@ -104,7 +104,8 @@ def test_a_parameter_that_does_nothing_costs_its_price():
 )  # fmt: skip
 def test_a_wider_form_that_is_true_is_found(name, law):
     found = nested_test(noisy(law), NESTED[name], OBJECTIVE, resamples=59, starts=5)
-    assert found.p_value == pytest.approx(1 / 60)
+    assert found.p_runs == pytest.approx(1 / 60)
+    assert found.p_curves <= 0.05
     assert found.objective_large < found.objective_small
     assert found.largest_change > 0.004
 
@@ -115,12 +116,30 @@ def test_p_values_of_a_true_joint_law_are_roughly_uniform():
         nested_test(
             noisy(random_law(np.random.default_rng(seed)), seed), NESTED[name], OBJECTIVE,
             resamples=39, starts=3, seed=seed,
-        ).p_value
+        )
         for seed in range(15)
         for name in ("exponent of size", "amount of data")
     ]  # fmt: skip
-    assert np.mean(np.array(found) <= 0.1) <= 0.27
-    assert 0.2 <= np.median(found) <= 0.8
+    for p in ([test.p_runs for test in found], [test.p_curves for test in found]):
+        assert np.mean(np.array(p) <= 0.1) <= 0.27
+        assert 0.2 <= np.median(p) <= 0.8
+
+
+def test_curves_that_err_together_do_not_mislead_the_test_by_curves():
+    """Each curve of one sparsity and size has one error of its own, as one seed a size would."""
+    by_runs, by_curves = [], []
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        runs = grid(random_law(rng), 0.001, rng)
+        curve = np.unique(np.stack([runs.sparsity, runs.nonzero_params]), axis=1,
+                          return_inverse=True)[1]  # fmt: skip
+        together = runs.loss * np.exp(0.005 * rng.standard_normal(curve.max() + 1)[curve])
+        table = Table(runs.sparsity, runs.nonzero_params, runs.data_seen, together)
+        found = nested_test(table, NESTED["power of density"], OBJECTIVE, resamples=39, starts=3)
+        by_runs.append(found.p_runs <= 0.1)
+        by_curves.append(found.p_curves <= 0.1)
+    assert np.mean(by_curves) <= 0.34
+    assert np.mean(by_runs) > np.mean(by_curves)
 
 
 def test_a_comparison_is_the_same_twice_and_survives_its_file(table, tmp_path):

@@ -1,0 +1,213 @@
+"""Tables and verdicts of a comparison of forms: errors, tests, forecasts, which form for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from simlib.fit.compare import Assessment, Forecast
+from simlib.fit.comparefile import ComparisonFile
+from simlib.fit.nested import NestedTest
+from simlib.tables import Table, number, percent, with_interval
+
+HELD_OUT = ("one size", "one sparsity", "largest size", "longest training")
+PURPOSES = {
+    "a size between those measured": "one size",
+    "a sparsity between those measured": "one sparsity",
+    "a larger model": "largest size",
+    "longer training": "longest training",
+}
+NO_DIFFERENCE = 2.0  # of BIC: less than this hardly tells two forms apart
+
+
+def error_table(file: ComparisonFile) -> Table:
+    """log-RMSE of each form in sample and on runs held out, and its criteria above the least."""
+    rows = file.comparison.assessments
+    least_bic = min(a.bic for a in rows)
+    least_aicc = min(a.aicc for a in rows if a.aicc is not None)
+    return Table(
+        ("form", "coefficients", "in sample", *HELD_OUT, "AICc", "BIC"),
+        [
+            (
+                a.form, str(a.parameters), percent(a.log_rmse, 2),
+                *(error_cell(a, name) for name in HELD_OUT),
+                "" if a.aicc is None else f"+{a.aicc - least_aicc:.1f}",
+                f"+{a.bic - least_bic:.1f}",
+            )
+            for a in rows
+        ],
+    )  # fmt: skip
+
+
+def error_cell(assessment: Assessment, name: str) -> str:
+    """A held-out error in percent, or a dash where the table cannot tell."""
+    found = assessment.holdout(name)
+    if found.log_rmse is None:
+        return "–"
+    missing = f" ({found.unpredicted} not predicted)" if found.unpredicted else ""
+    return percent(found.log_rmse, 2) + missing
+
+
+def refusals(files: Sequence[ComparisonFile]) -> Table:
+    """Why there is a dash: one row a reason."""
+    said = {
+        (file.name, h.name, h.refused.replace(f"{a.form} law", "law")): None
+        for file in files
+        for a in file.comparison.assessments
+        for h in a.holdouts
+        if h.refused
+    }
+    return Table(("runs", "held out", "why there is no error"), list(said))
+
+
+def is_shown(test: NestedTest, significance: float) -> bool:
+    """Whether a table rejects the smaller form, whichever way residuals are drawn."""
+    return test.p_value <= significance
+
+
+def test_table(files: Sequence[ComparisonFile], significance: float) -> Table:
+    """Each question to each table: answer, p-value, and what believing the answer would change."""
+    return Table(
+        ("question", "runs", "answer", "p by runs", "p by curves", "largest change of a prediction",
+         "error on the largest size"),
+        [
+            (
+                test.question, file.name,
+                "yes" if is_shown(test, significance) else "not shown",
+                number(test.p_runs, 2), number(test.p_curves, 2), percent(test.largest_change, 2),
+                f"{error_cell(small, 'largest size')} to {error_cell(large, 'largest size')}",
+            )
+            for file, test, small, large in _tests(files)
+        ],
+    )  # fmt: skip
+
+
+class _Tested(NamedTuple):
+    file: ComparisonFile
+    test: NestedTest
+    small: Assessment
+    large: Assessment
+
+
+def _tests(files: Sequence[ComparisonFile]) -> list[_Tested]:
+    by_question = sorted(
+        ((i, file, test) for file in files for i, test in enumerate(file.comparison.tests)),
+        key=lambda entry: entry[0],
+    )
+    return [
+        _Tested(
+            file, test, file.comparison.assessment(test.small),
+            file.comparison.assessment(test.large),
+        )
+        for _, file, test in by_question
+    ]  # fmt: skip
+
+
+def verdict(files: Sequence[ComparisonFile], name: str, significance: float) -> str:
+    """One sentence a table on one test: what it shows, and whether believing it predicts better."""
+    said = []
+    for file, test, small, large in _tests(files):
+        if test.name != name:
+            continue
+        shown = "reject" if is_shown(test, significance) else "do not reject"
+        before, after = (a.holdout("largest size").log_rmse for a in (small, large))
+        sentence = f"The {file.name} runs {shown} it (p = {number(test.p_value, 2)})"
+        if before is not None and after is not None:
+            how = "better" if after < before else "worse"
+            sentence += (
+                f"; the wider form predicts the held-out largest size {how}, with an error of "
+                f"{percent(after, 2)} against {percent(before, 2)}"
+            )
+        said.append(sentence + ".")
+    return " ".join(said)
+
+
+def forecast_table(file: ComparisonFile) -> Table:
+    """Each form's prediction of each run beyond the table, against what was measured."""
+    return Table(
+        ("form", "run", "predicted", "measured", "error", "measured lies"),
+        [
+            (
+                a.form, f.name,
+                "outside its domain" if f.loss is None else with_interval(f.loss, f.interval, 4),
+                "" if f.measured is None else number(f.measured, 5),
+                "" if f.loss is None or f.measured is None
+                else f"{f.loss / f.measured - 1:+.1%}",
+                where_measured(f),
+            )
+            for a in file.comparison.assessments
+            for f in a.forecasts
+        ],
+    )  # fmt: skip
+
+
+def where_measured(forecast: Forecast) -> str:
+    """Whether the measured loss lies inside, above or below the interval."""
+    if forecast.measured is None or forecast.interval is None:
+        return ""
+    low, high = forecast.interval
+    if low is not None and forecast.measured < low:
+        return "below"
+    return "above" if high is not None and forecast.measured > high else "inside"
+
+
+def best_forms(file: ComparisonFile, held_out: str, tie: float) -> list[Assessment]:
+    """Forms by their error on what was held out, up to `tie` (relative) above the least."""
+    errors = [
+        (error, a)
+        for a in file.comparison.assessments
+        if (error := a.holdout(held_out).log_rmse) is not None
+        and not a.holdout(held_out).unpredicted
+    ]
+    errors.sort(key=lambda pair: pair[0])
+    return [a for error, a in errors if error <= errors[0][0] * (1 + tie)]
+
+
+def simplest_forms(file: ComparisonFile) -> list[Assessment]:
+    """Forms by BIC, up to a difference that hardly tells two of them apart."""
+    rows = sorted(file.comparison.assessments, key=lambda a: a.bic)
+    return [a for a in rows if a.bic <= rows[0].bic + NO_DIFFERENCE]
+
+
+def use_table(files: Sequence[ComparisonFile], tie: float) -> Table:
+    """Which form to use for what: the best on each table, and those that are as good."""
+    rows = [
+        (purpose, *(_names(best_forms(file, held_out, tie)) for file in files))
+        for purpose, held_out in PURPOSES.items()
+    ]
+    rows.append(("fit against number of coefficients", *(_names(simplest_forms(f)) for f in files)))
+    return Table(("to predict", *(file.name for file in files)), rows)
+
+
+def _names(forms: list[Assessment]) -> str:
+    return ", ".join(a.form for a in forms) or "–"
+
+
+def times_among_best(files: Sequence[ComparisonFile], form: str, tie: float) -> tuple[int, int]:
+    """In how many of the decided uses a form is best or as good, and how many there are."""
+    decided = [
+        {a.form for a in found}
+        for file in files
+        for found in (
+            *(best_forms(file, name, tie) for name in PURPOSES.values()), simplest_forms(file)
+        )
+        if found
+    ]  # fmt: skip
+    return sum(form in names for names in decided), len(decided)
+
+
+def coefficient_table(file: ComparisonFile) -> Table:
+    """Coefficients of every form with their intervals, one row a form."""
+    return Table(
+        ("form", "coefficients in raw units"),
+        [
+            (
+                a.form,
+                "; ".join(
+                    f"{name} = {with_interval(value, a.intervals.get(name))}"
+                    for name, value in a.coefficients.items()
+                ),
+            )
+            for a in file.comparison.assessments
+        ],
+    )
