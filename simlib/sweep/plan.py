@@ -128,18 +128,21 @@ def _parts(folder: Folder, todo: Sequence[RunConfig]) -> list[tuple[RunConfig, i
     reached: dict[str, int] = {}
     for task in plan_tasks(folder, todo):
         for segment in task.segments:
-            trunk = segment.config.trunk_id
-            parts.append((segment.config, segment.until - reached.get(trunk, 0)))
-            reached[trunk] = segment.until
+            config = segment.config
+            begun = reached.get(config.trunk_id, _on_disk(folder, config, segment.until))
+            parts.append((config, segment.until - begun))
+            reached[config.trunk_id] = segment.until
         for config in task.configs:
-            shared = config.trunk_id in reached or _on_disk(folder, config)
-            done = config.private_from if shared else 0
+            shared = config.trunk_id in reached
+            done = config.private_from if shared else _on_disk(folder, config, config.private_from)
             parts.append((config, config.total_steps - done))
     return parts
 
 
-def _on_disk(folder: Folder, config: RunConfig) -> bool:
-    return folder.trunk(config, config.private_from).exists()
+def _on_disk(folder: Folder, config: RunConfig, step: int) -> int:
+    """Steps up to `step` that an earlier sweep has trained already."""
+    found = folder.trunk_before(config, step)
+    return int(found.stem) if found else 0
 
 
 def _seconds_per_step(configs: Sequence[RunConfig]) -> Callable[[RunConfig], float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from simlib.config import RunConfig
-from simlib.train.pack import TOGETHER, Segment, trunk_segments
+from simlib.train.pack import TOGETHER, Segment, trunk_levels
 from simlib.train.records import Folder
 
 T = TypeVar("T")
@@ -30,11 +30,9 @@ class Task:
 
 def plan_tasks(folder: Folder, todo: Sequence[RunConfig]) -> list[Task]:
     """Tasks for the runs `todo`, longest first; on a GPU several lanes share a task."""
-    segments = trunk_segments(folder, todo)
     made: dict[tuple[str, int], str] = {}
     tasks: list[Task] = []
-    for rank in range(max(_ranks(segments), default=-1) + 1):
-        level = [s for s, r in zip(segments, _ranks(segments), strict=True) if r == rank]
+    for level in trunk_levels(folder, todo):
         for group in _groups(level, lambda s: s.config):
             name = f"trunk-{group[0].config.trunk_id}-{group[0].until}"
             before = {made[s.config.trunk_id, p] for s in group for p in _earlier(made, s)}
@@ -65,15 +63,6 @@ def step_flops(config: RunConfig) -> float:
     """FLOP of one step as the hardware does it: dense body and output layer."""
     shape = config.shape
     return 6.0 * (shape.dense_params + 256 * shape.width) * config.data_per_step
-
-
-def _ranks(segments: Sequence[Segment]) -> list[int]:
-    seen: dict[str, int] = {}
-    ranks = []
-    for segment in segments:
-        ranks.append(seen.get(segment.config.trunk_id, 0))
-        seen[segment.config.trunk_id] = ranks[-1] + 1
-    return ranks
 
 
 def _earlier(made: dict[tuple[str, int], str], segment: Segment) -> list[int]:

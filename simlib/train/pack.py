@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
@@ -87,8 +88,9 @@ def train_pack(
     todo = [c for c in configs if c.run_id not in done]
     group_size = together or TOGETHER[configs[0].device] if configs else 1
     job = Job(folder, progress or _silent, checkpoint_seconds)
-    for group in _chunks(trunk_segments(folder, todo), group_size):
-        job.train_trunks(group)
+    for level in trunk_levels(folder, todo):
+        for group in _chunks(level, group_size):
+            job.train_trunks(group)
     for runs in _chunks(todo, group_size):
         job.finish(runs)
     rows = {r.run_id: r for r in folder.recorded()}
@@ -116,21 +118,24 @@ class Segment:
     until: int
 
 
-def trunk_segments(folder: Folder, todo: Sequence[RunConfig]) -> list[Segment]:
-    """The trunk parts still to be trained, in order; a run with nobody to share has none."""
+def trunk_levels(folder: Folder, todo: Sequence[RunConfig]) -> list[list[Segment]]:
+    """The trunk parts still to be trained: each level goes on from the one before.
+
+    A level has at most one part of a trunk. A run with nobody to share has none.
+    """
     trunks: dict[str, list[RunConfig]] = {}
     for config in todo:
         if config.private_from and not folder.resume(config).exists():
             trunks.setdefault(config.trunk_id, []).append(config)
-    segments = []
-    for runs in trunks.values():
-        # the longest run's settings hold on all of the trunk
-        longest = max(runs, key=lambda c: c.private_from)
-        stops = sorted({c.private_from for c in runs})
-        missing = [s for s in stops if not folder.trunk(longest, s).exists()]
-        if len(runs) > 1:
-            segments += [Segment(longest, stop) for stop in missing]
-    return segments
+    parts = [_missing_parts(folder, runs) for runs in trunks.values() if len(runs) > 1]
+    return [[s for s in level if s] for level in zip_longest(*parts)]
+
+
+def _missing_parts(folder: Folder, runs: Sequence[RunConfig]) -> list[Segment]:
+    # the settings of the run that leaves last hold on all of the trunk
+    longest = max(runs, key=lambda c: c.private_from)
+    stops = sorted({c.private_from for c in runs})
+    return [Segment(longest, s) for s in stops if not folder.trunk(longest, s).exists()]
 
 
 @dataclass
@@ -181,21 +186,22 @@ class Job:
 
     def _lane(self, config: RunConfig) -> Lane:
         lane = Lane(config, make_feed(config))
-        resume, trunk = self.folder.resume(config), self.folder.trunk(config, config.private_from)
+        resume = self.folder.resume(config)
+        trunk = self.folder.trunk_before(config, config.private_from)
         if resume.exists():
             lane.load_state_dict(load_state(resume, config.device))
         elif config.start != "scratch":
             lane.load_weights(load_state(self._start(config), config.device)["model"])
-        elif trunk.exists():
+        elif trunk:
             lane.load_state_dict(load_state(trunk, config.device))
         return lane
 
     def _trunk_lane(self, segment: Segment) -> Lane:
         lane = Lane(segment.config, make_feed(segment.config))
-        target = self.folder.trunk(segment.config, segment.until)
-        saved = sorted(p for p in target.parent.glob("0*.safetensors") if p < target)
-        resume = target.with_name("resume.safetensors")
-        states = [load_state(p, segment.config.device) for p in (*saved[-1:], resume) if p.exists()]
+        saved = self.folder.trunk_before(segment.config, segment.until)
+        resume = self.folder.trunk(segment.config, 0).with_name("resume.safetensors")
+        paths = [p for p in (saved, resume) if p and p.exists()]
+        states = [load_state(p, segment.config.device) for p in paths]
         states = [s for s in states if s["position"] <= segment.until]
         if states:
             lane.load_state_dict(max(states, key=lambda s: s["position"]))

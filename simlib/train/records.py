@@ -54,6 +54,12 @@ class Folder:
         """The state of the trunk of `config` after `step` steps."""
         return self.root / "trunks" / config.trunk_id / f"{step:09d}.safetensors"
 
+    def trunk_before(self, config: RunConfig, step: int) -> Path | None:
+        """The saved state of the trunk of `config` closest to `step`, and not after it."""
+        limit = self.trunk(config, step)
+        saved = [p for p in limit.parent.glob("[0-9]*.safetensors") if p.name <= limit.name]
+        return max(saved, default=None)
+
     def refuse_if_read_only(self) -> None:
         """Raise InputError if nothing can be written here."""
         write_text(self.root / ".writable", "")

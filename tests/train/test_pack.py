@@ -54,6 +54,15 @@ def test_a_pack_gives_the_bits_of_separate_runs(tmp_path: Path, together: int) -
     assert not (tmp_path / "alone" / "trunks").exists()
 
 
+def test_a_later_run_begins_on_the_trunk_of_earlier_ones(tmp_path: Path) -> None:
+    train_pack(PACK[:3], tmp_path / "both")
+    steps: list[int] = []
+    late = config(0.75, prune_start=0.5)
+    record = train_run(late, tmp_path / "both", progress=lambda u: steps.append(u.position))
+    assert min(steps) > PACK[1].private_from
+    assert bits(record) == bits(train_run(late, tmp_path / "alone"))
+
+
 def test_recorded_counts_are_those_of_the_weights(tmp_path: Path) -> None:
     one = config(0.75, embeddings="pruned")
     record = train_run(one, tmp_path)

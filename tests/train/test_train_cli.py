@@ -1,6 +1,10 @@
 """`simlib train` and `simlib sweep` as a user meets them."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +58,21 @@ def test_bad_input_is_refused_before_training(tmp_path: Path) -> None:
     assert CliRunner().invoke(train, ["--family", "rnn"]).exit_code == 2
     with pytest.raises(InputError, match="grid"):
         CliRunner().invoke(sweep, [str(tmp_path / "none.yaml")], catch_exceptions=False)
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
+    program = "from simlib.cli import main; main()"
+    options = ["--steps", "4000", "--checkpoint-seconds", "0.1", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "train", *SMALL, *options], stderr=subprocess.PIPE
+    )
+    while not list(tmp_path.glob("*/resume.safetensors")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command continues" in said.decode()
+    assert "Traceback" not in said.decode()
 
 
 def test_sweep_trains_the_chosen_runs(tmp_path: Path) -> None:
