@@ -28,7 +28,10 @@ def contours(law_file: LawFile, cost: str) -> alt.LayerChart:
     ]
     x, y = charts.log_x("nonzero_params", "Non-zero parameters"), alt.Y(
         "flops:Q", title="Training compute (FLOP)", scale=alt.Scale(type="log"),
-        axis=alt.Axis(format="~e", values=[10.0**k for k in range(12, 36, 3)]),
+        axis=alt.Axis(
+            labelExpr="'1e' + round(log(datum.value) / LN10)",
+            values=[10.0**k for k in range(12, 36, 3)],
+        ),
     )  # fmt: skip
     lines = alt.Chart(alt.Data(values=values)).mark_line().encode(
         x=x, y=y, color=charts.sparsity_colour(CONTOURS)
