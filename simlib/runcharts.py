@@ -15,26 +15,27 @@ from simlib.config import RunConfig
 Side = Mapping[str, Any]
 
 
-def loss_curves(sides: Sequence[Side], points: int = 80) -> alt.Chart:
+def loss_curves(sides: Sequence[Side], points: int = 60) -> alt.Chart:
     """Training loss against data seen, one line a run, one colour a sparsity.
 
-    `sides` come from `simlib.train.read_side`; each line has at most `points` points, every one
-    the mean of those it stands for.
+    `sides` come from `simlib.train.read_side`. Each line has at most `points` points, every one
+    the mean of those it stands for, and leaves out the steep first twentieth.
     """
     values = [row for side in sides for row in _curve_rows(side, points)]
     levels = [side["config"]["sparsity"] for side in sides]
+    axis = alt.Axis(format="~s")
     chart = alt.Chart(alt.Data(values=values)).mark_line()
     chart = chart.encode(
-        x=charts.log_x("data", "Training data seen"),
+        x=alt.X("data:Q", title="Training data seen", axis=axis, scale=alt.Scale(nice=False)),
         y=alt.Y("loss:Q", title="Training loss (nats)", scale=alt.Scale(zero=False)),
         color=charts.sparsity_colour(levels),
         detail="run:N",
     )
     return charts.describe(
         chart,
-        f"Training loss against training data on a logarithmic axis for {len(sides)} runs, one "
-        "colour for each final sparsity. All lines fall; where sparse lines bend upward for a "
-        "while, weights are being removed.",
+        f"Training loss against training data for {len(sides)} runs after the first twentieth, one "
+        "colour for each final sparsity. All lines fall, fast at first, slower later, and once "
+        "more at the end, where the learning rate falls.",
     )
 
 
@@ -72,7 +73,7 @@ def shared_steps(configs: Sequence[RunConfig], labels: Sequence[str]) -> alt.Cha
         alt.Chart(alt.Data(values=parts))
         .mark_bar(height=16)
         .encode(
-            x=alt.X("from:Q", title="Optimizer step"),
+            x=alt.X("from:Q", title="Optimizer step", scale=alt.Scale(nice=False)),
             x2="to:Q",
             y=alt.Y("run:N", title=None, sort=list(labels), axis=alt.Axis(labelLimit=260)),
             color=alt.Color("part:N", title="Trained", scale=scale),
@@ -118,14 +119,15 @@ def _picture(title: str, corner: np.ndarray, size: int) -> alt.Chart:
         y=alt.Y("output:O", title="Output", axis=axis, scale=domain),
         color=alt.Color("sign:N", title="Weight", scale=colours),
         opacity=alt.Opacity("strength:Q", legend=None, scale=alt.Scale(range=[0.15, 1])),
-    ).properties(width=280, height=280)
+    ).properties(width=220, height=220)
 
 
 def _curve_rows(side: Side, points: int) -> list[dict[str, Any]]:
     config, curve = side["config"], side["curve"]
     per_step = config["batch"] * (1 if config["family"] == "vit" else config["seq_len"])
-    losses = np.array(curve["loss"], dtype=float)
     steps = np.array(curve["step"], dtype=float)
+    late = steps >= steps[-1] / 20
+    steps, losses = steps[late], np.array(curve["loss"], dtype=float)[late]
     rows = []
     for group in np.array_split(np.arange(len(steps)), min(points, len(steps))):
         data = float(steps[group[-1]] * per_step)
