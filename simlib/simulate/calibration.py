@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective, fit
+from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective
 from simlib.law import Array, Indices
 from simlib.lawfile import LawFile
 from simlib.published import HeldOutRun
 from simlib.runs import RunTable
+from simlib.simulate.fitted import fit_law
 from simlib.simulate.forecast import Forecast, forecast
 
 
@@ -85,21 +86,8 @@ def fit_small_predict_large(
     Raises InputError for a part that cannot identify the law.
     """
     small, large = smaller_half(runs, share)
-    law_file = _law_file(small, form, objective, resamples, seed, name)
+    law_file = fit_law(small, form, objective, name=name, resamples=resamples, seed=seed)
     return calibrate(law_file, large, level=level, fitted_runs=len(small))
-
-
-def _law_file(
-    runs: RunTable, form: AnyForm, objective: Objective, resamples: int, seed: int, name: str
-) -> LawFile:
-    result = fit(runs, form, objective, resamples=resamples, profile_resamples=0, seed=seed)
-    columns = {n: getattr(runs, n) for n in ("sparsity", "nonzero_params", "data_seen")}
-    record = {
-        "log_rmse": result.log_rmse,
-        "range": {n: [float(v.min()), float(v.max())] for n, v in columns.items()},
-        "runs": len(runs),
-    }
-    return LawFile(name, result.law, result.ensemble, record)
 
 
 def _score(found: Forecast, measured: Array, level: float, fitted_runs: int) -> Calibration:

@@ -1,0 +1,75 @@
+"""From a stranger's file to a law in memory, and the tables and charts that show it."""
+
+import numpy as np
+import pytest
+
+from simlib import simulatecharts, simulatetables
+from simlib.datasets import load_law
+from simlib.foreign import parse_columns, read_foreign
+from simlib.simulate.calibration import calibrate
+from simlib.simulate.design import recommend
+from simlib.simulate.example import stranger_table
+from simlib.simulate.fitted import fit_law
+from simlib.simulate.limits import Limits
+from simlib.simulate.plan import make_plan
+from simlib.simulate.virtual import is_simulated
+
+VIT = load_law("vit-jft-refit")
+
+
+@pytest.fixture
+def without_released(monkeypatch):
+    monkeypatch.setattr("simlib.simulate.example.available", lambda which: False)
+
+
+def test_the_example_is_read_back_as_written_and_its_fit_has_all_a_plan_needs(
+    tmp_path, without_released
+):
+    example = stranger_table(tmp_path)
+    table = read_foreign(example.path, parse_columns(example.columns))
+    assert len(table) == 48
+    assert table.nonzero_params.max() == pytest.approx(1327104 * 64)
+    found = fit_law(table, resamples=30, name="mine")
+    assert found.record["range"]["data_seen"] == [16.384e9, 65.536e9]
+    assert found.record["log_rmse"] == pytest.approx(0.007, rel=0.3)
+    plan = make_plan(found, 1e20, "sparse")
+    assert plan.law == "mine"
+    assert len(simulatetables.identified_table(found).rows) == 7
+
+
+def test_the_example_uses_the_authors_runs_where_they_are_at_hand(tmp_path, released):
+    table = read_foreign(
+        stranger_table(tmp_path).path, parse_columns(stranger_table(tmp_path).columns)
+    )
+    found = fit_law(table, resamples=0)
+    refit = load_law("t5-c4-refit")
+    assert float(found.joint.b_N) == pytest.approx(float(refit.joint.b_N), rel=1e-4)
+    assert not any(is_simulated(r) for r in table)
+
+
+def test_tables_of_a_plan_have_a_column_a_run_and_empty_warnings_say_so():
+    plan = make_plan(VIT, 1e19, "sparse")
+    table = simulatetables.plan_table(plan)
+    assert table.header == ("", "dense", "sparse", "2:4")
+    assert all(len(row) == 4 for row in table.rows)
+    assert len(simulatetables.story_table({"a": plan, "b": plan}).rows) == 2
+    assert simulatetables.sentences([]).rows == [("nothing to warn of",)]
+    assert len(simulatetables.measurement_table(plan.measurements).rows) == len(plan.measurements)
+    designs = recommend(VIT.joint, 1e18, 0.01, most_runs=30)
+    assert len(simulatetables.design_table(designs).rows) == len(designs)
+
+
+def test_every_chart_describes_itself(tmp_path, without_released):
+    example = stranger_table(tmp_path)
+    table = read_foreign(example.path, parse_columns(example.columns))
+    checked = calibrate(load_law("t5-c4-refit"), table)
+    assert len(simulatetables.calibration_table({"x": checked}).rows) == 1
+    drawn = [
+        simulatecharts.gain_against_sparsity([VIT], "sparse"),
+        simulatecharts.sparsity_against_serving(VIT, 1e20, "dense", Limits(sparsity=0.9)),
+        simulatecharts.fronts(VIT, 1e20, "sparse", Limits(sparsity=0.9)),
+        simulatecharts.widths_against_span(np.full((2, 3), 0.5), (3, 4), (4, 8, 16), 0.2, "b_D"),
+        simulatecharts.forecast_against_measured(checked, "the example"),
+    ]
+    for chart in drawn:
+        assert len(chart.to_dict()["description"].split()) > 10
