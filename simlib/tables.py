@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from simlib.fit.profile import Interval
 
 
+NOTHING = 1e-9  # smaller values are the solver's bound for an absent term, and read 0
+
+
 class Table:
     """Rows of text under a header, shown by a notebook as a table."""
 
@@ -30,9 +33,9 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number with so many significant digits; powers of ten beyond a million, 'open' for none."""
     if value is None:
         return "open"
-    if value == 0 or not math.isfinite(value):
-        return f"{value:.0f}"
     size = abs(value)
+    if size < NOTHING or not math.isfinite(value):
+        return f"{value:.0f}"
     if 1e-4 <= size < 1e6:
         decimals = max(digits - 1 - math.floor(math.log10(size)), 0)
         return f"{value:,.{decimals}f}"

@@ -13,11 +13,12 @@ from typing import Any
 
 import click
 import numpy as np
+from tqdm import tqdm
 
 import simlib
 from simlib.datasets import FOLDER, load_runs, table_path
 from simlib.errors import InputError
-from simlib.fit import DEFAULT_OBJECTIVE, FORMS, OBJECTIVES, FitResult, Objective, fit
+from simlib.fit import DEFAULT_OBJECTIVE, FORMS, OBJECTIVES, FitResult, Objective, fit, stages
 from simlib.fit.authors import authors_procedure
 from simlib.foreign import parse_columns, read_foreign, refuse_mixture
 from simlib.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
@@ -27,6 +28,7 @@ from simlib.runs import RunTable
 from simlib.simulate.virtual import simulated_warning
 
 DATA_UNITS = {"vit-jft": VIT_DATA_UNIT, "t5-c4": T5_DATA_UNIT}
+PROFILE_RESAMPLES = 200
 EXAMPLES = """
 \b
 Examples:
@@ -96,8 +98,17 @@ def command(
     source = find_source(table, count, columns)
     objective = objective_for(table, delta, log)
     if procedure == "global":
-        result = fit(source.runs, FORMS[form], objective, starts=starts, resamples=resamples,
-                     profile_resamples=200 if resamples else 0, level=level, seed=seed)  # fmt: skip
+        profile = PROFILE_RESAMPLES if resamples else 0
+        with tqdm(total=stages(FORMS[form], resamples, profile), leave=False, delay=1) as bar:
+
+            def begin(name: str) -> None:
+                bar.set_description(name)
+                bar.update()
+
+            result = fit(
+                source.runs, FORMS[form], objective, starts=starts, resamples=resamples,
+                profile_resamples=profile, level=level, seed=seed, stage=begin,
+            )  # fmt: skip
         law_file = _from_fit(result, source)
     else:
         law_file = _from_release(procedure, source, objective, starts, seed)

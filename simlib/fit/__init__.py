@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from simlib.errors import InputError
@@ -20,6 +22,7 @@ from simlib.law import Array, Law
 __all__ = [
     "DEFAULT_OBJECTIVE", "DENSE", "FORMS", "JOINT", "OBJECTIVES", "AnyForm", "FitResult", "Form",
     "Interval", "Objective", "Observations", "ensemble_intervals", "fit", "log_residuals",
+    "stages",
 ]  # fmt: skip
 
 FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EXTENSION_FORMS}
@@ -38,13 +41,14 @@ def fit(
     profile_resamples: int = 200,
     level: float = 0.9,
     seed: int = 0,
+    stage: Callable[[str], None] = lambda _: None,
 ) -> FitResult:
     """Fit `form` to a run table from a cold start, with ensembles and profile intervals.
 
     `resamples` is the size of each bootstrap ensemble, 0 for none; `profile_resamples` calibrates
     the profile intervals, 0 for none; only the joint and the dense form have these. Raises
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
-    did not converge has status "not converged".
+    did not converge has status "not converged". `stage` is told what begins; see `stages`.
     """
     if starts < 1 or resamples < 0 or profile_resamples < 0 or not 0 < level < 1:
         raise InputError(
@@ -54,13 +58,14 @@ def fit(
     rng = np.random.default_rng(seed)
     settled, data, begin = prepare(runs, form, objective, starts, rng)
     form, units, problem = settled.form, settled.units, settled.problem
+    stage("starts")
     ends, values, converged = minimise(problem, begin)
     best = int(np.argmin(values))
     theta = ends[best]
     law = form.to_law(theta, units)
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
-    by_runs, by_residuals = _ensembles(settled, theta, resamples, rng)
+    by_runs, by_residuals = _ensembles(settled, theta, resamples, rng, stage)
     return FitResult(
         law=law,
         form=form,
@@ -76,7 +81,7 @@ def fit(
         level=level,
         ensemble=by_runs,
         residual_ensemble=by_residuals,
-        profile_intervals=_profiles(problem, form, units, theta, profile_resamples, level, rng),
+        profile_intervals=_profiles(settled, theta, profile_resamples, level, rng, stage),
         seed=seed,
     )
 
@@ -100,24 +105,36 @@ def _condition_number(problem: Problem, theta: Array) -> float:
 
 
 def _ensembles(
-    settled: Settled, theta: Array, members: int, rng: np.random.Generator
-) -> tuple[Law | None, Law | None]:
+    settled: Settled, theta: Array, members: int, rng: np.random.Generator,
+    stage: Callable[[str], None],
+) -> tuple[Law | None, Law | None]:  # fmt: skip
     if members == 0:
         return None, None
+    stage("resampled runs")
     by_runs = settled.refit(resample_runs(settled.problem, members, rng), theta, members)
+    stage("resampled residuals")
     drawn = resample_residuals(settled.problem, theta, members, rng)
     return by_runs, settled.refit(drawn, theta, members)
 
 
 def _profiles(
-    problem: Problem, form: Form, units: Units, theta: Array, members: int, level: float,
-    rng: np.random.Generator,
+    settled: Settled, theta: Array, members: int, level: float, rng: np.random.Generator,
+    stage: Callable[[str], None],
 ) -> dict[str, Interval]:  # fmt: skip
+    form, units, problem = settled.form, settled.units, settled.problem
     if members == 0 or form.hold is None:
         return {}
+    stage("profile thresholds")
     resampled = resample_residuals(problem, theta, members, rng)
     rises = thresholds(problem, form, units, theta, resampled, level)
-    return {
-        name: profile_interval(problem, form, units, theta, name, rises[name])
-        for name in form.names
-    }
+    intervals = {}
+    for name in form.names:
+        stage(f"profile of {name}")
+        intervals[name] = profile_interval(problem, form, units, theta, name, rises[name])
+    return intervals
+
+
+def stages(form: AnyForm, resamples: int, profile_resamples: int) -> int:
+    """How many stages a fit names at most, for a progress bar."""
+    named = len(form.names) if isinstance(form, Form) else 0
+    return 1 + 2 * (resamples > 0) + (1 + named) * (profile_resamples > 0)
