@@ -191,8 +191,9 @@ class RunConfig(BaseModel):
 def default_lr(optimizer: str, width: int) -> float:
     """Peak learning rate where none is given, `base * (width / 32)^-1/2`.
 
-    The base was tuned at width 24 to 96 on the Python corpus; wide layers need smaller steps
-    (the exponent lies between no rule and the 1/width of Yang et al. 2022).
+    The base was tuned at widths 24 and 48 on 1.5M bytes of the Python corpus, over three seeds.
+    Wide layers need smaller steps; the exponent lies between no rule and the 1/width of Yang et
+    al. (2022).
     """
     base = {"adamw": 0.006, "adafactor": 0.02}[optimizer]
     return float(base * (32 / width) ** 0.5)

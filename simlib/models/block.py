@@ -63,8 +63,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, causal: bool) 
 def _attend_by_products(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, causal: bool
 ) -> Tensor:
-    """The same as two matrix products: on a CPU in bfloat16 three to ten times as fast as the
-    fused kernel, whose backward pass converts every tile (torch 2.13, 128 positions).
+    """The same as two matrix products: on a CPU in bfloat16 several times as fast as the fused
+    kernel (torch 2.13; `benchmarks/kernels.py`).
     """
     scores_BxHxLxM = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if causal:

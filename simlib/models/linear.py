@@ -1,8 +1,8 @@
 """Linear layers whose products run in oneDNN on a CPU.
 
 In float32 torch hands products to the processor maker's library, which on other makers' chips does
-half of what they can: 90 against 200 GFLOP/s on one AMD Zen 5 core, measured by
-`benchmarks/training.py`. The operator below reaches oneDNN's kernels; where torch does not have
+half of what they can: about 90 against 200 GFLOP/s on one core of an AMD EPYC with AVX-512
+(`benchmarks/kernels.py`). The operator below reaches oneDNN's kernels; where torch does not have
 it, on a GPU and in bfloat16 (oneDNN already) a layer is an ordinary one.
 """
 
