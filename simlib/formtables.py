@@ -17,6 +17,7 @@ PURPOSES = {
     "a larger model": "largest size",
     "longer training": "longest training",
 }
+ABOUT = 0.05  # relative difference of two errors that is called none
 NO_DIFFERENCE = 2.0  # of BIC: less than this hardly tells two forms apart
 
 
@@ -113,13 +114,18 @@ def verdict(files: Sequence[ComparisonFile], name: str, significance: float) -> 
         before, after = (a.holdout("largest size").log_rmse for a in (small, large))
         sentence = f"The {file.name} runs {shown} it (p = {number(test.p_value, 2)})"
         if before is not None and after is not None:
-            how = "better" if after < before else "worse"
             sentence += (
-                f"; the wider form predicts the held-out largest size {how}, with an error of "
-                f"{percent(after, 2)} against {percent(before, 2)}"
+                f"; the wider form predicts the held-out largest size {_how(before, after)}, with "
+                f"an error of {percent(after, 2)} against {percent(before, 2)}"
             )
         said.append(sentence + ".")
     return " ".join(said)
+
+
+def _how(before: float, after: float) -> str:
+    if abs(after / before - 1) < ABOUT:
+        return "about as well"
+    return "better" if after < before else "worse"
 
 
 def forecast_table(file: ComparisonFile) -> Table:
