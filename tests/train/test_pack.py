@@ -140,6 +140,22 @@ def test_loss_falls_well_below_chance(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("family", "corpus"), [("t5", "python"), ("vit", "glyphs:classes=32,augment=light")]
+)
+def test_other_families_train_and_are_recorded(tmp_path: Path, family: str, corpus: str) -> None:
+    small = {"family": family, "corpus": corpus, "depth": 1, "warmup_steps": 10}
+    runs = [
+        RunConfig(**small, nonzero_params=size, sparsity=s, steps=80, valid_windows=64)
+        for size, s in ((24_576, 0.0), (12_288, 0.5))
+    ]
+    dense, sparse = train_pack(runs, tmp_path)
+    assert dense.loss < {"t5": 4.5, "vit": math.log(32)}[family]
+    assert sparse.nonzero_params == sparse.dense_params / 2
+    assert dense.data_seen == 80 * 8 * (1 if family == "vit" else 128)
+    assert dense.loss_stderr > 0
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"corpus": "nowhere"}, "nowhere"),
