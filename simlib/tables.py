@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from simlib.fit.profile import Interval
 
-
 NOTHING = 1e-9  # smaller values are the solver's bound for an absent term, and read 0
 
 
