@@ -9,7 +9,7 @@ import numpy as np
 from simlib.errors import InputError
 from simlib.fit.bootstrap import resample_residuals, resample_runs
 from simlib.fit.extensionforms import EXTENSION_FORMS
-from simlib.fit.forms import DENSE, JOINT, AnyForm, Form, Units
+from simlib.fit.forms import DENSE, JOINT, AnyForm, Form
 from simlib.fit.newton import Problem, minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from simlib.fit.observations import Observations
