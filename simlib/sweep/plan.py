@@ -31,7 +31,8 @@ class Plan:
     """Runs of a sweep and their cost.
 
     `steps` are those of every run alone, `steps_shared` those that remain when runs share their
-    trunks; `flops` is 6 N D over both kinds of cost: with zeros skipped, and as if dense.
+    trunks; `flops` is 6 N D over both kinds of cost: with zeros skipped, and as if dense; `epochs`
+    are the passes over the data of the run that makes most.
     """
 
     configs: tuple[RunConfig, ...]
@@ -43,6 +44,7 @@ class Plan:
     hours: float
     workers: int
     disk_bytes: int
+    epochs: float
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: totals, and the id and fields of every run to do."""
@@ -64,6 +66,8 @@ class Plan:
             f"about {_duration(self.hours)} here with {self.workers} workers",
             f"about {self.disk_bytes / 1e6:,.1f} MB on disk",
         ]
+        if self.epochs > 1:
+            lines.append(f"data repeats: up to {self.epochs:.3g} passes over the corpus")
         return "\n".join(lines)
 
 
@@ -87,6 +91,7 @@ def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = No
         hours=sum(n * seconds(c) for c, n in parts) / count / 3600,
         workers=count,
         disk_bytes=_disk(folder, todo),
+        epochs=max((make_feed(c).epochs(c.total_steps) for c in todo), default=0.0),
     )
 
 

@@ -28,6 +28,9 @@ class Feed(Protocol):
     def batch(self, step: int) -> Batch:
         """Batch of step `step`, 0 for the first, on the CPU."""
 
+    def epochs(self, steps: int) -> float:
+        """Passes over the training data that `steps` steps make; above 1, data repeats."""
+
     def validation(self) -> Batch:
         """All validation examples, the same for every run of the family and corpus."""
 
@@ -65,6 +68,9 @@ class TextFeed:
     def batch(self, step: int) -> Batch:
         return (torch.from_numpy(self._sampler.batch(step)),)
 
+    def epochs(self, steps: int) -> float:
+        return float(self._sampler.epochs(steps))
+
     def validation(self) -> Batch:
         return (torch.from_numpy(self._valid),)
 
@@ -87,6 +93,9 @@ class SpanFeed:
     def batch(self, step: int) -> Batch:
         return self._corrupted(self._sampler.batch(step), (self._seed, step))
 
+    def epochs(self, steps: int) -> float:
+        return float(self._sampler.epochs(steps))
+
     def validation(self) -> Batch:
         return self._corrupted(self._valid, (_VALIDATION_SEED,))
 
@@ -107,6 +116,9 @@ class ImageFeed:
     def batch(self, step: int) -> Batch:
         images, labels = self._sampler.batch(step)
         return torch.from_numpy(images), torch.from_numpy(labels)
+
+    def epochs(self, steps: int) -> float:
+        return float(self._sampler.epochs(steps))
 
     def validation(self) -> Batch:
         images, labels = self._corpus.validation(images=self._count)

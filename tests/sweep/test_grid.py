@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from simlib.config import RunConfig
 from simlib.errors import InputError
+from simlib.sparsify import make_schedule
 from simlib.sweep import read_grid
 from simlib.sweep.plan import mean_density, plan
 
@@ -73,14 +75,14 @@ def test_a_plan_counts_shared_steps_once(tmp_path: Path) -> None:
     assert planned.flops < planned.flops_dense
     assert not (tmp_path / "out" / "runs.csv").exists()
     assert len(planned.as_dict()["runs"]) == 9
-    assert "72 %" not in planned.text()
+    assert 0 < planned.epochs < 1
+    assert "repeats" not in planned.text()
+    longest = RunConfig(depth=1, nonzero_params=3072, steps=200_000)
+    assert "data repeats" in plan([longest], tmp_path).text()
 
 
 @pytest.mark.parametrize("schedule", ["cubic", "geometric", "oneshot", "constant"])
 def test_mean_density_is_that_of_the_schedule(tmp_path: Path, schedule: str) -> None:
-    from simlib.config import RunConfig
-    from simlib.sparsify import make_schedule
-
     config = RunConfig(steps=4000, sparsity=0.75, schedule=schedule, mask_interval=1)
     steps = make_schedule(schedule, *config.prune_steps, 1)
     path = [1 - steps.sparsity_at(t, 0.75) for t in range(4000)]
