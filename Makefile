@@ -1,6 +1,6 @@
 # Targets start from a bare clone: the first one makes .venv, later ones find it ready.
 .DEFAULT_GOAL := help
-.PHONY: help book test lock env readme-chart clean
+.PHONY: help book test lock env laws readme-chart clean
 
 # the first Python that is new enough and not too new
 define RUN
@@ -20,6 +20,7 @@ help:
 	@echo "make test    lint, types, import rules, tests, the book with warnings as errors, the book in Chromium"
 	@echo "make env     only make .venv with the pinned requirements"
 	@echo "make lock    compile requirements.txt from pyproject.toml"
+	@echo "make laws    fit every shipped law again, each by the command that it records"
 	@echo "make readme-chart  draw the README's chart from the shipped law files"
 	@echo "make clean   remove the built book, caches and .venv"
 
@@ -34,6 +35,9 @@ lock:
 
 env:
 	$(call RUN,env)
+
+laws:
+	$(call RUN,laws)
 
 readme-chart:
 	$(call RUN,readme-chart)

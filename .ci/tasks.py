@@ -4,7 +4,9 @@ Run by any supported Python before anything is installed: `python .ci/tasks.py b
 """
 
 import hashlib
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -145,6 +147,14 @@ def lock() -> None:
     say(f"wrote {path}")
 
 
+def laws() -> None:
+    """Make every shipped law file again, each by the command that it records."""
+    ensure_env()
+    for path in sorted((ROOT / "simlib" / "datasets").glob("*.json")):
+        program, *arguments = shlex.split(json.loads(path.read_text())["made"]["command"])
+        run(BIN / program, *arguments, check=f"{path.name} could not be made, see above")
+
+
 def readme_chart() -> None:
     """Draw the README's chart anew; see readme_chart.py."""
     ensure_env()
@@ -154,8 +164,10 @@ def readme_chart() -> None:
 
 def main() -> int:
     """Run the task named on the command line; 1 with one sentence if it fails."""
-    tasks = {"env": ensure_env, "book": book, "test": test, "lock": lock}
-    tasks["readme-chart"] = readme_chart
+    tasks = {
+        **{"env": ensure_env, "book": book, "test": test, "lock": lock},
+        **{"laws": laws, "readme-chart": readme_chart},
+    }
     name = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         if name not in tasks:
