@@ -29,6 +29,7 @@ def held_out_errors(file: ComparisonFile) -> alt.Chart:
     kinds = ["in sample", *HELD_OUT]
     scale = alt.Scale(domain=kinds, range=[light for light, _ in (charts.GREY, *charts.SERIES[:4])])
     shapes = alt.Scale(domain=kinds, range=["circle", "square", "diamond", "triangle-up", "cross"])
+    legend = alt.Legend(columns=2)  # as many as fit a phone
     chart = (
         alt.Chart(alt.Data(values=values))
         .mark_point(filled=True, size=90, opacity=0.9)
@@ -36,8 +37,8 @@ def held_out_errors(file: ComparisonFile) -> alt.Chart:
             x=alt.X("error:Q", title="log-RMSE", scale=alt.Scale(type="log", nice=False),
                     axis=alt.Axis(format=".1%", tickCount=6)),
             y=alt.Y("form:N", title=None, sort=order, axis=NO_TITLE),
-            color=alt.Color("runs:N", title=None, scale=scale),
-            shape=alt.Shape("runs:N", title=None, scale=shapes),
+            color=alt.Color("runs:N", title=None, scale=scale, legend=legend),
+            shape=alt.Shape("runs:N", title=None, scale=shapes, legend=legend),
             tooltip=["form:N", "runs:N", alt.Tooltip("error:Q", format=".2%")],
         )
     )  # fmt: skip

@@ -17,6 +17,13 @@ PURPOSES = {
     "a larger model": "largest size",
     "longer training": "longest training",
 }
+GRANTED = {
+    "saturation": "the worth of sparsity does not saturate",
+    "power of density": "the multiplier is a saturating power of the density and nothing else",
+    "exponent of size": "sparsity multiplies the size term by one constant at every size",
+    "amount of data": "sparsity does not change how much data is worth",
+    "exponent of data": "sparsity changes neither amount nor exponent of the data term",
+}
 ABOUT = 0.05  # relative difference of two errors that is called none
 NO_DIFFERENCE = 2.0  # of BIC: less than this hardly tells two forms apart
 
@@ -27,7 +34,7 @@ def error_table(file: ComparisonFile) -> Table:
     least_bic = min(a.bic for a in rows)
     least_aicc = min(a.aicc for a in rows if a.aicc is not None)
     return Table(
-        ("form", "coefficients", "in sample", *HELD_OUT, "AICc", "BIC"),
+        (f"form, {file.name}", "coefficients", "in sample", *HELD_OUT, "AICc", "BIC"),
         [
             (
                 a.form, str(a.parameters), percent(a.log_rmse, 2),
@@ -75,7 +82,7 @@ def test_table(files: Sequence[ComparisonFile], significance: float) -> Table:
             (
                 test.question, file.name,
                 "yes" if is_shown(test, significance) else "not shown",
-                number(test.p_runs, 2), number(test.p_curves, 2), percent(test.largest_change, 2),
+                f"{test.p_runs:.2g}", f"{test.p_curves:.2g}", percent(test.largest_change, 2),
                 f"{error_cell(small, 'largest size')} to {error_cell(large, 'largest size')}",
             )
             for file, test, small, large in _tests(files)
@@ -104,22 +111,28 @@ def _tests(files: Sequence[ComparisonFile]) -> list[_Tested]:
     ]  # fmt: skip
 
 
-def verdict(files: Sequence[ComparisonFile], name: str, significance: float) -> str:
-    """One sentence a table on one test: what it shows, and whether believing it predicts better."""
-    said = []
-    for file, test, small, large in _tests(files):
-        if test.name != name:
-            continue
-        shown = "reject" if is_shown(test, significance) else "do not reject"
-        before, after = (a.holdout("largest size").log_rmse for a in (small, large))
-        sentence = f"The {file.name} runs {shown} it (p = {number(test.p_value, 2)})"
-        if before is not None and after is not None:
-            sentence += (
-                f"; the wider form predicts the held-out largest size {_how(before, after)}, with "
-                f"an error of {percent(after, 2)} against {percent(before, 2)}"
-            )
-        said.append(sentence + ".")
-    return " ".join(said)
+def verdict_table(files: Sequence[ComparisonFile], significance: float) -> Table:
+    """What each smaller form takes for granted, and what each table says to it."""
+    return Table(
+        ("taken for granted", *(file.name for file in files)),
+        [
+            (statement, *(verdict(file, name, significance) for file in files))
+            for name, statement in GRANTED.items()
+        ],
+    )
+
+
+def verdict(file: ComparisonFile, name: str, significance: float) -> str:
+    """What a table says to one test, and whether believing the wider form predicts better."""
+    for _, test, small, large in _tests([file]):
+        if test.name == name:
+            shown = "rejected" if is_shown(test, significance) else "not rejected"
+            before, after = (a.holdout("largest size").log_rmse for a in (small, large))
+            said = f"{shown}, p = {test.p_value:.2g}"
+            if before is None or after is None:
+                return said
+            return f"{said}; the wider form predicts the largest size {_how(before, after)}"
+    return file.comparison.untested.get(name, "not tested")
 
 
 def _how(before: float, after: float) -> str:
@@ -205,7 +218,7 @@ def times_among_best(files: Sequence[ComparisonFile], form: str, tie: float) -> 
 def coefficient_table(file: ComparisonFile) -> Table:
     """Coefficients of every form with their intervals, one row a form."""
     return Table(
-        ("form", "coefficients in raw units"),
+        (f"form, {file.name}", "coefficients in raw units"),
         [
             (
                 a.form,

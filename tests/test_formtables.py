@@ -9,7 +9,7 @@ from simlib.fit import OBJECTIVES
 from simlib.fit.compare import Assessment, Comparison, Forecast
 from simlib.fit.comparefile import ComparisonFile
 from simlib.fit.holdout import Holdout
-from simlib.fit.nested import NestedTest
+from simlib.fit.nested import NESTINGS, NestedTest
 from simlib.formcharts import forecasts, held_out_errors
 
 
@@ -50,10 +50,12 @@ def test_a_form_is_best_only_if_it_predicts_every_run(file):
 
 
 def test_the_verdict_follows_the_p_value_and_the_held_out_error(file):
-    said = formtables.verdict([file], "exponent of size", 0.05)
-    assert "runs reject it (p = 0.010)" in said
-    assert "worse, with an error of 3.00% against 2.00%" in said
-    assert "do not reject it" in formtables.verdict([file], "exponent of size", 0.001)
+    said = formtables.verdict(file, "exponent of size", 0.05)
+    assert said == "rejected, p = 0.01; the wider form predicts the largest size worse"
+    assert formtables.verdict(file, "exponent of size", 0.001).startswith("not rejected")
+    assert formtables.verdict(file, "saturation", 0.05) == "not tested"
+    assert len(formtables.verdict_table([file], 0.05).rows) == len(NESTINGS)
+    assert set(formtables.GRANTED) == {nesting.name for nesting in NESTINGS}
 
 
 def test_the_measurement_lies_where_it_lies(file):
