@@ -69,6 +69,8 @@ def splits(runs: Runs) -> dict[str, list[Bools]]:
 
 def summarise(name: str, residuals: Iterator[Array], runs: int) -> Holdout:
     """The errors of all held-out runs together; a refused fit refuses the whole."""
+    if not runs:
+        return Holdout(name, runs, None, None, refused="the table has no such run")
     try:
         error = np.concatenate(list(residuals))
     except InputError as refusal:

@@ -172,6 +172,9 @@ def test_what_a_table_cannot_tell_is_said_and_not_guessed(table, tmp_path):
     assert free.holdout("largest size").unpredicted == 5
     assert free.holdout("longest training").unpredicted == 0
     assert free.holdout("one sparsity").refused == "no held-out run lies in the law's domain"
+    dense = Table(*(v[table.sparsity == 0] for v in vars(table).values()))
+    found = compare(dense, ("average-params",), OBJECTIVE, resamples=0).assessments[0]
+    assert found.holdout("one sparsity").refused == "the table has no such run"
     with pytest.raises(InputError, match="unknown form 'cubic'"):
         compare(table, ("cubic",))
     with pytest.raises(InputError, match="no comparison named 'nothing'"):
