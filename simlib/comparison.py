@@ -15,11 +15,17 @@ TIE = 2.0  # standard errors of the mean difference below which nothing is calle
 
 @dataclass(frozen=True)
 class Comparison:
-    """Loss of the dense run minus loss of the sparse run, per seed, in nats."""
+    """Validation losses of dense and sparse runs, one of each for every seed, in nats."""
 
     sparsity: float
     seeds: tuple[int, ...]
-    differences: NDArray[np.float64]
+    dense: NDArray[np.float64]
+    sparse: NDArray[np.float64]
+
+    @property
+    def differences(self) -> NDArray[np.float64]:
+        """Dense minus sparse, per seed."""
+        return self.dense - self.sparse
 
     @property
     def mean(self) -> float:
@@ -61,5 +67,5 @@ def compare(runs: RunTable) -> Comparison:
     if len({r.data_seen for r in runs}) != 1:
         raise InputError("a comparison needs runs with equal data_seen")
     seeds = tuple(s for s in dense if s is not None)
-    differences = np.array([dense[s].loss - sparse[s].loss for s in seeds])
-    return Comparison(levels.pop(), seeds, differences)
+    losses = (np.array([side[s].loss for s in seeds]) for side in (dense, sparse))
+    return Comparison(levels.pop(), seeds, *losses)
