@@ -114,7 +114,7 @@ def widths_against_span(
     order = [str(c) for c in counts]
     colours = alt.Scale(domain=order, range=[light for light, _ in charts.SERIES][: len(order)])
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=charts.log_x("span", "Most over least data"),
+        x=charts.log_x("span", "Most over least data", domain=[min(spans), max(spans)]),
         y=alt.Y("width:Q", title=f"Half-width of {name}, relative", axis=alt.Axis(format="%")),
         color=alt.Color("values of D:N", scale=colours, sort=order, title="Values of D"),
     )
@@ -141,7 +141,7 @@ def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
     y_title = "Measured over forecast loss"
     base = alt.Chart(data).encode(x=x)
     bars = base.mark_rule(strokeWidth=3, opacity=0.35, color=charts.FITTED).encode(
-        y=alt.Y("low:Q", title=y_title, axis=alt.Axis(format="+.0%")), y2="high:Q"
+        y=alt.Y("low:Q", title=y_title, axis=alt.Axis(format="+.1%")), y2="high:Q"
     )
     points = base.mark_point(filled=True, size=45, color=charts.ORANGE[0]).encode(
         y=alt.Y("measured:Q", title=y_title)

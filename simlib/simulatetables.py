@@ -8,7 +8,7 @@ import numpy as np
 
 from simlib.law import JointLaw
 from simlib.lawfile import LawFile
-from simlib.simulate.calibration import Calibration
+from simlib.simulate.calibration import Score
 from simlib.simulate.design import Design
 from simlib.simulate.measure import Measurement
 from simlib.simulate.plan import Choice, Plan
@@ -79,14 +79,14 @@ def measurement_table(found: Sequence[Measurement]) -> Table:
     return Table(header, rows)
 
 
-def calibration_table(found: Mapping[str, Calibration]) -> Table:
+def calibration_table(found: Mapping[str, Score]) -> Table:
     """Forecasts of runs kept out of the fit: coverage, bias and what they demand."""
     header = ("", "runs fitted", "runs predicted", "inside the interval", "bias", "rmse",
               "stretch needed")  # fmt: skip
     rows = [
         (
-            name, str(c.fitted_runs), str(len(c.measured)),
-            f"{percent(c.coverage)} of {percent(c.forecast.level)}",
+            name, str(c.fitted_runs), str(c.predicted_runs),
+            f"{percent(c.coverage)} of {percent(c.level)}",
             f"{c.bias:+.1%}", percent(c.rmse, 1), number(c.widen, 2) + " ×",
         )
         for name, c in found.items()

@@ -17,25 +17,33 @@ from simlib.simulate.forecast import Forecast, forecast
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Forecasts against measurements of runs that were kept out of the fit.
+class Score:
+    """How forecasts fared against measurements of runs that were kept out of the fit.
 
-    `coverage` is the share of measurements inside their intervals, `bias` the mean and `rmse` the
-    root mean square of log(predicted / measured). `widen` is the factor by which intervals must be
-    stretched about the forecast (on the log scale) to hold `level` of these runs, at least 1: the
-    ceil((n + 1) level)-th smallest ratio of a run's miss to its half-interval on that side, or the
-    largest where n is too small for that (split conformal prediction, Lei et al. 2018, with the
-    half-interval as the scale). It is exact for runs exchangeable with these; runs farther out
-    are not, so it is a floor for them.
+    `coverage` is the share of measurements inside their intervals of `level`, `bias` the mean and
+    `rmse` the root mean square of log(predicted / measured). `widen` is the factor by which
+    intervals must be stretched about the forecast (on the log scale) to hold `level` of these
+    runs, at least 1: the ceil((n + 1) level)-th smallest ratio of a run's miss to its half-interval
+    on that side, or the largest where n is too small for that (split conformal prediction, Lei et
+    al. 2018, arXiv 1604.04173, with the half-interval as the scale). It is exact for runs
+    exchangeable with these; runs farther out are not, so it is a floor for them.
     """
 
-    forecast: Forecast
-    measured: Array
     fitted_runs: int
+    predicted_runs: int
+    level: float
     coverage: float
     bias: float
     rmse: float
     widen: float
+
+
+@dataclass(frozen=True)
+class Calibration(Score):
+    """A score with the forecasts and measurements behind it, arrays of shape (runs,)."""
+
+    forecast: Forecast
+    measured: Array
 
     @property
     def ratios(self) -> Array:
@@ -79,7 +87,8 @@ def smaller_half(runs: RunTable, share: float = 0.5) -> tuple[RunTable, RunTable
 
 def fit_small_predict_large(
     runs: RunTable, form: AnyForm = JOINT, objective: Objective = DEFAULT_OBJECTIVE, *,
-    share: float = 0.5, level: float = 0.9, resamples: int = 400, seed: int = 0, name: str = "half",
+    share: float = 0.5, level: float = 0.9, resamples: int = 1000, seed: int = 0,
+    name: str = "half",
 ) -> Calibration:  # fmt: skip
     """Fit the smaller part of a table, forecast the rest, and score it.
 
@@ -95,8 +104,8 @@ def _score(found: Forecast, measured: Array, level: float, fitted_runs: int) -> 
     ratios = np.sort(_ratios(found, measured))
     rank = min(int(np.ceil((len(ratios) + 1) * level)), len(ratios))
     return Calibration(
-        found, measured, fitted_runs, float((ratios <= 1).mean()), float(miss.mean()),
-        float(np.sqrt((miss**2).mean())), max(float(ratios[rank - 1]), 1.0),
+        fitted_runs, len(ratios), level, float((ratios <= 1).mean()), float(miss.mean()),
+        float(np.sqrt((miss**2).mean())), max(float(ratios[rank - 1]), 1.0), found, measured,
     )  # fmt: skip
 
 

@@ -43,10 +43,9 @@ def stranger_table(folder: Path) -> Example:
 
 def _write(path: Path, runs: RunTable) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = zip(runs.nonzero_params / 1e6, 100 * runs.sparsity, runs.data_seen, runs.loss,
-               strict=True)  # fmt: skip
+    columns = (runs.nonzero_params / 1e6, 100 * runs.sparsity, runs.data_seen, runs.loss)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["n_millions", "pruned_percent", "tokens", "val_loss"])
-        writer.writerows([float(v) for v in row] for row in rows)
+        writer.writerow(["n_millions", "pruned_percent", "tokens", "val_loss", "dataset"])
+        writer.writerows(zip(*(c.tolist() for c in columns), runs.column("dataset"), strict=True))
     return path

@@ -11,6 +11,7 @@ from simlib.cli import COMMANDS, cli
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.simulate.hardware import Cluster, accelerator
+from simlib.simulate.scorefile import load_score
 
 PLAN = ("plan", "--law", "t5-c4-refit")
 CHOICE = {"sparsity", "nonzero_params", "data_seen", "loss", "interval", "gpu_hours"}
@@ -21,7 +22,7 @@ def run(*args):
     if isinstance(done.exception, InputError):
         raise done.exception
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def test_plan_prints_the_keys_that_a_machine_needs():
@@ -143,3 +144,30 @@ def test_mistakes_are_one_sentence(args, said):
 
 def test_the_commands_are_listed():
     assert {"plan", "simulate", "design"} <= set(COMMANDS)
+
+
+def test_calibrate_scores_the_larger_runs_and_its_file_is_read_back(tmp_path):
+    out, saved = tmp_path / "virtual.csv", tmp_path / "score.json"
+    run("simulate", "--law", "vit-jft-refit", "--sparsity", "0,0.5,0.75", "--nonzero-params",
+        "1e6,3e6,1e7,3e7", "--data-seen", "1e8,3e8,1e9,3e9", "--out", out)  # fmt: skip
+    found = json.loads(
+        run("calibrate", "--runs", out, "--resamples", 60, "--save", saved, "--json")
+    )
+    assert (found["fitted_runs"], found["predicted_runs"]) == (24, 24)
+    assert 0 <= found["coverage"] <= 1
+    assert found["widen"] >= 1
+    assert vars(load_score(str(saved)).score) == found
+    saved.write_text("{}")
+    load_score.cache_clear()
+    with pytest.raises(InputError, match="not a score"):
+        load_score(str(saved))
+    with pytest.raises(InputError, match=r"shipped are: t5-c4, vit-jft"):
+        load_score("nothing")
+
+
+@pytest.mark.parametrize(("table", "runs"), [("t5-c4", 24), ("vit-jft", 56)])
+def test_shipped_scores_say_that_intervals_of_smaller_runs_are_too_narrow(table, runs):
+    score = load_score(table).score
+    assert (score.fitted_runs, score.predicted_runs) == (runs, runs)
+    assert score.coverage < 0.6 < score.level
+    assert score.widen > 1.5

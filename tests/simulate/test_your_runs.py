@@ -31,6 +31,7 @@ def test_the_example_is_read_back_as_written_and_its_fit_has_all_a_plan_needs(
     assert table.nonzero_params.max() == pytest.approx(1327104 * 64)
     found = fit_law(table, resamples=30, name="mine")
     assert found.record["range"]["data_seen"] == [16.384e9, 65.536e9]
+    assert any("48 of 48 runs are simulated" in said for said in found.record["warnings"])
     assert found.record["log_rmse"] == pytest.approx(0.007, rel=0.3)
     plan = make_plan(found, 1e20, "sparse")
     assert plan.law == "mine"

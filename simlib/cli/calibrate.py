@@ -1,0 +1,56 @@
+"""`simlib calibrate`: what a table's smaller runs would have said of its larger ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from pydantic import TypeAdapter
+
+from simlib.cli.fit import find_source, made, objective_for
+from simlib.simulate.calibration import Score, fit_small_predict_large
+from simlib.simulate.scorefile import SHIPPED, ScoreFile, write_score
+
+EXAMPLES = """
+\b
+Examples:
+  simlib calibrate --runs t5-c4            the authors' 48 T5 runs
+  simlib calibrate --runs my.csv --json    then give its "widen" to simlib plan --widen
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--runs", "table", required=True, help="A released or shipped table, or a path.")
+@click.option("--columns", help="Your own column names, as field=column or field=column*factor.")
+@click.option("--share", type=float, default=0.5, show_default=True,
+              help="Share of the runs to fit: those of least size times data.")  # fmt: skip
+@click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9,
+              show_default=True, help="Level of the intervals.")  # fmt: skip
+@click.option("--resamples", type=click.IntRange(20), default=1000, show_default=True,
+              help="Size of the bootstrap ensemble.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    table: str, columns: str | None, share: float, level: float, resamples: int, seed: int,
+    save: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Fit the joint law to a table's smaller runs, forecast the others, and score the forecasts."""
+    source = find_source(table, names=columns)
+    found = fit_small_predict_large(
+        source.runs, objective=objective_for(table, None, None), share=share, level=level,
+        resamples=resamples, seed=seed, name=source.name,
+    )  # fmt: skip
+    score = Score(**{name: getattr(found, name) for name in Score.__dataclass_fields__})
+    if save:
+        path = Path(save) if save.endswith(".json") else SHIPPED / f"{save}.json"
+        write_score(path, ScoreFile(path.stem, share, made(source), score))
+    if as_json:
+        click.echo(TypeAdapter(Score).dump_json(score).decode())
+        return
+    click.echo(
+        f"{score.fitted_runs} smaller runs fitted, {score.predicted_runs} larger ones predicted\n"
+        f"inside their {score.level:.0%} interval: {score.coverage:.0%}\n"
+        f"bias {score.bias:+.2%}, root mean square {score.rmse:.2%}\n"
+        f"to hold {score.level:.0%} of them, intervals have to be {score.widen:.2f} times as wide"
+    )
