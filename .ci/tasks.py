@@ -148,9 +148,9 @@ def lock() -> None:
 
 
 def laws() -> None:
-    """Make every shipped law file again, each by the command that it records."""
+    """Make every shipped law and comparison again, each by the command that it records."""
     ensure_env()
-    for path in sorted((ROOT / "simlib" / "datasets").glob("*.json")):
+    for path in sorted((ROOT / "simlib" / "datasets").rglob("*.json")):
         program, *arguments = shlex.split(json.loads(path.read_text())["made"]["command"])
         run(BIN / program, *arguments, check=f"{path.name} could not be made, see above")
 
