@@ -84,6 +84,7 @@ def test_more_budget_never_gives_a_higher_loss(law, cost, flops, within, factor)
     assert more <= less * (1 + 1e-12)
 
 
+@settings(deadline=None)
 @given(laws, costs, budgets)
 def test_a_plan_without_sparsity_is_the_dense_optimum(law, cost, flops):
     found = allocate(law, 0.0, flops, cost)
@@ -134,6 +135,7 @@ def test_with_size_free_the_best_sparsity_is_one_number_for_every_budget(law, na
     assert found.N[0] * law.multiplier(found.S[0]) == pytest.approx(dense.N, rel=1e-5)
 
 
+@settings(deadline=None)
 @given(laws)
 def test_the_closed_form_under_dense_cost(law):
     S = float(free_sparsity_dense_cost(law))
@@ -155,6 +157,7 @@ def test_under_a_ceiling_on_size_the_optimum_is_that_of_fixed_size(law, name, N,
         assert pytest.approx(float(free.S), abs=1e-5) == found.S
 
 
+@settings(deadline=None)
 @given(laws, costs, budgets, st.floats(-5, 5).map(np.exp))
 def test_units_of_data_do_not_matter(law, cost, flops, unit):
     other = JointLaw(law.a_S, law.b_S, law.c_S, law.b_N, law.a_D * unit, law.b_D, law.c)
@@ -166,6 +169,7 @@ def test_units_of_data_do_not_matter(law, cost, flops, unit):
     assert there.loss == pytest.approx(here.loss, rel=1e-12)
 
 
+@settings(deadline=None)
 @given(laws, st.floats(24, 32).map(np.exp))
 def test_serving_makes_models_smaller_and_trains_them_longer(law, tokens):
     flops = 1e21
@@ -266,3 +270,15 @@ H100 = Cluster(accelerator("h100"))
 def test_what_cannot_be_meant_is_refused(wrong, said):
     with pytest.raises(InputError, match=said):
         wrong()
+
+
+@settings(deadline=None)
+@given(laws, costs, budgets, st.floats(-5, 5).map(np.exp))
+def test_units_of_size_do_not_matter(law, cost, flops, unit):
+    """Counting N in other units scales the size term's amplitudes and the FLOP alike."""
+    scale = unit**law.b_N
+    other = JointLaw(law.a_S * scale, law.b_S, law.c_S * scale, law.b_N, law.a_D, law.b_D, law.c)
+    here = best_allocation(law, flops, cost, Limits(serve_tokens=1e11))
+    there = best_allocation(other, flops * unit, cost, Limits(serve_tokens=1e11))
+    assert there.N == pytest.approx(unit * here.N, rel=1e-5)
+    assert there.loss == pytest.approx(here.loss, rel=1e-12)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simlib.errors import InputError
@@ -70,6 +70,7 @@ def test_time_lost_to_failures_is_that_of_the_best_interval_and_grows_with_the_c
     assert found == pytest.approx(least, rel=1e-4)
 
 
+@settings(deadline=None)
 @given(sparsities, st.floats(1e6, 1e12))
 def test_training_memory_follows_the_places_and_serving_memory_the_values(S, N):
     assert training_bytes(S, N) == pytest.approx(training_bytes(0, N) / (1 - S), rel=0.07)
