@@ -17,6 +17,7 @@ from simlib.simulate.forecast import Distance
 from simlib.simulate.hardware import CATALOGUE, DEFAULT_UTILISATION, Cluster, accelerator
 from simlib.simulate.limits import Limits, budget_in_flops, weight_ceiling
 from simlib.simulate.plan import Choice, Plan, fitted_limits, make_plan, plan_for_loss
+from simlib.simulate.scorefile import demanded_stretch
 from simlib.simulate.speedup import parse_speedups, two_four_cost
 
 EXAMPLES = """
@@ -62,8 +63,9 @@ LEAST = "least_flops"
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9,
               show_default=True, help="Level of the intervals.")  # fmt: skip
 @click.option("--noise", type=float, help="Deviation of log loss.  [default: the law's log-RMSE]")
-@click.option("--widen", type=float, default=1.0, show_default=True,
-              help="Stretch intervals of the loss, as a calibration demands.")  # fmt: skip
+@click.option("--widen", type=float,
+              help="Stretch intervals of the loss.  [default: as far as the calibration on the "
+                   "law's table demands]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(**options: Any) -> None:
     """Spend a budget on training and serving: the best dense, sparse and 2:4 run side by side.
@@ -76,9 +78,10 @@ def command(**options: Any) -> None:
     cost = parse_speedups(options["speedup"]) if options["speedup"] else cost_model(options["cost"])
     limits = _limits(law_file, options, cluster)
     flops, least = _budget(law_file, options, cost, limits, cluster)
+    widen = demanded_stretch(law_file) if options["widen"] is None else options["widen"]
     plan = make_plan(
         law_file, flops, cost, limits=limits, two_four=two_four_cost(options["speedup_24"]),
-        cluster=cluster, level=options["level"], noise=options["noise"], widen=options["widen"],
+        cluster=cluster, level=options["level"], noise=options["noise"], widen=widen,
     )  # fmt: skip
     found = {**plan_object(plan), **({LEAST: least} if least else {})}
     click.echo(json.dumps(found) if options["as_json"] else _text(plan, limits, least))
@@ -130,6 +133,7 @@ def plan_object(plan: Plan) -> dict[str, Any]:
         "cost": plan.cost,
         "flops": plan.flops,
         "level": plan.level,
+        "widen": plan.widen,
         **{c.kind.replace(":", "_"): _choice_object(c) for c in plan.choices},
         "probability_sparse_wins": plan.probability_sparse_wins,
         "probability_2_4_wins": plan.probability_two_four_wins,

@@ -75,6 +75,7 @@ class Plan:
     cost: str
     flops: float
     level: float
+    widen: float
     dense: Choice
     sparse: Choice
     two_four: Choice
@@ -131,7 +132,7 @@ def make_plan(
         )  # fmt: skip
     gains = {k: _advantage(members, found["dense"], found[k]) for k in ("sparse", "2:4")}
     plan = Plan(
-        law_file.name, model.name, float(flops), level,
+        law_file.name, model.name, float(flops), level, widen,
         choices["dense"], choices["sparse"], choices["2:4"],
         float((gains["sparse"] > 0).mean()), float((gains["2:4"] > 0).mean()),
         float((own.S > 0).mean()),
@@ -236,6 +237,11 @@ def _warnings(plan: Plan, limits: Limits, cluster: Cluster | None) -> list[str]:
         said.append(
             f"the best sparsity lies at its ceiling of {limits.sparsity:.4g}: by the law more "
             "would be better still, but nothing that sparse is allowed"
+        )
+    if plan.widen > 1:
+        said.append(
+            f"intervals of the loss are stretched {plan.widen:.2f} times about the forecast, as "
+            "runs kept out of a fit demanded"
         )
     left = 1 - (sparse.train_flops + sparse.serve_flops) / plan.flops
     if left > 1e-6:

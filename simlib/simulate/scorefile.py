@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from simlib.datasets import FOLDER
 from simlib.errors import InputError
+from simlib.lawfile import LawFile
 from simlib.simulate.calibration import Score
 
 SHIPPED = FOLDER / "calibrations"
@@ -57,3 +58,11 @@ def load_score(name: str) -> ScoreFile:
                          f"{known}") from error  # fmt: skip
     except ValidationError as error:
         raise InputError(f"{path}: this is not a score ({error.errors()[0]['msg']})") from error
+
+
+def demanded_stretch(law_file: LawFile) -> float:
+    """What the shipped score of a law's table demands of its intervals; 1 without a score."""
+    table = law_file.record.get("made", {}).get("table", "")
+    if not (SHIPPED / f"{table}.json").is_file():
+        return 1.0
+    return load_score(table).score.widen

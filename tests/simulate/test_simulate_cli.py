@@ -171,3 +171,14 @@ def test_shipped_scores_say_that_intervals_of_smaller_runs_are_too_narrow(table,
     assert (score.fitted_runs, score.predicted_runs) == (runs, runs)
     assert score.coverage < 0.6 < score.level
     assert score.widen > 1.5
+
+
+def test_intervals_are_stretched_as_the_tables_calibration_demands():
+    demanded = load_score("t5-c4").score.widen
+    spans = {}
+    for widen in ((), ("--widen", 1)):
+        found = json.loads(run(*PLAN, "--flops", 1e21, *widen, "--json"))
+        low, high = found["dense"]["interval"]
+        spans[found["widen"]] = np.log(high / low)
+        assert any("stretched" in said for said in found["warnings"]) == (found["widen"] > 1)
+    assert spans[demanded] == pytest.approx(demanded * spans[1.0])
