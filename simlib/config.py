@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from simlib.errors import InputError
 from simlib.shape import Shape, derive_shape
 
+# pruners that hold one sparsity from their first mask on, as their papers do
+CONSTANT_PRUNERS = ("acdc", "rigl", "set", "random_static")
 PRUNING_FIELDS = ("pattern", "pruner", "schedule", "prune_start", "prune_end", "mask_interval")
 
 
@@ -35,8 +37,8 @@ class RunConfig(BaseModel):
     pruner: Literal[
         "gmp", "acdc", "rigl", "set", "random_static", "random_gradual", "from_checkpoint"
     ] = Field("gmp", description="which weights go")
-    schedule: Literal["cubic", "geometric", "oneshot", "constant"] = Field(
-        "cubic", description="how sparsity grows"
+    schedule: Literal["cubic", "geometric", "oneshot", "constant"] | None = Field(
+        None, description="how sparsity grows; default by pruner"
     )
     prune_start: float = Field(0.25, ge=0, lt=1, description="start of pruning, share of the steps")
     prune_end: float = Field(0.75, gt=0, le=1, description="end of pruning, share of the steps")
@@ -110,7 +112,12 @@ class RunConfig(BaseModel):
                 "sparsity than n:m means, so leave them dense"
             )
         first, last = self.prune_steps
-        if self.schedule != "oneshot" and last - first < self.mask_interval:
+        if self.pruner == "random_static" and self.ramp != "constant":
+            raise InputError(
+                f"pruner 'random_static' with schedule {self.ramp!r}: its mask never changes, so "
+                "leave the schedule at its default"
+            )
+        if self.ramp != "oneshot" and last - first < self.mask_interval:
             raise InputError(
                 f"{self.total_steps} steps leave {last - first} for pruning, fewer than one "
                 f"update every {self.mask_interval}: train longer or lower mask_interval"
@@ -145,6 +152,11 @@ class RunConfig(BaseModel):
         return self.total_steps - round(share * self.total_steps)
 
     @property
+    def ramp(self) -> str:
+        """Name of the pruning schedule: `schedule`, or the one the pruner is meant for."""
+        return self.schedule or ("constant" if self.pruner in CONSTANT_PRUNERS else "cubic")
+
+    @property
     def peak_lr(self) -> float:
         """Learning rate after warm-up: `lr`, or the default for this width."""
         return self.lr if self.lr is not None else default_lr(self.optimizer, self.shape.width)
@@ -153,7 +165,7 @@ class RunConfig(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """The fields that decide the result, with defaults filled in: equal for equal runs."""
         fields = self.model_dump(exclude={"data_seen"})
-        fields |= {"steps": self.total_steps, "lr": self.peak_lr}
+        fields |= {"steps": self.total_steps, "lr": self.peak_lr, "schedule": self.ramp}
         del fields["seq_len" if self.family == "vit" else "patch"]
         if not self.sparsity:
             for name in (*PRUNING_FIELDS, "embeddings"):

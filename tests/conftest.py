@@ -13,3 +13,19 @@ def released() -> Path:
     if not (folder and (Path(folder) / "t5-data.csv").is_file()):
         pytest.skip("the authors' released runs are not at hand: set SIMLIB_DATA to their folder")
     return Path(folder)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cuda: needs a CUDA device; left out where there is none")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a CUDA device its tests are deselected, not skipped."""
+    marked = [item for item in items if item.get_closest_marker("cuda")]
+    if not marked:
+        return
+    import torch  # only now: most of the library does without
+
+    if not torch.cuda.is_available():
+        config.hook.pytest_deselected(items=marked)
+        items[:] = [item for item in items if item not in marked]

@@ -4,6 +4,7 @@ import pytest
 
 from simlib.config import RunConfig
 from simlib.errors import InputError
+from simlib.sparsify import PRUNERS
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,14 @@ def test_shape_meets_the_request(family: str, sparsity: float) -> None:
         assert shape.width % 8 == shape.hidden % 8 == shape.width % shape.heads == 0
         usual = {"gpt": 4, "vit": 4, "t5": 8 / 3}[family]
         assert 0.6 < shape.hidden / shape.width / usual < 1.5
+
+
+def test_every_pruner_has_its_usual_schedule_by_default() -> None:
+    for name, pruner in PRUNERS.items():
+        start = "abc" if name == "from_checkpoint" else "scratch"
+        config = RunConfig(steps=1000, sparsity=0.5, pruner=name, start=start)
+        assert config.ramp == pruner.usual_schedule
+    explicit = RunConfig(steps=1000, sparsity=0.5, schedule="cubic")
+    assert explicit.run_id == RunConfig(steps=1000, sparsity=0.5).run_id
+    with pytest.raises(InputError, match="its mask never changes"):
+        RunConfig(steps=1000, sparsity=0.5, pruner="random_static", schedule="cubic")

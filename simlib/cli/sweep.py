@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 EXAMPLES = """
 \b
 Examples:
-  simlib sweep grids/gpt-ci.yaml --dry-run
-  simlib sweep grids/gpt-ci.yaml --out runs/gpt-ci --workers 2
-  simlib sweep grids/gpt-ci.yaml --only sparsity=0.75 --only seed=0
+  simlib sweep notebooks/grids/gpt-ci.yaml --dry-run
+  simlib sweep notebooks/grids/gpt-ci.yaml --out runs/gpt-ci --workers 2
+  simlib sweep notebooks/grids/gpt-ci.yaml --only sparsity=0.75 --only seed=0
 """
 
 

@@ -141,6 +141,11 @@ class Sparsifier:
         """Boolean copy of every mask by parameter name, true where a weight is kept."""
         return {name: keep.bool() for name, keep in self._keep.items()}
 
+    @property
+    def multipliers(self) -> dict[str, Tensor]:
+        """The masks themselves by parameter name: 0 or 1 in the parameter's type, kept in place."""
+        return dict(self._keep)
+
     def nonzero_counts(self) -> dict[str, int]:
         """Weights kept by the mask of every target, by parameter name."""
         return {name: int(keep.count_nonzero()) for name, keep in self._keep.items()}

@@ -110,7 +110,7 @@ def mean_density(config: RunConfig) -> float:
         "geometric": S / -np.log1p(-S),
         "constant": 1 - S,
         "oneshot": 1 - S,
-    }[config.schedule]
+    }[config.ramp]
     return float(start + (end - start) * ramp + (1 - end) * (1 - S))
 
 

@@ -24,6 +24,7 @@ class Stepper:
     def __init__(self, config: RunConfig, model: nn.Module) -> None:
         self.config, self.model = config, model
         self.parameters = list(model.parameters())
+        self.kept: dict[str, Tensor] = {}
         self.sums = torch.zeros(3, device=config.device)
 
     def arithmetic(self) -> AbstractContextManager[object]:
@@ -39,6 +40,10 @@ class Stepper:
     def settle(self) -> None:
         """Wait until all queued work is done: nothing is queued on a CPU."""
 
+    def mind(self, multipliers: dict[str, Tensor]) -> None:
+        """Leave pruned weights out of the gradient norm, and so out of clipping, from now on."""
+        self.kept = multipliers
+
     def step(self, batch: Batch, optimizer: Optimizer) -> None:
         """One step on `batch`; leaves the gradients in place for pruners that use them."""
         self._work(tuple(x.to(self.config.device) for x in batch), optimizer)
@@ -49,10 +54,27 @@ class Stepper:
         with self.arithmetic():
             loss = as_model(self.model).loss(batch)
         loss.backward()
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = _clip(gradients, self.config.grad_clip)
+        norm = self._clip()
         optimizer.step()
         self.sums += torch.stack((loss.detach().float(), norm, torch.ones_like(norm)))
+
+    def _clip(self) -> Tensor:
+        """Scale gradients in place to a joint norm of at most `grad_clip` (0: no limit); the norm.
+
+        The norm is that of the weights that are trained. A pruner that regrows weights still finds
+        the whole gradient, scaled alike.
+        """
+        named = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}
+        masked = [name for name in named if name in self.kept]
+        counted = [g for name, g in named.items() if name not in self.kept]
+        if masked:
+            pruned = [named[name] for name in masked]
+            counted += torch._foreach_mul(pruned, [self.kept[name] for name in masked])
+        norm = torch.stack(torch._foreach_norm(counted)).square().sum().sqrt()
+        if self.config.grad_clip:
+            factor = (self.config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_(list(named.values()), factor)
+        return norm
 
     def read(self) -> tuple[float, float]:
         """Mean loss and mean gradient norm since the last call."""
@@ -75,6 +97,10 @@ class CapturedStepper(Stepper):
         self.inputs: Batch = ()
         self.done = 0
         self._stream = torch.cuda.Stream()
+
+    def mind(self, multipliers: dict[str, Tensor]) -> None:
+        super().mind(multipliers)
+        self.graph = None  # the recorded step knows nothing of the masks
 
     def stream(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._stream)
@@ -106,11 +132,3 @@ class CapturedStepper(Stepper):
 def make_stepper(config: RunConfig, model: nn.Module) -> Stepper:
     """The stepper for the device of `config`."""
     return (CapturedStepper if config.device == "cuda" else Stepper)(config, model)
-
-
-def _clip(gradients: list[Tensor], largest: float) -> Tensor:
-    """Scale gradients in place to a joint norm of at most `largest` (0: no limit); the norm."""
-    norm = torch.stack(torch._foreach_norm(gradients)).square().sum().sqrt()
-    if largest:
-        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
-    return norm

@@ -100,13 +100,14 @@ class Lane:
         self.sparsifier = Sparsifier(
             self.model,
             self.optimizer,
-            schedule=make_schedule(config.schedule, *config.prune_steps, config.mask_interval),
+            schedule=make_schedule(config.ramp, *config.prune_steps, config.mask_interval),
             targets=sparsity_targets(self.model, config),
             pruner=config.pruner,
             pattern=config.pattern,
             seed=config.seed,
             state=masks,
         )
+        self._forward.mind(self.sparsifier.multipliers)
         self._count()
 
     def _count(self) -> None:

@@ -100,7 +100,7 @@ def test_masking_stays_in_the_same_storage(trial):
     assert places() == before
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 def test_a_captured_graph_masks_with_the_newest_masks():
     model = nn.Linear(32, 32).cuda()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, capturable=True)

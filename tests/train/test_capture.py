@@ -50,3 +50,26 @@ def test_replayed_steps_give_the_bits_of_eager_ones(pruner: str) -> None:
     assert replayed.curve["loss"] == eager.curve["loss"]
     assert replayed.validate() == eager.validate()
     assert replayed.nonzero_params == eager.nonzero_params == 3072
+
+
+def test_pruned_weights_do_not_count_in_the_gradient_norm() -> None:
+    config = RunConfig(nonzero_params=6144, steps=100, depth=1, grad_clip=0.5)
+    lane = Lane(config, make_feed(config))
+    parameters = dict(lane.model.named_parameters())
+    torch.manual_seed(0)
+    multipliers = {
+        name: (torch.rand_like(p) < 0.25).to(p.dtype)
+        for name, p in parameters.items()
+        if p.ndim > 1
+    }
+    before = {}
+    for name, parameter in parameters.items():
+        parameter.grad = torch.randn_like(parameter)
+        before[name] = parameter.grad.clone()
+    trained = torch.cat([(before[n] * multipliers.get(n, 1)).flatten() for n in parameters])
+    lane._forward.mind(multipliers)
+    norm = lane._forward._clip()
+    assert float(norm) == pytest.approx(float(trained.norm()), rel=1e-5)
+    for name, parameter in parameters.items():  # pruned ones are scaled alike, for regrowth
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, before[name] * 0.5 / norm, rtol=1e-4, atol=1e-8)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from simlib.config import RunConfig
 from simlib.train import train_pack, train_run
@@ -11,7 +10,7 @@ from simlib.train.capture import CapturedStepper, Stepper
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = pytest.mark.cuda
 BASE = {"device": "cuda", "steps": 100, "warmup_steps": 10, "mask_interval": 5, "depth": 1}
 
 
