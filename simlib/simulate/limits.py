@@ -68,8 +68,11 @@ def weight_ceiling(
 
     At batch 1 a decoded token takes at least the time to read the weights once, so a latency is a
     ceiling of `seconds_per_token x bandwidth x devices` bytes. Raises InputError for a latency
-    without hardware.
+    without hardware and for a ceiling that is not positive.
     """
+    for name, value in (("memory, bytes", memory), ("latency, seconds", seconds_per_token)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise InputError(f"a ceiling on {name}, must be positive, got {value:g}")
     ceilings = [] if memory is None else [memory]
     if seconds_per_token is not None:
         if cluster is None:

@@ -21,7 +21,7 @@ from simlib.simulate.blocks import check_level, ensemble_of, tails
 from simlib.simulate.footprint import STORAGE, inference_bytes, least_devices, training_bytes
 from simlib.simulate.forecast import Distance, fitted_range, forecast
 from simlib.simulate.hardware import Cluster, lost_to_restarts
-from simlib.simulate.limits import Limits
+from simlib.simulate.limits import PLAUSIBLE_FLOPS, Limits
 from simlib.simulate.measure import AFFORDABLE, Measurement, deciding_runs
 from simlib.simulate.speedup import two_four_cost
 
@@ -160,6 +160,11 @@ def plan_for_loss(
             raise InputError(
                 f"no {kind} budget reaches a loss of {loss:g}: the law {law_file.name!r} has a "
                 f"floor of {float(law.c):.4g}, and the ceilings keep the loss above it"
+            )
+        if least < PLAUSIBLE_FLOPS[0]:
+            raise InputError(
+                f"a loss of {loss:g} is reached below {PLAUSIBLE_FLOPS[0]:g} FLOP, where the law "
+                "means nothing: give a loss nearer to those of the fitted runs, in nats"
             )
         spread = np.quantile(
             least_flops(members, loss, model, within), tails(level), method="lower"

@@ -123,6 +123,8 @@ def test_least_budget_for_a_loss_is_the_budget_of_that_plan():
         assert low < value < high
     with pytest.raises(InputError, match=r"no dense budget reaches a loss of 0\.5"):
         plan_for_loss(T5, 0.5)
+    with pytest.raises(InputError, match="where the law means nothing"):
+        plan_for_loss(T5, 99.0)
 
 
 def test_a_front_falls_and_sparsity_widens_it_downwards():

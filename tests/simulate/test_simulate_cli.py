@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -182,3 +184,11 @@ def test_intervals_are_stretched_as_the_tables_calibration_demands():
         spans[found["widen"]] = np.log(high / low)
         assert any("stretched" in said for said in found["warnings"]) == (found["widen"] > 1)
     assert spans[demanded] == pytest.approx(demanded * spans[1.0])
+
+
+def test_planning_needs_no_torch():
+    code = (
+        "import sys, simlib.cli.plan, simlib.cli.design, simlib.cli.calibrate, "
+        "simlib.cli.simulate, simlib.simulatecharts; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
