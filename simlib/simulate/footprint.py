@@ -78,7 +78,7 @@ def activation_bytes(
 ) -> Array:
     """Bytes of activations for `tokens` held at once; masks save none of it.
 
-    Korthikanti et al. 2022 (2205.05198), tables 2 and 5: 34 bytes a token, layer and unit of width
+    Korthikanti et al. 2022 (2205.05198), section 4: 34 bytes a token, layer and unit of width
     with attention recomputed, 2 with every layer recomputed from its input.
     """
     width, depth = typical_shape(positive("nonzero_params", N) / (1 - fraction(S)))
