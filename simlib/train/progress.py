@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from simlib.config import RunConfig
 from simlib.train.pack import Update
 
 _REFRESH = 0.3  # seconds between two drawings in a notebook
-_CELLS = 24
+_CELLS = 12
 
 
 def describe_run(config: RunConfig) -> str:
@@ -33,15 +34,17 @@ class TerminalProgress:
     def __init__(self, configs: list[RunConfig]) -> None:
         self.steps = {c.run_id: 0 for c in configs}
         total = sum(c.total_steps for c in configs)
-        self.bar: Any = tqdm(total=total, unit="step", smoothing=0.05, delay=2)
+        often = 0.3 if sys.stderr.isatty() else 60  # seconds; a log file needs few lines
+        self.bar: Any = tqdm(total=total, unit="step", smoothing=0.05, delay=2, mininterval=often)
 
     def __call__(self, update: Update) -> None:
         """Move the bar."""
         run = update.config.run_id
+        state = f"{describe_run(update.config)}: loss {update.loss:.3f}"
+        self.bar.set_postfix_str(state, refresh=False)
         if run in self.steps:
             self.bar.update(update.position - self.steps[run])
             self.steps[run] = update.position
-        self.bar.set_postfix_str(f"{describe_run(update.config)}: loss {update.loss:.3f}")
 
     def __enter__(self) -> TerminalProgress:
         return self
