@@ -1,25 +1,36 @@
 """Accelerators by their data sheets, and what a run on them costs in time, energy and money.
 
-Peaks are matrix throughput without sparsity unless a name says 2:4. A vendor's "with sparsity"
-figure is the 2:4 peak. Figures as published by the vendors:
+Peaks are matrix throughput in TFLOPS (TOPS for INT8), dense | with 2:4 sparsity, as the vendor
+prints both. A sheet's "with sparsity" is the 2:4 peak. Memory is the printed number, a GB taken
+as 1e9 bytes. A precision is left out where the vendor's documents print different figures.
 
-- V100 SXM2 32 GB: NVIDIA V100 data sheet (January 2020): 125 TFLOPS FP16, 900 GB/s, 300 W.
-- A100 SXM 40 and 80 GB: NVIDIA A100 data sheet (June 2021): BF16 312 (2:4 624) TFLOPS, TF32 156
-  (312), INT8 624 (1,248) TOPS; 1,555 and 2,039 GB/s; 400 W.
-- L40S: NVIDIA L40S data sheet (2023): BF16 362 (733), FP8 733 (1,466), TF32 183 (366) TFLOPS;
-  48 GB, 864 GB/s, 350 W.
-- RTX 4090: NVIDIA Ada GPU architecture white paper (2022), appendix A: BF16 with FP32
-  accumulation 165.2 (330.4), FP8 with FP32 accumulation 330.3 (660.6), TF32 82.6 (165.2) TFLOPS,
-  INT8 660.6 (1,321.2) TOPS; 24 GB, 1,008 GB/s, 450 W.
-- H100 SXM: NVIDIA H100 data sheet: BF16 1,979, FP8 3,958, TF32 989, INT8 3,958, all with sparsity,
-  half of it without; 80 GB, 3.35 TB/s, 700 W. H200 SXM: the same peaks, 141 GB, 4.8 TB/s, 700 W.
-- B200: NVIDIA Blackwell architecture brief, HGX B200 at 1,000 W: BF16 2.25 (4.5), FP8 4.5 (9),
-  FP4 9 (18), TF32 1.1 (2.2) PFLOPS a GPU; 8 TB/s; 180 GB usable of 192 (DGX B200: 1,440 GB for 8).
-- MI300X: AMD Instinct MI300X data sheet (2023): BF16 1,307.4 (2,614.9), FP8 2,614.9 (5,229.8), TF32
-  653.7 (1,307.4) TFLOPS; 192 GB, 5.3 TB/s, 750 W.
-- TPU v4, v5e, v5p, v6e: Google Cloud TPU documentation, one page a version: BF16 275, 197, 459,
-  918 TFLOPS; INT8 275, 393, 918, 1,836 TOPS; 32, 16, 95, 32 GB; 1,200, 819, 2,765, 1,640 GB/s.
-  v4: at most 192 W; no power is published for the others. TPUs have no 2:4 mode.
+- V100 SXM2 32 GB: NVIDIA V100 data sheet (volta-v100-datasheet-update-us-1165301-r5): FP16 125;
+  900 GB/s, 300 W. No 2:4 mode, no BF16.
+- A100 SXM 40 and 80 GB: NVIDIA A100 data sheet (nvidia-a100-datasheet-us-nvidia-1758950-r4-web)
+  and Ampere architecture white paper: BF16 and FP16 312 | 624, TF32 156 | 312, INT8 624 | 1,248;
+  1,555 and 2,039 GB/s; 400 W.
+- L40S: NVIDIA L40S data sheet (l40s-datasheet-28413): BF16 and FP16 362.05 | 733, FP8 and INT8
+  733 | 1,466, TF32 183 | 366; 48 GB, 864 GB/s, 350 W. The sheet's 362.05 is 1 % below half of its
+  own 733.
+- RTX 4090: NVIDIA Ada GPU architecture white paper from version 2.02 on, appendix A, rows with
+  FP32 accumulation: BF16 and FP16 165.2 | 330.4, FP8 330.3 | 660.6 (version 2.02 corrected this
+  row), TF32 82.6 | 165.2; INT8 660.6 | 1,321.2; 24 GB, 1,008 GB/s, 450 W.
+- H100 SXM5: NVIDIA H100 Tensor Core GPU architecture white paper, version 1.04, tables 1 and 3:
+  BF16 and FP16 989.4 | 1,978.9, TF32 494.7 | 989.4, FP8 and INT8 1,978.9 | 3,957.8; 700 W. 80 GB
+  and 3.35 TB/s: NVIDIA H100 data sheet, whose peaks are the 2:4 ones alone.
+- H200 SXM: NVIDIA H200 data sheet (hpc-datasheet-sc23-h200-datasheet-3002446): peaks of the H100,
+  141 GB, 4.8 TB/s, 700 W.
+- B200 SXM: NVIDIA Blackwell architecture technical brief, HGX B200 at 1,000 W: BF16 and FP16
+  2,250 | 4,500, FP8 4,500 | 9,000, FP4 9,000 | 18,000. 180 GB and 7.7 TB/s: B200 data sheet;
+  the announcement said 192 GB and 8 TB/s, version 2.1 of the brief 7.7 TB/s too. TF32 is left out.
+- MI300X: AMD Instinct MI300X data sheet (amd-instinct-mi300x-data-sheet): BF16 and FP16
+  1,307.4 | 2,614.9, FP8 and INT8 2,614.9 | 5,229.8; 192 GB, 5.3 TB/s, 750 W. TF32 is left out
+  (653.7 here, 490.3 in table 1 of the CDNA 3 white paper).
+- TPU v4, v5e, v5p, v6e: Google Cloud documentation, pages tpu/docs/v4, v5e, v5p and v6e: BF16 275,
+  197, 459, 918; INT8 275, 393, 918, 1,836; 32 GiB, 16, 95, 32 GB; 1,200, 819, 2,765, 1,638 GB/s.
+  INT8 of v5p: Google's announcement of 6 December 2023. One version of the v5e page prints
+  800 GiBps for its 819 GBps. v4: 192 W, the largest measured; the pages print no power for the
+  others. TPUs have no 2:4 mode.
 """
 
 from __future__ import annotations
@@ -66,39 +77,45 @@ class Accelerator:
 
 def _device(
     name: str, memory: float, bandwidth: float, power: float | None,
-    pairs: Mapping[str, float], ratio_24: float = 2.0,
+    figures: Mapping[str, tuple[float, ...]],
 ) -> Accelerator:  # fmt: skip
-    """From TFLOPS, GB, GB/s and W; `ratio_24` is the 2:4 peak over the dense one, 0 for none."""
-    peak = {k: v * 1e12 for k, v in pairs.items()}
-    peak_24 = {k: v * ratio_24 for k, v in peak.items()} if ratio_24 else {}
+    """From GB, GB/s, W and by precision the TFLOPS dense and, where there is such a mode, 2:4."""
+    peak = {k: v[0] * 1e12 for k, v in figures.items()}
+    peak_24 = {k: v[1] * 1e12 for k, v in figures.items() if len(v) > 1}
     return Accelerator(name, MappingProxyType(peak), MappingProxyType(peak_24), memory * 1e9,
                        bandwidth * 1e9, power)  # fmt: skip
 
 
-_A100 = {"bf16": 312.0, "fp16": 312.0, "tf32": 156.0, "int8": 624.0}
-_HOPPER = {"bf16": 989.5, "fp16": 989.5, "tf32": 494.5, "fp8": 1979.0, "int8": 1979.0}
-_ADA = {"bf16": 165.2, "fp16": 165.2, "tf32": 82.6, "fp8": 330.3, "int8": 660.6}
-_L40S = {"bf16": 362.0, "fp16": 362.0, "tf32": 183.0, "fp8": 733.0, "int8": 733.0}
-_B200 = {"bf16": 2250.0, "fp16": 2250.0, "tf32": 1100.0, "fp8": 4500.0, "fp4": 9000.0}
-_MI300X = {"bf16": 1307.4, "fp16": 1307.4, "tf32": 653.7, "fp8": 2614.9, "int8": 2614.9}
+_A100 = {"bf16": (312.0, 624.0), "fp16": (312.0, 624.0), "tf32": (156.0, 312.0),
+         "int8": (624.0, 1248.0)}  # fmt: skip
+_L40S = {"bf16": (362.05, 733.0), "fp16": (362.05, 733.0), "tf32": (183.0, 366.0),
+         "fp8": (733.0, 1466.0), "int8": (733.0, 1466.0)}  # fmt: skip
+_RTX4090 = {"bf16": (165.2, 330.4), "fp16": (165.2, 330.4), "tf32": (82.6, 165.2),
+            "fp8": (330.3, 660.6), "int8": (660.6, 1321.2)}  # fmt: skip
+_HOPPER = {"bf16": (989.4, 1978.9), "fp16": (989.4, 1978.9), "tf32": (494.7, 989.4),
+           "fp8": (1978.9, 3957.8), "int8": (1978.9, 3957.8)}  # fmt: skip
+_B200 = {"bf16": (2250.0, 4500.0), "fp16": (2250.0, 4500.0), "fp8": (4500.0, 9000.0),
+         "fp4": (9000.0, 18000.0)}  # fmt: skip
+_MI300X = {"bf16": (1307.4, 2614.9), "fp16": (1307.4, 2614.9), "fp8": (2614.9, 5229.8),
+           "int8": (2614.9, 5229.8)}  # fmt: skip
 
 CATALOGUE: MappingProxyType[str, Accelerator] = MappingProxyType(
     {
         d.name: d
         for d in (
-            _device("v100", 32, 900, 300, {"fp16": 125.0}, 0),
+            _device("v100", 32, 900, 300, {"fp16": (125.0,)}),
             _device("a100-40", 40, 1555, 400, _A100),
             _device("a100", 80, 2039, 400, _A100),
             _device("l40s", 48, 864, 350, _L40S),
-            _device("rtx4090", 24, 1008, 450, _ADA),
+            _device("rtx4090", 24, 1008, 450, _RTX4090),
             _device("h100", 80, 3350, 700, _HOPPER),
             _device("h200", 141, 4800, 700, _HOPPER),
-            _device("b200", 180, 8000, 1000, _B200),
+            _device("b200", 180, 7700, 1000, _B200),
             _device("mi300x", 192, 5300, 750, _MI300X),
-            _device("tpu-v4", 32, 1200, 192, {"bf16": 275.0, "int8": 275.0}, 0),
-            _device("tpu-v5e", 16, 819, None, {"bf16": 197.0, "int8": 393.0}, 0),
-            _device("tpu-v5p", 95, 2765, None, {"bf16": 459.0, "int8": 918.0}, 0),
-            _device("tpu-v6e", 32, 1640, None, {"bf16": 918.0, "int8": 1836.0}, 0),
+            _device("tpu-v4", 32 * 1.024**3, 1200, 192, {"bf16": (275.0,), "int8": (275.0,)}),
+            _device("tpu-v5e", 16, 819, None, {"bf16": (197.0,), "int8": (393.0,)}),
+            _device("tpu-v5p", 95, 2765, None, {"bf16": (459.0,), "int8": (918.0,)}),
+            _device("tpu-v6e", 32, 1638, None, {"bf16": (918.0,), "int8": (1836.0,)}),
         )
     }
 )
