@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.extensions import EXTENSIONS
+from simlib.files import replace_file
 from simlib.law import Array, DenseLaw, JointLaw, Law
 from simlib.rivals import RIVALS
 
@@ -85,13 +85,7 @@ def write_law(path: str | Path, law_file: LawFile) -> None:
         content["ensemble"] = [
             [float(f"{v:.{SIGNIFICANT}g}") for v in member] for member in law_file.ensemble.vector()
         ]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(_readable(content), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: the law file could not be written ({error})") from error
+    replace_file(path, _readable(content).encode(), "law file")
 
 
 def _readable(content: dict[str, Any]) -> str:

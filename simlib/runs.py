@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simlib.errors import InputError
+from simlib.files import replace_file
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -158,22 +159,11 @@ def table_of(path: Path, header: list[str], rows: Iterable[list[str]]) -> RunTab
 
 def write_table(path: str | Path, table: RunTable) -> None:
     """Write a run table in one step: a reader sees the old file or the new one, never a part."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(FIELDS)
     writer.writerows(_row(r) for r in table)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: the run table could not be written ({error})") from error
+    replace_file(path, buffer.getvalue().encode(), "run table")
 
 
 def append_record(path: str | Path, record: RunRecord) -> None:

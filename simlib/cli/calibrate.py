@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 from pydantic import TypeAdapter
 
 from simlib.cli.fit import find_source, made, objective_for
+from simlib.cli.options import json_option, level_option, seed_option
 from simlib.simulate.calibration import Score, fit_small_predict_large
-from simlib.simulate.scorefile import SHIPPED, ScoreFile, write_score
+from simlib.simulate.scorefile import SHELF, ScoreFile
 
 EXAMPLES = """
 \b
@@ -24,13 +23,12 @@ Examples:
 @click.option("--columns", help="Your own column names, as field=column or field=column*factor.")
 @click.option("--share", type=float, default=0.5, show_default=True,
               help="Share of the runs to fit: those of least size times data.")  # fmt: skip
-@click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9,
-              show_default=True, help="Level of the intervals.")  # fmt: skip
+@level_option
 @click.option("--resamples", type=click.IntRange(20), default=1000, show_default=True,
               help="Size of the bootstrap ensemble.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option
 @click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def command(
     table: str, columns: str | None, share: float, level: float, resamples: int, seed: int,
     save: str | None, as_json: bool,
@@ -43,8 +41,8 @@ def command(
     )  # fmt: skip
     score = Score(**{name: getattr(found, name) for name in Score.__dataclass_fields__})
     if save:
-        path = Path(save) if save.endswith(".json") else SHIPPED / f"{save}.json"
-        write_score(path, ScoreFile(path.stem, share, made(source), score))
+        path = SHELF.path(save)
+        SHELF.write(path, ScoreFile(path.stem, share, made(source), score))
     if as_json:
         click.echo(TypeAdapter(Score).dump_json(score).decode())
         return

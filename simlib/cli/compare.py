@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 from pydantic import TypeAdapter
 
 from simlib.cli.fit import find_source, made, objective_for
+from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
 from simlib.datasets import load_runs
 from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Comparison, Target, compare
-from simlib.fit.comparefile import SHIPPED, ComparisonFile, write_comparison
+from simlib.fit.comparefile import SHELF, ComparisonFile
 from simlib.published import T5_XL, HeldOutRun
 
 HELD_OUT: dict[str, tuple[HeldOutRun, ...]] = {"t5-c4": (T5_XL,)}  # that the release measured
@@ -31,8 +31,8 @@ Examples:
     "--form", "forms", type=click.Choice(COMPARED), multiple=True, help="Several; all by default."
 )
 @click.option("--held-out", help="A table of runs beyond the first, to be predicted.")
-@click.option("--delta", type=float, help="Huber delta [default: the table's own, else 0.001].")
-@click.option("--log/--raw", "log", default=None, help="Residuals of log loss, or of the loss.")
+@delta_option
+@log_option
 @click.option(
     "--resamples",
     type=click.IntRange(0),
@@ -40,16 +40,10 @@ Examples:
     show_default=True,
     help="Size of ensembles and tables behind each p-value; 0 for neither.",
 )
-@click.option(
-    "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Level of the intervals.",
-)
-@click.option("--seed", type=int, default=0, show_default=True)
+@level_option
+@seed_option
 @click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def command(
     table: str, forms: tuple[str, ...], held_out: str | None, delta: float | None,
     log: bool | None, resamples: int, level: float, seed: int, save: str | None, as_json: bool,
@@ -61,8 +55,8 @@ def command(
         targets=_targets(table, held_out), resamples=resamples, level=level, seed=seed,
     )  # fmt: skip
     if save:
-        path = Path(save) if save.endswith(".json") else SHIPPED / f"{save}.json"
-        write_comparison(path, ComparisonFile(path.stem, made(source), found))
+        path = SHELF.path(save)
+        SHELF.write(path, ComparisonFile(path.stem, made(source), found))
     whole = TypeAdapter(Comparison).dump_python(found, mode="json")
     click.echo(json.dumps(whole) if as_json else _text(table, found))
 

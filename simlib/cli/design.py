@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from simlib.cli.options import json_option
 from simlib.datasets import load_law
 from simlib.optimum import COSTS, cost_model
 from simlib.simulate.design import (
@@ -41,7 +42,7 @@ SHOWN = 3
               help="Smallest size allowed: the law is not asked about smaller ones.")  # fmt: skip
 @click.option("--cost", type=click.Choice(list(COSTS)), default="dense", show_default=True,
               help="Whether training saves the multiplications with pruned weights.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def command(
     law_name: str, flops: float, targets: tuple[str, ...], noise: float | None, most_runs: int,
     least_params: float, cost: str, as_json: bool,

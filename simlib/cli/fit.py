@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 import simlib
+from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
 from simlib.datasets import FOLDER, load_runs, table_path
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, FORMS, OBJECTIVES, FitResult, Objective, fit, stages
@@ -52,8 +53,8 @@ class Source:
 @click.option("--runs", "table", required=True, help="A released or shipped table, or a path.")
 @click.option("--columns", help="Your own column names, as field=column or field=column*factor.")
 @click.option("--form", type=click.Choice(list(FORMS)), default="joint", show_default=True)
-@click.option("--delta", type=float, help="Huber delta [default: the table's own, else 0.001].")
-@click.option("--log/--raw", "log", default=None, help="Residuals of log loss, or of the loss.")
+@delta_option
+@log_option
 @click.option(
     "--count",
     type=click.Choice(["nominal", "body", "total"]),
@@ -76,16 +77,10 @@ class Source:
     show_default=True,
     help="Size of the bootstrap ensemble; 0 for none.",
 )
-@click.option(
-    "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Level of the intervals.",
-)
-@click.option("--seed", type=int, default=0, show_default=True)
+@level_option
+@seed_option
 @click.option("--save", help="Write a law file: a path ending in .json, or a shipped name.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def command(
     table: str, columns: str | None, form: str, delta: float | None, log: bool | None,
     count: Count, procedure: str, starts: int, resamples: int, level: float, seed: int,

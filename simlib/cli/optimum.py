@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from simlib.cli.options import json_option, level_option
 from simlib.datasets import load_law
 from simlib.lawfile import LawFile
 from simlib.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
@@ -30,14 +31,8 @@ Examples:
     show_default=True,
     help="Whether training saves the multiplications with pruned weights.",
 )
-@click.option(
-    "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Level of the interval.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@level_option
+@json_option
 def command(
     law_name: str, nonzero_params: float, flops: float, cost: str, level: float, as_json: bool
 ) -> None:  # fmt: skip

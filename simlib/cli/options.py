@@ -1,4 +1,4 @@
-"""Command-line options that are generated from a pydantic model: one place for each field."""
+"""Command-line options: those that many commands share, and those made from a pydantic model."""
 
 from __future__ import annotations
 
@@ -13,6 +13,23 @@ from pydantic.fields import FieldInfo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _NUMBERS: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT}
+
+
+level_option = click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Level of the intervals.",
+)
+seed_option = click.option("--seed", type=int, default=0, show_default=True)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+delta_option = click.option(
+    "--delta", type=float, help="Huber delta [default: the table's own, else 0.001]."
+)
+log_option = click.option(
+    "--log/--raw", "log", default=None, help="Residuals of log loss, or of the loss."
+)
 
 
 def options_of(model: type[BaseModel]) -> Callable[[Command], Command]:

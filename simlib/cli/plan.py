@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from simlib.cli.options import json_option, level_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.lawfile import LawFile
@@ -60,13 +61,12 @@ LEAST = "least_flops"
               help="Ceiling on the time to read all weights, ms; needs --hardware.")  # fmt: skip
 @click.option("--storage", type=click.Choice(list(STORAGE)), default="bitmask", show_default=True,
               help="How the sparse run's weights are stored.")  # fmt: skip
-@click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9,
-              show_default=True, help="Level of the intervals.")  # fmt: skip
+@level_option
 @click.option("--noise", type=float, help="Deviation of log loss.  [default: the law's log-RMSE]")
 @click.option("--widen", type=float,
               help="Stretch intervals of the loss.  [default: as far as the calibration on the "
                    "law's table demands]")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def command(**options: Any) -> None:
     """Spend a budget on training and serving: the best dense, sparse and 2:4 run side by side.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from simlib.cli.options import json_option, seed_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.law import Array
@@ -34,10 +35,10 @@ Examples:
               help="Deviation of log loss between repeats of a setting.")  # fmt: skip
 @click.option("--misfit", type=float,
               help="A setting's deviation from the law [default: its log-RMSE].")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True,
               help="The run table (.csv) to write.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def command(
     law_name: str, sparsity: str, nonzero_params: str, data_seen: str, repeats: int,
     seed_noise: float, misfit: float | None, seed: int, out: Path, as_json: bool,

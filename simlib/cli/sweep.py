@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from simlib.cli.options import json_option
 from simlib.config import RunConfig
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Examples:
 @click.option("--only", multiple=True, help="field=value or the start of a run_id; repeatable.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 @click.option("--engine", default="local", show_default=True, help="local or ray.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def command(
     grid: Path,
     out: str | None,

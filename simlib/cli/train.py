@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from simlib.cli.options import given, options_of
+from simlib.cli.options import given, json_option, options_of
 from simlib.config import RunConfig
 from simlib.runs import RunRecord
 
@@ -32,7 +32,7 @@ Examples:
     help="Time between checkpoints.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and at what cost.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def command(
     out: str, checkpoint_seconds: float, dry_run: bool, as_json: bool, **fields: Any
 ) -> None:

@@ -12,7 +12,7 @@ from simlib.errors import InputError
 from simlib.extensions import DataFactorLaw, SizeExponentLaw
 from simlib.fit import FORMS, JOINT, OBJECTIVES, Objective, fit
 from simlib.fit.compare import COMPARED, Target, compare, criteria
-from simlib.fit.comparefile import ComparisonFile, load_comparison, write_comparison
+from simlib.fit.comparefile import SHELF, ComparisonFile, load_comparison
 from simlib.fit.holdout import Runs, groups, splits
 from simlib.fit.nested import NESTINGS, nested_test
 from simlib.published import T5_XL, released_runs
@@ -151,7 +151,7 @@ def test_a_comparison_is_the_same_twice_and_survives_its_file(table, tmp_path):
     )  # fmt: skip
     assert first == second
     kept = ComparisonFile("try", {"command": "simlib compare"}, first)
-    write_comparison(tmp_path / "try.json", kept)
+    SHELF.write(tmp_path / "try.json", kept)
     assert load_comparison(str(tmp_path / "try.json")) == kept
     forecast = first.assessment("joint").forecasts[0]
     low, high = forecast.interval
