@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -12,7 +13,31 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_NUMBERS: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT}
+
+
+class WholeNumber(click.ParamType):
+    """An integer, also in the notation of large numbers: 2000000, 2_000_000 or 2e6."""
+
+    name = "integer"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """The number, or click's error for what is none."""
+        try:
+            return int(value)
+        except ValueError:
+            pass
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not number.is_integer():
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        return int(number)
+
+
+_NUMBERS: dict[Any, click.ParamType] = {int: WholeNumber(), float: click.FLOAT}
 
 
 level_option = click.option(

@@ -54,8 +54,10 @@ class Plan:
 
     def text(self) -> str:
         """For people: one line a run, then the totals."""
+        extra = _varied(self.configs)
         lines = [
             f"{c.run_id}  {describe_run(c)}, width {c.shape.width}, {c.total_steps:,} steps"
+            + "".join(f", {name} {getattr(c, name)}" for name in extra)
             for c in self.configs
         ]
         saved = 1 - self.steps_shared / self.steps if self.steps else 0.0
@@ -69,6 +71,18 @@ class Plan:
         if self.epochs > 1:
             lines.append(f"data repeats: up to {self.epochs:.3g} passes over the corpus")
         return "\n".join(lines)
+
+
+SAID = ("family", "nonzero_params", "sparsity", "pattern", "seed", "steps", "data_seen")
+
+
+def _varied(configs: Sequence[RunConfig]) -> list[str]:
+    """Fields in which the runs differ and that the description of a run leaves out."""
+    return [
+        name
+        for name in RunConfig.model_fields
+        if name not in SAID and len({getattr(c, name) for c in configs}) > 1
+    ]
 
 
 def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = None) -> Plan:

@@ -7,9 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
+from simlib.cli.options import WholeNumber
 from simlib.cli.sweep import command as sweep
 from simlib.cli.train import command as train
 from simlib.config import RunConfig
@@ -86,3 +88,10 @@ def test_sweep_trains_the_chosen_runs(tmp_path: Path) -> None:
     assert [r.seed for r in read_table(tmp_path / "out" / "runs.csv")] == [1]
     planned = CliRunner().invoke(sweep, [*arguments, "--dry-run"])
     assert json.loads(planned.stdout)["recorded"] == 1
+
+
+@pytest.mark.parametrize(("written", "meant"), [("2e3", 2000), ("2_000", 2000), ("2000", 2000)])
+def test_whole_numbers_in_any_notation(written: str, meant: int) -> None:
+    assert WholeNumber().convert(written, None, None) == meant
+    with pytest.raises(click.BadParameter, match="whole number"):
+        WholeNumber().convert("2.5", None, None)
