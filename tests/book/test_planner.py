@@ -1,0 +1,289 @@
+"""The planner page: what it shows, moved by a reader's hands, is what simlib computes."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pytest
+from browsing import READY, Opener
+from playwright.sync_api import Page
+
+from simlib.cli.optimum import recommend
+from simlib.datasets import law_names, load_law
+from simlib.law import JointLaw
+from simlib.optimum import chinchilla_flops, contour, cost_model
+from simlib.plannerpage import LEVEL, SLIDERS, planner_laws
+from simlib.simulate.forecast import distance
+from simlib.simulate.limits import Limits
+from simlib.simulate.speedup import two_four_cost
+
+CLOSE = {"rtol": 1e-9}
+KEYS = ("N", "C", "serve", "speedup")
+CELLS = """() => Object.fromEntries([...document.querySelectorAll('.planner td[data-run]')].map(
+  c => [c.dataset.run + ' ' + c.dataset.key,
+        [...c.querySelectorAll('data')].map(d => Number(d.value))]))"""
+ROWS = """name => { for (const figure of document.querySelectorAll('.vega-figure'))
+  if (JSON.parse(figure.querySelector('.vega-spec').textContent).datasets[name])
+    return figure._view.data(name); }"""
+
+
+@dataclass
+class Planner:
+    """The open page, read and moved."""
+
+    page: Page
+
+    def position(self, name: str) -> str:
+        """Where a control stands, as it stands in the link."""
+        checked = ":checked" if name == "cost" else ""
+        return self.page.input_value(f".planner [name={name}]{checked}")
+
+    @property
+    def setting(self) -> dict[str, str]:
+        return {name: self.position(name) for name in ("law", "cost", *KEYS)}
+
+    def press(self, name: str, keys: str) -> None:
+        self.page.focus(f".planner [name={name}]")
+        for key in keys.split():
+            self.page.keyboard.press(key)
+
+    def choose(self, law: str, cost: str) -> None:
+        self.page.select_option(".planner [name=law]", law)
+        self.page.check(f".planner [name=cost][value={cost}]")
+
+    def cells(self) -> dict[str, list[float]]:
+        """Every number of the table with its interval, by run and row."""
+        found: dict[str, list[float]] = self.page.evaluate(CELLS)
+        return found
+
+    def rows(self, name: str) -> dict[str, np.ndarray]:
+        """The numbers of one of the data sets that the charts draw, by column."""
+        table = self.page.evaluate(ROWS, name)
+        numeric = [key for key, value in table[0].items() if not isinstance(value, str)]
+        return {key: np.array([row[key] for row in table], dtype=float) for key in numeric}
+
+    def text(self, name: str) -> str:
+        return self.page.inner_text(f".planner-{name}")
+
+
+@dataclass
+class Expected:
+    """The same setting, by simlib."""
+
+    setting: dict[str, str]
+
+    def __post_init__(self) -> None:
+        self.file = load_law(self.setting["law"])
+        self.cost = cost_model(self.setting["cost"])
+        self.N, flops, served, self.speedup = (
+            float(self.setting[k]) if k == "speedup" else 10.0 ** float(self.setting[k])
+            for k in KEYS
+        )
+        none = float(self.setting["serve"]) == next(s.low for s in SLIDERS if s.name == "serve")
+        limits = Limits(serve_tokens=0.0 if none else served)
+        self.flops = flops - self.N * float(limits.serving_flops(0.0))
+
+    @cached_property
+    def best(self) -> dict:
+        return recommend(self.file, self.N, self.flops, self.cost.name, LEVEL)
+
+    def interval(self, S: float, D: float) -> list[float]:
+        if self.file.ensemble is None:
+            return []
+        return [*map(float, self.file.interval(lambda law: law(S, self.N, D), level=LEVEL))]
+
+    def wins(self) -> str:
+        """In how many members the best sparse run has a lower loss than the dense run."""
+        members, best = self.file.members(), self.best
+        dense = members(0.0, self.N, self.cost.data_seen(0.0, self.N, self.flops))
+        sparse = members(best["sparsity"], self.N, best["data_seen"])
+        return f"{int((sparse < dense).sum())} of {len(dense)}"
+
+    def cells(self) -> dict[str, list[float]]:
+        best, law = self.best, self.file.joint
+        cells = {}
+        for run, S, cost in (
+            ("dense", 0.0, self.cost),
+            ("sparse", best["sparsity"], self.cost),
+            ("two_four", 0.5, two_four_cost(self.speedup)),
+        ):
+            D = float(cost.data_seen(S, self.N, self.flops))
+            cells[f"{run} S"] = [S]
+            cells[f"{run} dense_params"] = [self.N / (1 - S)]
+            cells[f"{run} equivalent"] = [float(law.multiplier(S)) * self.N]
+            cells[f"{run} D"] = [D]
+            cells[f"{run} loss"] = [float(law(S, self.N, D)), *self.interval(S, D)]
+        cells["sparse S"] += best.get("interval", [])
+        return cells
+
+
+def assert_same(planner: Planner) -> None:
+    """The table, the curve with its band, the map and the warning are simlib's."""
+    expected = Expected(planner.setting)
+    shown, known = planner.cells(), expected.cells()
+    assert shown.keys() == known.keys()
+    for name, values in known.items():
+        np.testing.assert_allclose(shown[name], values, **CLOSE, err_msg=name)
+    law, curve = expected.file.joint, planner.rows("curve")
+    S, N = curve["S"], expected.N
+    np.testing.assert_allclose(S, np.linspace(0, 0.99, 100), **CLOSE)
+    D = expected.cost.data_seen(S, N, expected.flops)
+    np.testing.assert_allclose(curve["loss"], law(S, N, D), **CLOSE)
+    if expected.file.ensemble is not None:
+        ends = expected.file.interval(lambda member: member(S, N, D), dims=1, level=LEVEL)
+        np.testing.assert_allclose([curve["low"], curve["high"]], ends, **CLOSE)
+    lines, dense = planner.rows("contours"), planner.rows("dense")
+    costs = [contour(law, s, n, expected.cost)
+             for s, n in zip(lines["sparsity"], lines["nonzero_params"], strict=True)]  # fmt: skip
+    np.testing.assert_allclose(lines["flops"], costs, **CLOSE)
+    optimum = chinchilla_flops(law, dense["nonzero_params"])
+    np.testing.assert_allclose(dense["flops"], optimum, **CLOSE)
+    point = planner.rows("point")
+    np.testing.assert_allclose([point["nonzero_params"], point["flops"]],
+                               [[N], [expected.flops]], **CLOSE)  # fmt: skip
+    if expected.best["sparsity"] > 0 and expected.file.ensemble is not None:
+        assert f"in {expected.wins()} refits" in planner.text("said")
+    far = distance(expected.file, expected.best["sparsity"], N, expected.best["data_seen"])
+    assert bool(planner.text("warned")) == bool(far.far)
+
+
+MOVES = {
+    "as it opens": ("t5-c4-refit", "sparse", {}),
+    "dense cost": ("t5-c4-refit", "dense", {"C": "ArrowRight ArrowRight", "N": "PageUp"}),
+    "images, served": ("vit-jft-refit", "sparse", {"N": "PageDown", "serve": "PageUp PageUp"}),
+    "published, 2:4": ("t5-c4", "dense", {"speedup": "End ArrowLeft", "C": "PageUp"}),
+    "no sparsity pays": ("vit-jft-refit", "dense", {"N": "End", "C": "PageDown"}),
+    "small": ("vit-jft-refit", "sparse", {"N": "Home PageUp", "C": "PageDown PageDown"}),
+    "rich": ("t5-c4-refit-body", "sparse", {"C": "End", "speedup": "PageUp"}),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_the_page_computes_what_simlib_computes(opened: Opener, move: str) -> None:
+    page = opened("book/planner")
+    planner = Planner(page.page)
+    law, cost, moves = MOVES[move]
+    planner.choose(law, cost)
+    for name, keys in moves.items():
+        before = planner.position(name)
+        planner.press(name, keys)
+        assert planner.position(name) != before
+    assert_same(planner)
+    page.watch.assert_clean()
+
+
+def test_every_shipped_joint_law_can_be_chosen(opened: Opener) -> None:
+    planner = Planner(opened("book/planner").page)
+    joint = {name for name in law_names() if isinstance(load_law(name).law, JointLaw)}
+    assert set(planner_laws()) == joint
+    options = "os => os.map(o => o.value)"
+    assert set(planner.page.eval_on_selector_all(".planner option", options)) == joint
+    for law in joint:
+        planner.choose(law, "sparse")
+        assert_same(planner)
+
+
+def test_the_number_of_members_is_said(opened: Opener) -> None:
+    text = opened("book/planner").page.inner_text("main")
+    sizes = {len(f.ensemble.vector()) for f in planner_laws().values() if f.ensemble is not None}
+    assert all(f"{size} refits" in text for size in sizes)
+
+
+def test_the_link_brings_the_setting_back(opened: Opener) -> None:
+    first = Planner(opened("book/planner", as_file=True).page)
+    first.choose("vit-jft-refit", "dense")
+    for name in KEYS:
+        first.press(name, "ArrowRight ArrowRight ArrowRight")
+    first.page.wait_for_function("location.hash.includes('law=vit-jft-refit')")
+    second = Planner(opened("book/planner").page)
+    default = second.setting
+    assert all(default[name] != value for name, value in first.setting.items())
+    second.page.goto(second.page.url + "#" + first.page.url.partition("#")[2])
+    second.page.wait_for_function("document.querySelector('.planner [name=law]').value[0] == 'v'")
+    assert (second.setting, second.cells()) == (first.setting, first.cells())
+    second.page.reload()
+    second.page.wait_for_function(READY)
+    assert (second.setting, second.cells()) == (first.setting, first.cells())
+    assert_same(second)
+
+
+BAD = ("law=none&cost=free&N=99&C=-3&serve=x&speedup=", "N=NaN&C=1e999&law=", "=&&%ff", "law",
+       "N=0x9&C=Infinity&law=__proto__&speedup=0.5")  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_bad_link_gives_the_defaults(opened: Opener, bad: str) -> None:
+    page = opened("book/planner")
+    planner = Planner(page.page)
+    default = planner.setting
+    page.page.goto(page.page.url + "#" + bad)
+    page.page.reload()
+    page.page.wait_for_function(READY)
+    assert planner.setting == default
+    page.watch.assert_clean()
+
+
+def test_what_is_good_in_a_bad_link_is_kept(opened: Opener) -> None:
+    page = opened("book/planner").page
+    planner = Planner(page)
+    default = planner.setting
+    page.goto(page.url + "#N=11&C=many&law=t5-c4")
+    page.reload()
+    page.wait_for_function(READY)
+    assert planner.setting == default | {"N": "11", "law": "t5-c4"}
+    assert_same(planner)
+
+
+def test_a_link_to_a_heading_keeps_the_setting(opened: Opener) -> None:
+    planner = Planner(opened("book/planner").page)
+    planner.press("N", "PageUp")
+    planner.page.wait_for_function("location.hash.includes('N=')")
+    before = planner.setting
+    planner.page.evaluate("location.hash = 'what-is-computed'")
+    planner.page.wait_for_timeout(100)
+    assert planner.setting == before
+
+
+def test_serving_that_takes_all_of_the_compute_is_said(opened: Opener) -> None:
+    page = opened("book/planner")
+    planner = Planner(page.page)
+    for name, key in (("N", "End"), ("C", "Home"), ("serve", "End")):
+        planner.press(name, key)
+    assert "Serving alone takes" in planner.text("said")
+    assert all(values == [] for values in planner.cells().values())
+    assert page.page.evaluate(ROWS, "curve") == []
+    assert not re.search("NaN|Infinity|undefined", page.page.inner_text("main"))
+    planner.press("serve", "Home")
+    assert_same(planner)
+    page.watch.assert_clean()
+
+
+def test_another_theme_keeps_the_plan(opened: Opener) -> None:
+    page = opened("book/planner").page
+    planner = Planner(page)
+    planner.press("C", "PageUp")
+    before = planner.cells()
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function(READY.replace("f.dataset.ready", "f.dataset.ready === 'dark'"))
+    assert planner.cells() == before
+    assert_same(planner)
+
+
+def test_open_numbers_follow_the_controls(opened: Opener) -> None:
+    page = opened("book/planner").page
+    figure = page.query_selector(".vega-figure")
+    figure.query_selector(".vega-numbers > summary").click()
+    before = figure.wait_for_selector(".numbers-table").inner_text()
+    Planner(page).press("C", "PageUp")
+    page.wait_for_function(
+        "t => document.querySelector('.numbers-table').innerText !== t", arg=before
+    )
+
+
+def test_the_page_is_light(opened: Opener) -> None:
+    sizes = """() => [...performance.getEntriesByType('navigation'),
+        ...performance.getEntriesByType('resource')].map(e => e.decodedBodySize)"""
+    taken = opened("book/planner").page.evaluate(sizes)
+    assert len(taken) > 5
+    assert sum(taken) < 5e6
