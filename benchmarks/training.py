@@ -208,7 +208,7 @@ def plain(quick: bool) -> None:
 
 def grid(quick: bool) -> None:
     """Table 3."""
-    steps = 200 if quick else 800
+    steps = 200 if quick else 2400
     sparsities = (0.0, 0.5, 0.75, 0.875)
     configs = [config_of(48, s, steps=steps) for s in sparsities]
     data = np.asarray(load_corpus("python").train)
