@@ -33,6 +33,7 @@ class RunConfig(BaseModel):
     nonzero_params: int = Field(13_824, gt=0, description="non-zero weights in the body at the end")
     sparsity: float = Field(0.0, ge=0, description="fraction of zero weights at the end")
     depth: int = Field(2, gt=0, description="layers (t5: of encoder and decoder each)")
+    qk_norm: bool = Field(True, description="norm of queries and keys before attention")
     pattern: str = Field("unstructured", description="unstructured, global, n:m or blockBxB")
     pruner: Literal[
         "gmp", "acdc", "rigl", "set", "random_static", "random_gradual", "from_checkpoint"

@@ -54,6 +54,7 @@ class RunRecord(BaseModel):
     seed: int | None = None
     prune_start: float | None = None
     prune_end: float | None = None
+    schedule: str = ""
     train_loss: float | None = None
     loss: float
     loss_stderr: Annotated[float, Field(ge=0)] | None = None

@@ -19,28 +19,31 @@ from simlib.shape import Shape
 class Attention(nn.Module):
     """Multi-head self-attention with one fused projection (q, k and v are one matrix)."""
 
-    def __init__(self, shape: Shape, causal: bool) -> None:
+    def __init__(self, shape: Shape, causal: bool, qk_norm: bool) -> None:
         super().__init__()
         self.heads, self.causal = shape.heads, causal
         self.qkv = Linear(shape.width, 3 * shape.width)
         self.out = Linear(shape.width, shape.width)
+        self.norm_q, self.norm_k = _head_norms(shape, qk_norm)
 
     def forward(self, x_BxLxW: Tensor, bias_HxLxL: Tensor | None = None) -> Tensor:
         B, L, W = x_BxLxW.shape
         split = self.qkv(x_BxLxW).view(B, L, 3, self.heads, W // self.heads)
         q_BxHxLxK, k_BxHxLxK, v_BxHxLxK = split.permute(2, 0, 3, 1, 4).unbind(0)
+        q_BxHxLxK, k_BxHxLxK = self.norm_q(q_BxHxLxK), self.norm_k(k_BxHxLxK)
         return self.out(_attend(q_BxHxLxK, k_BxHxLxK, v_BxHxLxK, bias_HxLxL, self.causal))
 
 
 class CrossAttention(nn.Module):
     """Attention of a decoder to the encoder's outputs; k and v are one matrix."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, qk_norm: bool) -> None:
         super().__init__()
         self.heads = shape.heads
         self.q = Linear(shape.width, shape.width)
         self.kv = Linear(shape.width, 2 * shape.width)
         self.out = Linear(shape.width, shape.width)
+        self.norm_q, self.norm_k = _head_norms(shape, qk_norm)
 
     def forward(self, x_BxLxW: Tensor, memory_BxMxW: Tensor) -> Tensor:
         B, L, W = x_BxLxW.shape
@@ -48,7 +51,20 @@ class CrossAttention(nn.Module):
         q_BxHxLxK = self.q(x_BxLxW).view(B, L, self.heads, K).transpose(1, 2)
         split = self.kv(memory_BxMxW).view(B, memory_BxMxW.shape[1], 2, self.heads, K)
         k_BxHxMxK, v_BxHxMxK = split.permute(2, 0, 3, 1, 4).unbind(0)
+        q_BxHxLxK, k_BxHxMxK = self.norm_q(q_BxHxLxK), self.norm_k(k_BxHxMxK)
         return self.out(_attend(q_BxHxLxK, k_BxHxMxK, v_BxHxMxK, None, False))
+
+
+def _head_norms(shape: Shape, qk_norm: bool) -> tuple[nn.Module, nn.Module]:
+    """Norms of queries and keys over the head size, or nothing in their place.
+
+    Scores of normed queries and keys are bounded, so that attention cannot saturate at high
+    learning rates (Dehghani et al. 2023, section 2; Wortsman et al. 2024, section 3.1).
+    """
+    if not qk_norm:
+        return nn.Identity(), nn.Identity()
+    head_size = shape.width // shape.heads
+    return norm(head_size), norm(head_size)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, causal: bool) -> Tensor:
@@ -104,13 +120,19 @@ class Block(nn.Module):
     """Attention, cross-attention if asked for, MLP; each after a norm, each added to its input."""
 
     def __init__(
-        self, shape: Shape, *, causal: bool, cross: bool = False, gated: bool = False
+        self,
+        shape: Shape,
+        *,
+        causal: bool,
+        cross: bool = False,
+        gated: bool = False,
+        qk_norm: bool = True,
     ) -> None:
         super().__init__()
         self.norm1 = norm(shape.width)
-        self.attention = Attention(shape, causal)
+        self.attention = Attention(shape, causal, qk_norm)
         self.norm_cross = norm(shape.width) if cross else None
-        self.cross = CrossAttention(shape) if cross else None
+        self.cross = CrossAttention(shape, qk_norm) if cross else None
         self.norm2 = norm(shape.width)
         self.mlp = GatedMlp(shape) if gated else Mlp(shape)
 

@@ -43,10 +43,11 @@ def build_model(config: RunConfig, data: Data | None = None) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if config.family == "gpt":
-            return GPT(config.shape, data.vocab_size, config.seq_len)
+            return GPT(config.shape, data.vocab_size, config.seq_len, qk_norm=config.qk_norm)
         if config.family == "t5":
-            return T5(config.shape, data.vocab_size)
-        return ViT(config.shape, config.patch, data.image_shape, data.num_classes)
+            return T5(config.shape, data.vocab_size, qk_norm=config.qk_norm)
+        image = (config.patch, data.image_shape, data.num_classes)
+        return ViT(config.shape, *image, qk_norm=config.qk_norm)
 
 
 def as_model(module: nn.Module) -> Model:

@@ -17,11 +17,15 @@ class GPT(nn.Module):
     A batch is `(tokens,)`, int64 (B, seq_len + 1): position i predicts token i + 1.
     """
 
-    def __init__(self, shape: Shape, vocab_size: int, seq_len: int) -> None:
+    def __init__(
+        self, shape: Shape, vocab_size: int, seq_len: int, *, qk_norm: bool = True
+    ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocab_size, shape.width)
         self.position = nn.Embedding(seq_len, shape.width)
-        self.blocks = nn.ModuleList(Block(shape, causal=True) for _ in range(shape.depth))
+        self.blocks = nn.ModuleList(
+            Block(shape, causal=True, qk_norm=qk_norm) for _ in range(shape.depth)
+        )
         self.norm = norm(shape.width)
         self.head = Linear(shape.width, vocab_size)
         initialise(self, shape.depth)

@@ -54,12 +54,13 @@ def _far_bucket(distance: Tensor, buckets: int) -> Tensor:
 class Stack(nn.Module):
     """Blocks with one relative bias for all of them, and a norm after the last."""
 
-    def __init__(self, shape: Shape, *, decoder: bool) -> None:
+    def __init__(self, shape: Shape, *, decoder: bool, qk_norm: bool) -> None:
         super().__init__()
         self.position = RelativeBias(shape.heads, causal=decoder)
         # the bias carries the causal mask, so attention itself adds none
         self.blocks = nn.ModuleList(
-            Block(shape, causal=False, cross=decoder, gated=True) for _ in range(shape.depth)
+            Block(shape, causal=False, cross=decoder, gated=True, qk_norm=qk_norm)
+            for _ in range(shape.depth)
         )
         self.norm = norm(shape.width)
 
@@ -78,11 +79,11 @@ class T5(nn.Module):
     and scaled scores are those of the other families, where T5 has neither mean nor scale.
     """
 
-    def __init__(self, shape: Shape, vocab_size: int) -> None:
+    def __init__(self, shape: Shape, vocab_size: int, *, qk_norm: bool = True) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocab_size, shape.width)
-        self.encoder = Stack(shape, decoder=False)
-        self.decoder = Stack(shape, decoder=True)
+        self.encoder = Stack(shape, decoder=False, qk_norm=qk_norm)
+        self.decoder = Stack(shape, decoder=True, qk_norm=qk_norm)
         self.head = Linear(shape.width, vocab_size)
         initialise(self, shape.depth)
 

@@ -20,7 +20,13 @@ class ViT(nn.Module):
     """
 
     def __init__(
-        self, shape: Shape, patch: int, image_shape: tuple[int, int, int], num_classes: int
+        self,
+        shape: Shape,
+        patch: int,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        qk_norm: bool = True,
     ) -> None:
         super().__init__()
         height, width, channels = image_shape
@@ -29,7 +35,9 @@ class ViT(nn.Module):
         self.patch = patch
         self.patches = Linear(patch * patch * channels, shape.width)
         self.position = nn.Embedding(height * width // patch**2, shape.width)
-        self.blocks = nn.ModuleList(Block(shape, causal=False) for _ in range(shape.depth))
+        self.blocks = nn.ModuleList(
+            Block(shape, causal=False, qk_norm=qk_norm) for _ in range(shape.depth)
+        )
         self.norm = norm(shape.width)
         self.head = Linear(shape.width, num_classes)
         initialise(self, shape.depth)
