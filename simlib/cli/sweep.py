@@ -22,12 +22,14 @@ Examples:
   simlib sweep notebooks/grids/gpt-ci.yaml --dry-run
   simlib sweep notebooks/grids/gpt-ci.yaml --out runs/gpt-ci --workers 2
   simlib sweep notebooks/grids/gpt-ci.yaml --only sparsity=0.75 --only seed=0
+  simlib sweep notebooks/grids/nm-laptop.yaml --out runs/laptop --table nm-laptop.csv
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("grid", type=click.Path(path_type=Path))
 @click.option("--out", help="Folder of the run table.  [default: runs/NAME OF THE GRID]")
+@click.option("--table", help="File for the rows of GRID alone, where OUT holds more.")
 @click.option("--dry-run", is_flag=True, help="Print runs, FLOP, hours here and disk; no training.")
 @click.option("--only", multiple=True, help="field=value or the start of a run_id; repeatable.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
@@ -36,6 +38,7 @@ Examples:
 def command(
     grid: Path,
     out: str | None,
+    table: str | None,
     dry_run: bool,
     only: tuple[str, ...],
     workers: int | None,
@@ -44,11 +47,13 @@ def command(
 ) -> None:
     """Train every run of GRID, a YAML file, that OUT/runs.csv does not hold yet.
 
-    Interrupted runs continue from their last checkpoint; each run has a log in its folder.
+    Interrupted runs continue from their last checkpoint; each run has a log in its folder. Grids
+    that share OUT share trunks, and no run of theirs is trained twice.
 
     Exit code 0: all runs recorded; 1: one diverged or failed; 2: the request is wrong; 130:
     interrupted.
     """
+    from simlib.runs import write_table
     from simlib.sweep import read_grid
 
     chosen = read_grid(grid).only(only)
@@ -61,6 +66,8 @@ def command(
     except KeyboardInterrupt:
         click.echo("interrupted: the same command continues where it was", err=True)
         sys.exit(130)
+    if table:
+        write_table(table, result.runs)
     _report(result, folder, as_json)
     sys.exit(1 if result.failures or len(result.diverged) else 0)
 
