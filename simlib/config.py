@@ -205,7 +205,7 @@ def default_lr(optimizer: str, width: int) -> float:
     """Peak learning rate where none is given, `base * (width / 32)^-3/4`.
 
     Chosen from the runs of gpt-recipe: the best rate falls with width, more slowly than the
-    1/width of Yang et al. 2022, and the loss rises steeply above it, so the rule stays below.
+    1/width of Yang et al. 2022, and more is lost above it than below, so the rule errs below.
     """
     base = {"adamw": 0.004, "adafactor": 0.02}[optimizer]
     return float(base * (32 / width) ** 0.75)

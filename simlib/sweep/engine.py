@@ -17,6 +17,13 @@ from simlib.sweep.worker import Failure, log_path, work
 from simlib.train.pack import Progress
 
 ENGINES = ("local", "ray")
+# glibc hands large blocks back to the system whenever they are freed, and every step takes them
+# again at a page fault for each 4 KiB: up to a quarter of a step at widths around 100
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
 
 
 class Engine(Protocol):
@@ -139,6 +146,8 @@ class LocalEngine:
 
 def _context() -> mp.context.BaseContext:
     """Processes forked from a server that has imported torch once, where the system can."""
+    for name, value in KEEP_MEMORY.items():
+        os.environ.setdefault(name, value)  # read when a process starts, so for workers only
     if "forkserver" not in mp.get_all_start_methods():
         return mp.get_context("spawn")
     context = mp.get_context("forkserver")
