@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
-from simlib.config import RunConfig
+from simlib.config import PRUNING_FIELDS, RunConfig
 from simlib.errors import InputError
 from simlib.train.pack import refuse_twins
 
 KEYS = ("base", "runs")
+LENGTHS = {"data_seen", "steps"}  # a run has one of them
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ def read_grid(path: str | Path) -> Grid:
         runs:
           - {nonzero_params: [13824, 27648], sparsity: [0, 0.75], seed: [0, 1]}
 
+    A run that prunes a trained model says how that model differs from itself, and the grid lists
+    the model's run too. It is the dense run of the same shape and the same other fields, here one
+    that saw 2M bytes:
+
+          - {nonzero_params: 13824, sparsity: 0.5, pruner: from_checkpoint, data_seen: 500000,
+             start: {data_seen: 2000000}}
+          - {nonzero_params: 27648, sparsity: 0, data_seen: 2000000}
+
     Raises InputError for a file that cannot be read, lacks its comment, has a run that cannot
     work, or has one run twice.
     """
@@ -69,15 +78,56 @@ def read_grid(path: str | Path) -> Grid:
 def expand(base: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> list[RunConfig]:
     """All combinations of every entry's values, over the fields of `base`.
 
-    Raises InputError for values that cannot work and for two equal runs.
+    A mapping as `start` stands for the dense run of the same shape; see `read_grid`.
+
+    Raises InputError for values that cannot work, two equal runs, and a dense run to start from
+    that is not among the runs.
     """
-    configs = [
-        RunConfig(**{**base, **dict(zip(entry, values, strict=True))})
+    cells = [
+        {**base, **dict(zip(entry, values, strict=True))}
         for entry in entries
         for values in itertools.product(*map(_listed, entry.values()))
     ]
+    starts = [_dense_start(cell) for cell in cells]
+    configs = [_config(cell, start) for cell, start in zip(cells, starts, strict=True)]
     refuse_twins(configs)
+    _refuse_unlisted(starts, configs)
     return configs
+
+
+def _config(cell: Mapping[str, Any], start: RunConfig | None) -> RunConfig:
+    return RunConfig(**cell) if start is None else RunConfig(**{**cell, "start": start.run_id})
+
+
+def _dense_start(cell: Mapping[str, Any]) -> RunConfig | None:
+    """The dense run that a mapping as `start` stands for: this cell's shape, all weights kept."""
+    changes = cell.get("start")
+    if not isinstance(changes, Mapping):
+        return None
+    own = {"start", "sparsity", "nonzero_params", "embeddings", *PRUNING_FIELDS}
+    if LENGTHS & set(changes):
+        own |= LENGTHS
+    kept = {name: value for name, value in cell.items() if name not in own}
+    sparse = RunConfig(**{**cell, "start": "a dense run"})
+    dense = RunConfig(**{**kept, "nonzero_params": sparse.shape.dense_params, **changes})
+    if dense.sparsity or dense.shape != sparse.shape:
+        raise InputError(
+            f"start {dict(changes)} is not a dense run of the shape that sparsity "
+            f"{sparse.sparsity:g} at nonzero_params {sparse.nonzero_params} needs: name neither "
+            "sparsity nor size in start, or choose another nonzero_params"
+        )
+    return dense
+
+
+def _refuse_unlisted(starts: Sequence[RunConfig | None], configs: Sequence[RunConfig]) -> None:
+    listed = {c.run_id for c in configs}
+    for dense in starts:
+        if dense and dense.run_id not in listed:
+            raise InputError(
+                f"the grid does not list the dense run {dense.run_id} that a run starts from: "
+                f"add {{nonzero_params: {dense.nonzero_params}, sparsity: 0, seed: {dense.seed}, "
+                f"steps: {dense.total_steps}}} to its runs"
+            )
 
 
 def _listed(value: Any) -> list[Any]:

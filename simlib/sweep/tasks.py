@@ -42,15 +42,18 @@ def plan_tasks(folder: Folder, todo: Sequence[RunConfig]) -> list[Task]:
 
 
 def _run_tasks(todo: Sequence[RunConfig], made: dict[tuple[str, int], str]) -> list[Task]:
-    groups = _groups(sorted(todo, key=work_left, reverse=True), lambda c: c)
+    ids = {c.run_id for c in todo}
+    order = sorted(todo, key=work_left, reverse=True)
+    # a run and its start are never done in turns
+    groups = _groups([c for c in order if c.start not in ids], lambda c: c)
+    groups += _groups([c for c in order if c.start in ids], lambda c: c)
     names = {c.run_id: f"run-{group[0].run_id}" for group in groups for c in group}
     tasks = []
     for group in groups:
         before = {made.get((c.trunk_id, c.private_from)) for c in group}
         before |= {names.get(c.start) for c in group}
         name = names[group[0].run_id]
-        needs = frozenset(b for b in before if b and b != name)
-        tasks.append(Task(name, configs=tuple(group), needs=needs))
+        tasks.append(Task(name, configs=tuple(group), needs=frozenset(b for b in before if b)))
     return tasks
 
 

@@ -28,11 +28,12 @@ class Lane:
 
     Random numbers are used for the initial weights only; batches and random masks are functions
     of seed and step. So `state_dict` is all there is, and a lane that continues from it makes the
-    same bits as one that never stopped.
+    same bits as one that never stopped. `first_batch` is the number of the feed's batch that the
+    first step takes: a run that starts from another goes on where that one stopped reading.
     """
 
-    def __init__(self, config: RunConfig, feed: Feed) -> None:
-        self.config, self.feed = config, feed
+    def __init__(self, config: RunConfig, feed: Feed, first_batch: int = 0) -> None:
+        self.config, self.feed, self.first_batch = config, feed, first_batch
         self.model = build_model(config, feed.data).to(config.device)
         self.body = [dict(self.model.named_parameters())[n] for n in prunable(self.model)]
         self.optimizer = build_optimizer(config, self.model)
@@ -77,7 +78,7 @@ class Lane:
         t = self.position + 1
         self.weight_steps += self._nonzero
         set_lr(self.optimizer, lr_at(self.config, t))
-        self._forward.step(self.feed.batch(self.position), self.optimizer)
+        self._forward.step(self.feed.batch(self.first_batch + self.position), self.optimizer)
         if self.sparsifier is not None and self._masks_moved(self.sparsifier, t):
             self._count()
         self.position = t

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from simlib.config import RunConfig
 from simlib.errors import InputError
@@ -41,6 +41,7 @@ class Update:
     finished: RunRecord | None = None
 
 
+DATA_ORDER = ("family", "corpus", "corpus_sha256", "seed", "batch", "seq_len")
 Progress = Callable[[Update], None]
 T = TypeVar("T")
 
@@ -91,7 +92,9 @@ def train_pack(
     for level in trunk_levels(folder, todo):
         for group in _chunks(level, group_size):
             job.train_trunks(group)
-    for runs in _chunks(todo, group_size):
+    first = [c for c in todo if c.start == "scratch"]
+    then = [c for c in todo if c.start != "scratch"]
+    for runs in (*_chunks(first, group_size), *_chunks(then, group_size)):
         job.finish(runs)
     rows = {r.run_id: r for r in folder.recorded()}
     return [rows[c.run_id] for c in configs]
@@ -185,13 +188,16 @@ class Job:
             self._report(lane, record)
 
     def _lane(self, config: RunConfig) -> Lane:
-        lane = Lane(config, make_feed(config))
+        start = None
+        if config.start != "scratch":
+            start = load_state(self._start(config), config.device)
+        lane = Lane(config, make_feed(config), _already_read(config, start or {}))
         resume = self.folder.resume(config)
         trunk = self.folder.trunk_before(config, config.private_from)
         if resume.exists():
             lane.load_state_dict(load_state(resume, config.device))
-        elif config.start != "scratch":
-            lane.load_weights(load_state(self._start(config), config.device)["model"])
+        elif start:
+            lane.load_weights(start["model"])
         elif trunk:
             lane.load_state_dict(load_state(trunk, config.device))
         return lane
@@ -241,6 +247,18 @@ class Job:
         self.progress(
             Update(lane.config, lane.position, steps, last["loss"], last["sparsity"], record)
         )
+
+
+def _already_read(config: RunConfig, start: dict[str, Any]) -> int:
+    """Batches at the head of this run's data order that its start was trained on.
+
+    With them left out a run and its start are one pass over the data. Where the orders differ,
+    in corpus, seed or size of the batches, there is nothing to leave out.
+    """
+    before = start.get("config", {})
+    if any(before.get(name) != getattr(config, name) for name in DATA_ORDER):
+        return 0
+    return RunConfig(**before).total_steps
 
 
 def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:

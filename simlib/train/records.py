@@ -139,7 +139,7 @@ def save_side(folder: Folder, lane: Lane, record: RunRecord) -> None:
         "mean_nonzero_params": lane.weight_steps / max(1, lane.position),
         "flops": record.flops,
         "flops_dense": flops(lane.dense_params, record.data_seen),
-        "epochs": lane.feed.epochs(lane.position),
+        "epochs": lane.feed.epochs(lane.first_batch + lane.position),
         "data_per_second": record.data_seen / max(lane.seconds, 1e-9),
         "curve": {name: [_short(v) for v in values] for name, values in curve.items()},
     }

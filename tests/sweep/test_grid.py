@@ -56,6 +56,43 @@ def test_wrong_files_get_one_sentence(tmp_path: Path, text: str, said: str) -> N
     assert "\n" not in str(error.value)
 
 
+PRUNED = (
+    GRID
+    + """  - {nonzero_params: 6144, sparsity: 0.5, seed: [0, 1], pruner: from_checkpoint,
+     start: {steps: 200}}
+  - {nonzero_params: 12288, sparsity: 0, steps: 200, seed: [0, 1]}
+"""
+)
+
+
+def test_a_start_is_the_dense_run_of_the_same_shape(tmp_path: Path) -> None:
+    grid = read_grid(write(tmp_path, PRUNED))
+    runs = {c.run_id: c for c in grid.configs}
+    pruned = [c for c in grid.configs if c.pruner == "from_checkpoint"]
+    for config in pruned:
+        dense = runs[config.start]
+        assert (dense.shape, dense.seed, dense.sparsity) == (config.shape, config.seed, 0)
+        assert (dense.total_steps, config.total_steps) == (200, 100)
+    assert [c.seed for c in pruned] == [0, 1]
+    assert "start" in plan(grid.configs, tmp_path / "out", workers=1).text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (PRUNED.replace("sparsity: 0, steps: 200, seed: [0, 1]", "steps: 200"), "seed: 1"),
+        (PRUNED.replace("{steps: 200}", "{nonzero_params: 6144}"), "shape"),
+        (PRUNED.replace("{steps: 200}", "{sparsity: 0.5}"), "dense"),
+        (PRUNED.replace("pruner: from_checkpoint,", ""), "from_checkpoint"),
+    ],
+)
+def test_wrong_starts_get_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        read_grid(write(tmp_path, text))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_only_refuses_what_matches_nothing(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, GRID))
     with pytest.raises(InputError, match="no run"):

@@ -105,6 +105,14 @@ def test_tasks_wait_for_their_trunk_and_their_start(tmp_path: Path) -> None:
     assert tasks[f"run-{pruned.run_id}"].needs == {f"run-{dense.run_id}"}
 
 
+def test_dense_starts_are_trained_before_the_runs_that_prune_them(tmp_path: Path) -> None:
+    pruned = {"nonzero_params": 3072, "sparsity": 0.5, "pruner": "from_checkpoint"}
+    configs = expand(BASE | {"steps": 60}, [pruned | {"start": {}}, ENTRIES[0]])
+    result = sweep(configs, tmp_path, workers=2)
+    assert not result.failures
+    assert [r.start for r in result.runs] == [configs[1].run_id, "scratch"]
+
+
 def test_bad_requests_end_before_training(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="twice"):
         sweep([CONFIGS[0], CONFIGS[0]], tmp_path)

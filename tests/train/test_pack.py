@@ -4,10 +4,12 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from simlib.config import RunConfig
+from simlib.corpora.text import TextSampler
 from simlib.errors import InputError
 from simlib.runs import RunRecord, read_table
 from simlib.train import Folder, Update, read_side, train_pack, train_run
@@ -129,6 +131,27 @@ def test_pruning_a_dense_run_starts_from_its_weights(tmp_path: Path) -> None:
         train_run(other, tmp_path)
     with pytest.raises(InputError, match="neither a finished run"):
         train_run(config(0.5, pruner="from_checkpoint", start="nowhere"), tmp_path)
+
+
+def test_a_run_reads_on_where_its_start_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, int]] = []
+    original = TextSampler.batch
+
+    def batch(self: TextSampler, step: int) -> np.ndarray:
+        read.append((self.seed, step))
+        return original(self, step)
+
+    monkeypatch.setattr(TextSampler, "batch", batch)
+    dense = config()
+    train_run(dense, tmp_path)
+    start = {"pruner": "from_checkpoint", "start": dense.run_id, "prune_start": 0.0}
+    runs = [config(0.5, **start), config(0.5, seed=dense.seed + 1, **start)]
+    train_pack(runs, tmp_path)
+    steps = dense.total_steps
+    assert read[: 2 * steps] == [(dense.seed, step) for step in range(2 * steps)]
+    assert read[2 * steps :] == [(dense.seed + 1, step) for step in range(steps)]
 
 
 def test_loss_falls_well_below_chance(tmp_path: Path) -> None:
