@@ -1,0 +1,275 @@
+"""What one choice changes: differences between runs that are alike in everything else.
+
+Two runs are a pair if they share family, data, dense size, sparsity, recipe and seed, and differ in
+how they were made sparse. Their log losses differ by what that does: most of the seed's noise is
+common to both, all of it up to where their masks part.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from simlib.errors import InputError
+from simlib.fit.profile import Interval
+from simlib.law import Array, JointLaw
+from simlib.lawfile import LawFile
+from simlib.runs import RunRecord, RunTable
+
+LEVEL = 0.9  # of every interval
+SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
+ALIKE = ("family", "dataset", "dataset_sha256", "start", "dense_params", "data_seen", "batch",
+         "seq_len", "width", "depth", "heads", "lr", "seed", "precision")  # fmt: skip
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Arm(NamedTuple):
+    """How runs were made sparse: what a contrast compares."""
+
+    pattern: str
+    pruner: str
+    schedule: str
+    start: float | None
+    end: float | None
+
+    @classmethod
+    def of(cls, run: RunRecord) -> Arm:
+        """The arm of a run; a mask that is made once has no end."""
+        once = run.schedule == "oneshot" or run.pruner == "random_static"
+        end = run.prune_start if once else run.prune_end
+        return cls(run.pattern, run.pruner, run.schedule, run.prune_start, end)
+
+    def __str__(self) -> str:
+        pattern = "" if self.pattern == "unstructured" else f"{self.pattern}, "
+        return f"{pattern}{self.pruner}, {self.schedule}{self.window}"
+
+    @property
+    def window(self) -> str:
+        """When masks change, as a share of the steps: ` 25–75 %`."""
+        if self.start is None or self.end is None:
+            return ""
+        if self.start == self.end:
+            return f" at {100 * self.start:.4g} %"
+        return f" {100 * self.start:.4g}–{100 * self.end:.4g} %"
+
+
+REFERENCE = Arm("unstructured", "gmp", "cubic", 0.25, 0.75)
+
+
+class Estimate(NamedTuple):
+    """A mean with its interval; an end that does not exist is None."""
+
+    mean: float
+    interval: Interval
+    values: int  # how many were averaged
+
+    @property
+    def sign(self) -> int:
+        """1 if the whole interval lies above zero, -1 if below, 0 if neither is sure."""
+        low, high = self.interval
+        if low is not None and low > 0:
+            return 1
+        return -1 if high is not None and high < 0 else 0
+
+    def map(self, function: Callable[[float], float]) -> Estimate:
+        """The same under an increasing function, such as `exp`."""
+        low, high = (None if end is None else function(end) for end in self.interval)
+        return Estimate(function(self.mean), (low, high), self.values)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Runs of two arms side by side: `runs` holds (reference, other); `lost` pairs diverged."""
+
+    reference: Arm
+    other: Arm
+    runs: tuple[tuple[RunRecord, RunRecord], ...]
+    lost: int = 0
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @property
+    def differences(self) -> Array:
+        """`ln(loss of other / loss of reference)` (pairs,): above zero the other is worse."""
+        return np.array([np.log(other.loss / first.loss) for first, other in self.runs])
+
+    @property
+    def points(self) -> tuple[Array, Array, Array]:
+        """Sparsity, non-zero parameters and data of the reference runs, each (pairs,)."""
+        columns = [(r.sparsity, float(r.nonzero_params), float(r.data_seen)) for r, _ in self.runs]
+        S, N, D = np.array(columns, dtype=float).reshape(-1, 3).T
+        return S, N, D
+
+    def split(self, key: Callable[[RunRecord], Key]) -> dict[Key, Pairs]:
+        """The pairs in groups by a key of the reference run, in order of the keys."""
+        groups: dict[Any, list[tuple[RunRecord, RunRecord]]] = defaultdict(list)
+        for pair in self.runs:
+            groups[key(pair[0])].append(pair)
+        return {k: Pairs(self.reference, self.other, tuple(groups[k])) for k in sorted(groups)}
+
+    def effect(self, level: float = LEVEL) -> Estimate:
+        """Mean difference of log loss over all pairs: cells and seeds are pooled."""
+        return t_interval(self.differences, level)
+
+    def effect_over_cells(self, level: float = LEVEL) -> Estimate:
+        """The same with seeds averaged within their cell first: wider if cells differ."""
+        cells = self.split(lambda r: (r.family, r.dense_params, round(r.sparsity, 2), r.data_seen))
+        return t_interval([cell.differences.mean() for cell in cells.values()], level)
+
+
+def match(runs: RunTable, other: Arm, reference: Arm = REFERENCE) -> Pairs:
+    """Every run of `other` with the run of `reference` that is alike in all else.
+
+    Raises InputError if there is no such pair, or if a run has two partners.
+    """
+    partners: dict[tuple[Any, ...], list[RunRecord]] = defaultdict(list)
+    for run in runs:
+        if run.sparsity > 0 and Arm.of(run) == reference:
+            partners[_alike(run)].append(run)
+    found, lost = [], 0
+    for run in runs:
+        if run.sparsity == 0 or Arm.of(run) != other:
+            continue
+        near = [r for r in partners[_alike(run)] if abs(r.sparsity - run.sparsity) < SAME_SPARSITY]
+        if len(near) > 1:
+            raise InputError(f"run {run.run_id} pairs with {near[0].run_id} and {near[1].run_id}")
+        ended = [r for r in near if not (r.diverged or run.diverged)]
+        found += [(r, run) for r in ended]
+        lost += len(near) - len(ended)
+    if not found:
+        raise InputError(f"no run of '{other}' has a partner of '{reference}' that ended as well")
+    return Pairs(reference, other, tuple(found), lost)
+
+
+def arms(runs: RunTable) -> list[Arm]:
+    """Every arm of the sparse runs of a table, in order of appearance."""
+    return list(dict.fromkeys(Arm.of(r) for r in runs if r.sparsity > 0))
+
+
+def t_interval(values: ArrayLike, level: float = LEVEL) -> Estimate:
+    """Mean and Student's t interval of independent values; one value has no interval."""
+    values = np.asarray(values, dtype=float)
+    n, mean = len(values), float(np.mean(values))
+    if n < 2 or not np.isfinite(mean):
+        return Estimate(mean, (None, None), n)
+    half = float(stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Estimate(mean, (mean - half, mean + half), n)
+
+
+def log_multipliers(pairs: Pairs, law: JointLaw, what: str = "size") -> Array:
+    """For every pair, ln of the share of its size or data with which the reference does as well.
+
+    The other run's loss is `exp(d)` times the reference's. The law says at which N' (`what`
+    "size") or D' ("data") the reference arm reaches that multiple of its predicted loss; the
+    answer is `ln(N'/N)`, below zero where the other arm is worse, infinite where none reaches it.
+
+    Args:
+        law: of unstructured runs; coefficients of shape (members, 1) give (members, pairs).
+    """
+    S, N, D = pairs.points
+    target = law(S, N, D) * np.exp(pairs.differences)
+    with np.errstate(over="ignore"):
+        if what == "size":
+            return np.asarray(np.log(law.solve_nonzero_params(S, D, target) / N))
+        if what == "data":
+            return np.asarray(np.log(law.solve_data_seen(S, N, target) / D))
+    raise InputError(f"a multiplier is of 'size' or 'data', not of {what!r}")
+
+
+def multiplier(
+    pairs: Pairs, law_file: LawFile, what: str = "size", level: float = LEVEL
+) -> Estimate:
+    """Geometric mean of `exp(log_multipliers)` over the pairs.
+
+    Its interval holds the spread over pairs, by Student's t, and the law's own uncertainty: each
+    member of the ensemble gives a mean and a standard error, to which a quantile of t is dealt.
+    """
+    values = log_multipliers(pairs, law_file.joint, what)
+    mean, n = float(np.mean(values)), len(values)
+    if n < 2 or not np.isfinite(mean):
+        return Estimate(mean, (None, None), n).map(_exp)
+    if law_file.ensemble is None:
+        return t_interval(values, level).map(_exp)
+    each = log_multipliers(pairs, law_file.members(1), what)
+    shares = (np.random.default_rng(0).permutation(len(each)) + 0.5) / len(each)
+    with np.errstate(invalid="ignore"):
+        drawn = each.mean(1) + stats.t.ppf(shares, n - 1) * each.std(1, ddof=1) / np.sqrt(n)
+    # a member under which nothing reaches the loss counts on the side where it lies
+    drawn = np.where(np.isfinite(drawn), drawn, np.inf)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    return Estimate(mean, (_finite(low), _finite(high)), n).map(_exp)
+
+
+class Trend(NamedTuple):
+    """By how much the log multiplier changes with each doubling, and what the trend leaves."""
+
+    size: Estimate
+    data: Estimate
+
+
+def trend(pairs: Pairs, law: JointLaw, level: float = LEVEL) -> Trend | None:
+    """Least-squares slopes of `log_multipliers` against log2 N and log2 D; None if undetermined.
+
+    A pattern follows the same law, with one multiplier, if both slopes are zero.
+    """
+    _, N, D = pairs.points
+    y = log_multipliers(pairs, law)
+    X = np.stack([np.ones_like(N), np.log2(N), np.log2(D)], axis=1)
+    free = len(y) - X.shape[1]
+    if free < 1 or np.linalg.matrix_rank(X) < X.shape[1] or not np.isfinite(y).all():
+        return None
+    beta, *_ = np.linalg.lstsq(X, y, rcond=None)
+    variance = float(np.sum((y - X @ beta) ** 2)) / free
+    error = np.sqrt(variance * np.diag(np.linalg.inv(X.T @ X))) * stats.t.ppf((1 + level) / 2, free)
+    size, data = (
+        Estimate(float(b), (float(b - e), float(b + e)), len(y))
+        for b, e in zip(beta[1:], error[1:], strict=True)
+    )
+    return Trend(size, data)
+
+
+class Spread(NamedTuple):
+    """Standard deviation of log loss over seeds, pooled over cells."""
+
+    deviation: float
+    interval: Interval
+    degrees: int  # of freedom: runs less cells
+    cells: int
+
+
+def seed_spread(runs: RunTable, level: float = LEVEL) -> Spread:
+    """How much log loss varies between runs that differ in their seed alone.
+
+    The interval is that of a normal distribution's deviation, from chi-square. Raises InputError
+    for runs without repeats.
+    """
+    cells: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for run in runs.finished:
+        cells[(*_alike(run, "seed"), Arm.of(run), round(run.sparsity, 2))].append(run.loss)
+    logs = [np.log(losses) for losses in cells.values() if len(losses) > 1]
+    degrees = sum(len(group) - 1 for group in logs)
+    if degrees < 1:
+        raise InputError("the spread over seeds needs two seeds of at least one setting")
+    variance = sum(float(np.sum((g - g.mean()) ** 2)) for g in logs) / degrees
+    quantiles = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], degrees)
+    low, high = np.sqrt(variance * degrees / quantiles)
+    return Spread(float(np.sqrt(variance)), (float(low), float(high)), degrees, len(logs))
+
+
+def _alike(run: RunRecord, *but: str) -> tuple[Any, ...]:
+    return tuple(getattr(run, name) for name in ALIKE if name not in but)
+
+
+def _exp(value: float) -> float:
+    return float(np.exp(value))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
