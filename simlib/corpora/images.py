@@ -7,7 +7,7 @@ import hashlib
 import io
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -39,7 +39,8 @@ class ImageRecord(NamedTuple):
 class ImageCorpus:
     """Colour images with labels, memory-mapped: `images[part]` is uint8 (n, size, size, 3).
 
-    `sha256` is that of the pixels and labels of both parts, as decoded here.
+    `sha256` is that of the pixels and labels of both parts, as decoded here, also where only a
+    part of the training images is used.
     """
 
     name: str
@@ -60,6 +61,23 @@ class ImageCorpus:
         """Height, width, channels."""
         _, height, width, channels = self.images["train"].shape
         return (height, width, channels)
+
+    def limited(self, images: int) -> ImageCorpus:
+        """The same set with `images` of its training images, drawn at random once and for all.
+
+        Fewer images are among the first of more. Raises InputError if there are not so many.
+        """
+        check_count("images", images)
+        available = len(self.labels["train"])
+        if images > available:
+            raise InputError(
+                f"'{self.name}' asks for {images} training images, but the set has {available}"
+            )
+        chosen = np.sort(shuffled(np.arange(images), available, seed=0))
+        pixels = {**self.images, "train": self.images["train"][chosen]}
+        return replace(
+            self, images=pixels, labels={**self.labels, "train": self.labels["train"][chosen]}
+        )
 
     def sampler(self, batch: int = 32, seed: int = 0) -> ImageSampler:
         """Training batches by step number; see ImageSampler."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,13 +79,27 @@ def load_parquet(
 
 
 def load_cifar10(
-    name: str, path: str, augment: str = "none", cache: str | Path | None = None
+    name: str,
+    path: str = "",
+    augment: str = "none",
+    images: int | None = None,
+    cache: str | Path | None = None,
 ) -> ImageCorpus:
-    """CIFAR-10 as parquet files in a folder: 32 x 32, 10 classes, parts train and test."""
+    """CIFAR-10 as parquet files in a folder: 32 x 32, 10 classes, parts train and test.
+
+    Without a path the folder is $SIMLIB_CIFAR10, so that a run's record names no machine's
+    folders. `images` limits the training part, see `ImageCorpus.limited`.
+    """
+    path = path or os.environ.get("SIMLIB_CIFAR10", "")
+    if not path:
+        raise InputError(
+            f"the corpus '{name}' has no folder: set SIMLIB_CIFAR10 to one with CIFAR-10's parquet "
+            "files, or write cifar10:PATH"
+        )
     corpus = _image_parquet(name, _data_files(path, (".parquet",)), 32, augment, cache)
     if corpus.num_classes != 10:
         raise InputError(f"{path} has {corpus.num_classes} classes, so it is not CIFAR-10")
-    return corpus
+    return corpus if images is None else corpus.limited(images)
 
 
 def load_json(

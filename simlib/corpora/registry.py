@@ -25,6 +25,7 @@ class _Kind:
     load: Callable[..., Corpus]
     argument: str | None
     options: dict[str, type]
+    optional: bool = False  # the argument may be left out
 
 
 _TEXT: dict[str, type] = {"column": str, "bytes": int}
@@ -36,7 +37,7 @@ _KINDS = {
     "parquet": _Kind(load_parquet, "PATH", _TEXT | _IMAGES),
     "json": _Kind(load_json, "PATH", _TEXT),
     "folder": _Kind(load_folder, "PATH", _IMAGES),
-    "cifar10": _Kind(load_cifar10, "PATH", {"augment": str}),
+    "cifar10": _Kind(load_cifar10, "PATH", {"augment": str, "images": int}, optional=True),
 }
 _OPTIONS = re.compile(r"^(.*?):(\w+=[^:=,/]*(?:,\w+=[^:=,/]*)*)$")
 
@@ -55,7 +56,8 @@ def load_corpus(
       split, bytes) or "hf:uoft-cs/cifar10:images=50000" (images; split, size, augment).
     - parquet, json: local files in the hub's layouts, or a folder of them.
     - folder: a folder of text, or of images as [PART/]CLASS/...; size, augment.
-    - cifar10: a folder with CIFAR-10's parquet files; augment.
+    - cifar10: a folder with CIFAR-10's parquet files, by default $SIMLIB_CIFAR10; augment, images
+      (as many training images, the same for every run, and no others).
 
     cache: folder for built corpora; by default $SIMLIB_CACHE, else the user's cache folder.
     expect_sha256: the hash a record holds, to refuse other data.
@@ -81,7 +83,7 @@ def _parse(name: str) -> tuple[_Kind, str, dict[str, int | str]]:
     kind = _KINDS.get(word)
     if kind is None:
         raise InputError(f"there is no corpus '{name}': known are {', '.join(_usages())}")
-    if bool(argument) != (kind.argument is not None):
+    if bool(argument) != (kind.argument is not None) and not kind.optional:
         raise InputError(f"'{name}' is not a corpus: write {_usage(word)}")
     pairs = [pair.split("=") for pair in tail.split(",")] if tail else []
     return kind, argument, {key: _option(name, kind, key, value) for key, value in pairs}
@@ -108,4 +110,6 @@ def _usages() -> list[str]:
 
 def _usage(word: str) -> str:
     argument = _KINDS[word].argument
-    return word if argument is None else f"{word}:{argument}"
+    if argument is None:
+        return word
+    return f"{word}[:{argument}]" if _KINDS[word].optional else f"{word}:{argument}"

@@ -38,6 +38,24 @@ def test_an_epoch_shows_each_image_once(corpus):
     assert np.array_equal(labels, numbers % 10)
 
 
+def test_a_limit_draws_the_same_images_again_and_again(corpus, cifar_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMLIB_CIFAR10", str(cifar_folder))
+    few = load_corpus("cifar10:images=48", cache=tmp_path)
+    seen = [number_of(few.sampler(16, seed=3).batch(step)[0]) for step in range(3)]
+    assert len(set(np.concatenate(seen))) == 48
+    assert np.array_equal(few.labels["train"], number_of(few.images["train"]) % 10)
+    more = load_corpus("cifar10:images=90", cache=tmp_path)
+    assert set(number_of(few.images["train"])) < set(number_of(more.images["train"]))
+    assert few.sampler(16).epochs(6) == 2.0
+    assert few.sha256 == corpus.sha256
+    assert np.array_equal(few.validation(50)[0], corpus.validation(50)[0])
+    with pytest.raises(InputError, match="asks for 201 training images, but the set has 200"):
+        corpus.limited(201)
+    monkeypatch.delenv("SIMLIB_CIFAR10")
+    with pytest.raises(InputError, match="set SIMLIB_CIFAR10"):
+        load_corpus("cifar10", cache=tmp_path)
+
+
 def test_passing_the_epoch_warns_once(corpus):
     sampler = corpus.sampler(batch=16)
     with pytest.warns(UserWarning, match="one epoch is 12 steps"):
