@@ -9,7 +9,7 @@ from simlib.errors import InputError
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("c4", "known are python, glyphs, hf:.*, folder:PATH, cifar10:PATH"),
+        ("c4", "known are python, glyphs, hf:.*, folder:PATH, cifar10\[:PATH\]"),
         ("", "known are python"),
         ("python:extra", "write python"),
         ("folder", "write folder:PATH"),
