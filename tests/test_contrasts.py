@@ -1,4 +1,4 @@
-"""A contrast finds the difference that was put into the runs, and pairs nothing that is not alike."""
+"""A contrast finds the difference that was put into the runs, and pairs only what is alike."""
 
 import numpy as np
 import pytest
