@@ -15,11 +15,13 @@ COMMANDS = {
     "compare": ("simlib.cli.compare:command", "Compare forms of a law on one run table."),
     "optimum": ("simlib.cli.optimum:command", "Optimal sparsity at a model size and a budget."),
     "plan": ("simlib.cli.plan:command", "Spend a budget: dense, sparse or 2:4, how sure we are."),
+    "predict": ("simlib.cli.predict:command", "Predict a grid's runs before they are trained."),
     "calibrate": ("simlib.cli.calibrate:command", "Forecast a table's larger runs, and score it."),
     "simulate": ("simlib.cli.simulate:command", "Draw a run table from a law, marked so."),
     "design": ("simlib.cli.design:command", "Recommend a grid of runs for a budget."),
     "train": ("simlib.cli.train:command", "Train one run and record it."),
     "sweep": ("simlib.cli.sweep:command", "Train a grid of runs, resumably."),
+    "claims": ("simlib.cli.claims:command", "Each claim, what decides it, and the verdict."),
     "notebook": ("simlib.cli.notebook:command", "Run a notebook of the book with parameters."),
 }
 

@@ -1,0 +1,110 @@
+"""Estimates that several claims share, each as a piece of evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+from simlib.claims.evidence import Evidence, Region, Unit
+from simlib.claims.sources import RunSet
+from simlib.contrasts import LEVEL, Estimate
+from simlib.errors import InputError
+from simlib.fit.profile import Interval
+from simlib.law import Array, JointLaw
+from simlib.lawfile import LawFile
+from simlib.lawtables import estimate
+from simlib.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
+from simlib.simulate.calibration import Calibration
+
+SPARSITY = 0.75  # at which worth and drift are judged: sparse, and inside every table
+ROUNDING = 1e-12
+Quantity = Callable[[JointLaw], Array]
+
+
+def of_law(
+    runs: RunSet, law_file: LawFile, quantity: str, compute: Quantity, region: Region,
+    unit: Unit = "", paper: float | None = None, note: str = "",
+) -> Evidence:  # fmt: skip
+    """A quantity of a fitted joint law, with its interval over the ensemble."""
+    check_fit(law_file)
+    value, interval = estimate(law_file, compute, LEVEL)
+    if interval is None:
+        raise InputError(f"the law {law_file.name} has no ensemble, so it gives no interval")
+    return Evidence(runs.label, runs.own, quantity, value, interval, region, unit, paper, note)
+
+
+def check_fit(law_file: LawFile) -> None:
+    """Refuse a law whose fit did not converge."""
+    if law_file.record.get("status") == "not converged":
+        raise InputError(f"the fit of {law_file.name} did not converge, so its law means nothing")
+
+
+def ends(interval: Interval) -> tuple[float, float]:
+    """An interval with infinity for each end that does not exist."""
+    low, high = interval
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+def of_estimate(
+    runs: str, own: bool, quantity: str, found: Estimate, region: Region, unit: Unit = "",
+    paper: float | None = None, note: str = "",
+) -> Evidence:  # fmt: skip
+    """A mean over runs with its interval."""
+    return Evidence(
+        runs, own, quantity, found.mean, ends(found.interval), region, unit, paper, note
+    )
+
+
+def error_interval(rmse: float, runs: int) -> tuple[float, float]:
+    """Interval of a root mean square of so many independent normal errors, from chi-square."""
+    quantiles = stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], runs)
+    low, high = rmse * np.sqrt(runs / quantiles)
+    return float(low), float(high)
+
+
+def loss_span(law_file: LawFile) -> float:
+    """Log of the greatest over the least loss that a law predicts in the range of its runs."""
+    N, D = (law_file.record["range"][name] for name in ("nonzero_params", "data_seen"))
+    corners = law_file.law([0.0, 0.0], [N[0], N[1]], [D[0], D[1]])
+    return float(np.log(corners[0] / corners[1]))
+
+
+def outside(runs: str, own: bool, found: Calibration, note: str = "") -> Evidence:
+    """Runs outside their forecast's interval, against what chance puts there 9 times in 10."""
+    missed = float((found.ratios > 1).sum())
+    allowed = allowed_outside(len(found.measured), found.level)
+    quantity = f"of {len(found.measured)} runs, outside their {found.level:.0%} interval"
+    said = f"at most {allowed:.0f} allowed; error {found.bias:+.1%}" + (f"; {note}" if note else "")
+    return Evidence(runs, own, quantity, missed, (missed, missed), Region(0, allowed), note=said)
+
+
+def allowed_outside(runs: int, level: float) -> float:
+    """The number of misses that calibrated intervals stay within in 9 of 10 sets of runs."""
+    return float(stats.binom.ppf(0.9, runs, 1 - level))
+
+
+def optimal_at(multiple: float, cost: str) -> Quantity:
+    """Optimal sparsity at a multiple of the dense compute optimum; the same for every size."""
+    return lambda law: optimal_sparsity(law, 1.0, multiple * chinchilla_flops(law, 1.0), cost)
+
+
+def smallest_equal_size(cost: str) -> Quantity:
+    """Least share of the dense compute-optimal size whose best sparse model is no worse.
+
+    Both are trained at one cost; on a grid of 2 % steps, 1 where no smaller model reaches the loss.
+    It does not depend on the cost, since all terms of the loss but the floor scale with it alike.
+    """
+
+    def compute(law: JointLaw) -> Array:
+        flops = chinchilla_flops(law, 1.0)
+        share = np.geomspace(0.02, 1.0, 200).reshape((-1,) + (1,) * np.ndim(law.b_N))
+        S = optimal_sparsity(law, share, flops, cost)
+        loss = law(S, share, cost_model(cost).data_seen(S, share, flops))
+        dense = law(0.0, 1.0, COSTS["dense"].data_seen(0.0, 1.0, flops))
+        equal = loss <= dense * (1 + ROUNDING)
+        return np.asarray(np.min(np.where(equal, share, 1.0), axis=0))
+
+    return compute

@@ -1,0 +1,126 @@
+"""The scorecard in words: one row a claim, its evidence, and the totals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simlib.claims.evidence import Claim, Evidence, Outcome, Region, Unit
+from simlib.tables import Table, number, percent
+
+HEADER = ("id", "claim", "the paper's number", "on the released runs", "on our runs", "verdict")
+
+
+def written(value: float, unit: Unit) -> str:
+    """A value in its unit; `open` where it is infinite."""
+    if math.isinf(value):
+        return "open"
+    if unit == "%":
+        return percent(value, 1)
+    return number(value) + (" ×" if unit == "x" else "")
+
+
+def estimate_text(evidence: Evidence) -> str:
+    """Value and interval; the value alone where nothing is uncertain."""
+    low, high = evidence.interval
+    value = written(evidence.value, evidence.unit)
+    if low == high:
+        return value
+    return f"{value} ({written(low, evidence.unit)} to {written(high, evidence.unit)})"
+
+
+def region_text(region: Region, unit: Unit) -> str:
+    """The region as an inequality."""
+    low, high = written(region.low, unit), written(region.high, unit)
+    if math.isinf(region.low) or (region.low == 0 and not math.isinf(region.high)):
+        return f"at most {high}"
+    return f"at least {low}" if math.isinf(region.high) else f"{low} to {high}"
+
+
+def claim_table(outcomes: Mapping[Claim, Outcome]) -> Table:
+    """One row a claim: statement, the paper's number, estimates on both kinds of runs, verdict."""
+    return Table(HEADER, [
+        (
+            claim.id, claim.statement, claim.paper,
+            _estimates([e for e in outcome.evidence if not e.own]),
+            _estimates([e for e in outcome.evidence if e.own]) or "not yet",
+            outcome.verdict,
+        )
+        for claim, outcome in outcomes.items()
+    ])  # fmt: skip
+
+
+def _estimates(evidence: Sequence[Evidence]) -> str:
+    return "; ".join(f"{e.runs}: {estimate_text(e)} {e.answer}" for e in evidence)
+
+
+def evidence_table(outcomes: Mapping[Claim, Outcome]) -> Table:
+    """One row a piece of evidence: what was estimated on which runs, and what was asked of it."""
+    rows = [
+        (
+            claim.id, e.runs, e.quantity, estimate_text(e), region_text(e.region, e.unit),
+            "" if e.paper is None else written(e.paper, e.unit), e.answer, e.note,
+        )
+        for claim, outcome in outcomes.items()
+        for e in outcome.evidence
+    ]  # fmt: skip
+    header = ("id", "runs", "quantity", "estimate", "claim holds for", "paper", "it", "note")
+    return Table(header, rows)
+
+
+def missing_table(outcomes: Mapping[Claim, Outcome]) -> Table:
+    """Why a set of runs says nothing of a claim: one row a reason."""
+    reasons: dict[str, list[str]] = {}
+    for claim, outcome in outcomes.items():
+        for said in outcome.missing:
+            reasons.setdefault(said, []).append(claim.id)
+    return Table(("missing", "claims"), [(said, ", ".join(ids)) for said, ids in reasons.items()])
+
+
+def rule_table(claims: Sequence[Claim]) -> Table:
+    """The inequality that decides each claim, and the page that shows its evidence."""
+    return Table(("id", "holds where", "page"), [(c.id, c.rule, c.page) for c in claims])
+
+
+def as_text(outcomes: Mapping[Claim, Outcome]) -> str:
+    """The scorecard for a terminal."""
+    lines = []
+    for claim, outcome in outcomes.items():
+        lines.append(f"{claim.id:4} {outcome.verdict}: {claim.statement}")
+        lines += [
+            f"       {e.runs}: {e.quantity}: {estimate_text(e)}; "
+            f"holds for {region_text(e.region, e.unit)}: {e.answer}"
+            + (f" ({e.note})" if e.note else "")
+            for e in outcome.evidence
+        ]
+        lines += [f"       missing: {said}" for said in outcome.missing]
+    return "\n".join(lines)
+
+
+def as_objects(outcomes: Mapping[Claim, Outcome]) -> list[dict[str, Any]]:
+    """The scorecard for a machine; ends of intervals and regions that are open are null."""
+    return [
+        {
+            **{name: getattr(claim, name) for name in ("id", "statement", "paper", "rule", "page")},
+            "verdict": outcome.verdict,
+            "evidence": [_object(e) for e in outcome.evidence],
+            "missing": list(outcome.missing),
+        }
+        for claim, outcome in outcomes.items()
+    ]
+
+
+def _object(evidence: Evidence) -> dict[str, Any]:
+    region = evidence.region
+    return {
+        **{name: value for name, value in vars(evidence).items() if name != "region"},
+        "value": _finite(evidence.value),
+        "interval": [_finite(end) for end in evidence.interval],
+        "holds_for": [_finite(region.low), _finite(region.high)],
+        "answer": evidence.answer,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

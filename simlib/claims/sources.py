@@ -1,0 +1,98 @@
+"""What claims are decided from: shipped laws, tables, comparisons and scores, read when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from simlib.datasets import FOLDER, law_names, load_law, load_runs, table_names
+from simlib.errors import InputError
+from simlib.fit.compare import Comparison
+from simlib.fit.comparefile import SHELF as COMPARISONS
+from simlib.fit.comparefile import load_comparison
+from simlib.lawfile import LawFile
+from simlib.runs import RunTable
+from simlib.simulate.calibration import Score
+from simlib.simulate.scorefile import SHELF as SCORES
+from simlib.simulate.scorefile import load_score
+
+WIDER = FOLDER / "wider"  # law files of forms wider than the joint law
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """A set of runs by the name that tables show, its law file and its table or comparison."""
+
+    label: str
+    law: str
+    table: str
+    own: bool
+
+    def __str__(self) -> str:
+        return self.label
+
+
+VIT = RunSet("ViT on JFT-4B", "vit-jft-refit", "vit-jft", own=False)
+T5 = RunSet("T5 on C4", "t5-c4-refit", "t5-c4", own=False)
+OUR_GPT, OUR_VIT, OUR_T5 = (
+    RunSet(name, name, name, own=True) for name in ("gpt-laptop", "vit-laptop", "t5-laptop")
+)
+RELEASED = (VIT, T5)
+OURS = (OUR_GPT, OUR_VIT, OUR_T5)
+EVERY = (*RELEASED, *OURS)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Laws, run tables, comparisons of forms and scores of forecasts, by name.
+
+    What is given here stands in for what ships under the same name; with `shipped` false nothing
+    else is found. Each method raises InputError for what is not there.
+    """
+
+    laws: Mapping[str, LawFile] = field(default_factory=dict)
+    tables: Mapping[str, RunTable] = field(default_factory=dict)
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    shipped: bool = True
+
+    def law(self, name: str) -> LawFile:
+        """A law file."""
+        return self._find("law", name, self.laws, law_names(), load_law)
+
+    def wider(self, name: str, form: str) -> LawFile:
+        """The law file of a wider form fitted to the runs of a table."""
+        known = [p.stem for p in WIDER.glob("*.json")]
+        file = f"{name}-{form}"
+        return self._find("law", file, self.laws, known, lambda n: load_law(_wider(n)))
+
+    def runs(self, name: str) -> RunTable:
+        """The finished runs of a table."""
+        return self._find("run table", name, self.tables, table_names(), load_runs).finished
+
+    def comparison(self, name: str) -> Comparison:
+        """A comparison of forms on one table."""
+        return self._find("comparison", name, self.comparisons, COMPARISONS.names(),
+                          lambda n: load_comparison(n).comparison)  # fmt: skip
+
+    def score(self, name: str) -> Score:
+        """How forecasts from a table's smaller runs fared on the larger ones."""
+        return self._find("score", name, self.scores, SCORES.names(), lambda n: load_score(n).score)
+
+    def _find(
+        self, what: str, name: str, given: Mapping[str, Any], known: list[str],
+        load: Callable[[str], Content],
+    ) -> Content:  # fmt: skip
+        if name in given:
+            found: Content = given[name]
+            return found
+        if not self.shipped or name not in known:
+            raise InputError(f"no {what} named {name} has shipped yet")
+        return load(name)
+
+
+def _wider(name: str) -> str:
+    return str(Path(WIDER) / f"{name}.json")
