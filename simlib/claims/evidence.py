@@ -91,7 +91,8 @@ class Outcome:
         return "reproduced" if whole else "reproduced with caveat"
 
     def __add__(self, other: Outcome) -> Outcome:
-        return Outcome(self.evidence + other.evidence, self.missing + other.missing)
+        missing = dict.fromkeys(self.missing + other.missing)
+        return Outcome(self.evidence + other.evidence, tuple(missing))
 
 
 def count(evidence: Iterable[Evidence], answer: Answer) -> int:

@@ -60,26 +60,28 @@ class Pairs:
             float(beta[-1]), (float(beta[-1] - half), float(beta[-1] + half)), len(self)
         )
 
-    def drift(self, law: JointLaw) -> Estimate:
-        """Factor on the break-even multiple of the Chinchilla budget with each doubling of N.
+    def drift(self, law: JointLaw, members: JointLaw) -> Estimate:
+        """Factor on the break-even budget, in Chinchilla's, with each doubling of N.
 
-        The gain in nats times N^b_N is, by the joint law, a function of sparsity and of that
-        multiple alone. It is regressed on the logs of both multiple and N, with a level for each
-        sparsity: the factor is 2 to the power of minus the ratio of their slopes.
+        The gain in nats times N^b_N is, by the joint law, a function of sparsity and of the ratio
+        of D to Chinchilla's alone. It is regressed on log D and log N, with a level for each
+        sparsity; the ratio of slopes says how D at equal gain rises with N, and b_N / b_D how
+        Chinchilla's does. The interval joins the uncertainty of both, `members` that of the law.
         """
-        multiple = np.log(self.data_seen) - (law.b_N / law.b_D) * np.log(self.nonzero_params)
         levels = np.eye(len(np.unique(self.sparsity)))[
             np.unique(self.sparsity, return_inverse=True)[1].reshape(-1)
         ]
-        design = np.column_stack([levels, multiple, np.log(self.nonzero_params)])
+        design = np.column_stack([levels, np.log(self.data_seen), np.log(self.nonzero_params)])
         scaled = self.difference * (self.nonzero_params / self.nonzero_params.mean()) ** law.b_N
         beta, covariance, free = regress(design, scaled)
         rng = np.random.default_rng(0)
         normal = rng.multivariate_normal(np.zeros(2), covariance[-2:, -2:], DRAWS)
         drawn = beta[-2:] + normal / np.sqrt(rng.chisquare(free, DRAWS) / free)[:, None]
-        factor = np.exp2(-drawn[:, 1] / drawn[:, 0])
+        line = rng.choice(members.b_N / members.b_D, DRAWS)
+        factor = np.exp2(-drawn[:, 1] / drawn[:, 0] - line)
         low, high = np.quantile(factor, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Estimate(float(np.exp2(-beta[-1] / beta[-2])), (float(low), float(high)), len(self))
+        value = float(np.exp2(-beta[-1] / beta[-2] - law.b_N / law.b_D))
+        return Estimate(value, (float(low), float(high)), len(self))
 
 
 def regress(design: Array, target: Array) -> tuple[Array, Array, int]:
@@ -92,7 +94,7 @@ def regress(design: Array, target: Array) -> tuple[Array, Array, int]:
         raise InputError(f"{len(target)} pairs of runs are too few for a trend")
     beta, *_ = np.linalg.lstsq(design, target, rcond=None)
     variance = float(((target - design @ beta) ** 2).sum()) / free
-    return beta, variance * np.linalg.inv(design.T @ design), free
+    return np.asarray(beta), np.asarray(variance * np.linalg.inv(design.T @ design)), free
 
 
 def pairs(runs: RunTable, law: JointLaw, *, size: float = 0.0, data: float = 0.0) -> Pairs:
