@@ -14,6 +14,7 @@ COMMANDS = {
     "fit": ("simlib.cli.fit:command", "Fit the joint law to a run table, with intervals."),
     "compare": ("simlib.cli.compare:command", "Compare forms of a law on one run table."),
     "optimum": ("simlib.cli.optimum:command", "Optimal sparsity at a model size and a budget."),
+    "optimum-grid": ("simlib.cli.optimumgrid:command", "Runs that test a predicted optimum."),
     "plan": ("simlib.cli.plan:command", "Spend a budget: dense, sparse or 2:4, how sure we are."),
     "predict": ("simlib.cli.predict:command", "Predict a grid's runs before they are trained."),
     "calibrate": ("simlib.cli.calibrate:command", "Forecast a table's larger runs, and score it."),
