@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from simlib.claims import findings, laws, optima, statements
-from simlib.claims.evidence import VERDICTS, Claim, Evidence, Outcome, Region, Verdict
+from simlib.claims.evidence import VERDICTS, Claim, Evidence, Outcome, Region, Verdict, totals
 from simlib.claims.sources import Sources
 from simlib.errors import InputError
 
@@ -43,9 +43,3 @@ def scorecard(sources: Sources | None = None, only: Sequence[str] = ()) -> dict[
     chosen = [claim for claim in CLAIMS if not only or claim.id in only]
     found = sources or Sources()
     return {claim: claim.decide(found) for claim in chosen}
-
-
-def totals(outcomes: Mapping[Claim, Outcome]) -> dict[Verdict, int]:
-    """How many claims got each verdict."""
-    found = [outcome.verdict for outcome in outcomes.values()]
-    return {verdict: found.count(verdict) for verdict in VERDICTS}

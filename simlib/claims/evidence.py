@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -125,3 +125,9 @@ def ask(sets: Iterable[Set], question: Callable[[Set], Evidence]) -> Outcome:
         except InputError as refusal:
             missing.append(f"{item}: {refusal}")
     return Outcome(tuple(evidence), tuple(dict.fromkeys(missing)))
+
+
+def totals(outcomes: Mapping[Claim, Outcome]) -> dict[Verdict, int]:
+    """How many claims got each verdict."""
+    found = [outcome.verdict for outcome in outcomes.values()]
+    return {verdict: found.count(verdict) for verdict in VERDICTS}

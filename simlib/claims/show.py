@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from simlib.claims.evidence import Claim, Evidence, Outcome, Region, Unit
+from simlib.claims.evidence import VERDICTS, Claim, Evidence, Outcome, Region, Unit, totals
 from simlib.tables import Table, number, percent
 
+LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 HEADER = ("id", "claim", "the paper's number", "on the released runs", "on our runs", "verdict")
+
+
+class LinkedTable(Table):
+    """A table whose cells may break lines and may be links, written `[text](address)`."""
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**options)
+        linked = LINK.sub(r'<a href="\2">\1</a>', bundle["text/html"])
+        return {**bundle, "text/html": linked.replace("\n", "<br>")}
 
 
 def written(value: float, unit: Unit) -> str:
@@ -40,7 +52,7 @@ def region_text(region: Region, unit: Unit) -> str:
 
 def claim_table(outcomes: Mapping[Claim, Outcome]) -> Table:
     """One row a claim: statement, the paper's number, estimates on both kinds of runs, verdict."""
-    return Table(HEADER, [
+    return LinkedTable(HEADER, [
         (
             claim.id, claim.statement, claim.paper,
             _estimates([e for e in outcome.evidence if not e.own]),
@@ -52,7 +64,7 @@ def claim_table(outcomes: Mapping[Claim, Outcome]) -> Table:
 
 
 def _estimates(evidence: Sequence[Evidence]) -> str:
-    return "; ".join(f"{e.runs}: {estimate_text(e)} {e.answer}" for e in evidence)
+    return "\n".join(f"{e.runs}: {estimate_text(e)} {e.answer}" for e in evidence)
 
 
 def evidence_table(outcomes: Mapping[Claim, Outcome]) -> Table:
@@ -79,8 +91,23 @@ def missing_table(outcomes: Mapping[Claim, Outcome]) -> Table:
 
 
 def rule_table(claims: Sequence[Claim]) -> Table:
-    """The inequality that decides each claim, and the page that shows its evidence."""
-    return Table(("id", "holds where", "page"), [(c.id, c.rule, c.page) for c in claims])
+    """The inequality that decides each claim, and a link to the page that shows its evidence.
+
+    The links are those of a page in the folder of notebooks.
+    """
+    rows = [(c.id, c.rule, f"[{Path(c.page).stem}](../{Path(c.page).with_suffix('.html')})")
+            for c in claims]  # fmt: skip
+    return LinkedTable(("id", "holds where", "page"), rows)
+
+
+def totals_table(outcomes: Mapping[Claim, Outcome]) -> Table:
+    """How many of the paper's claims, the summary's statements and our findings got a verdict."""
+    kinds = {"C": "claims of the paper", "S": "statements of its summary", "B": "findings here"}
+    rows = []
+    for letter, name in kinds.items():
+        found = totals({c: o for c, o in outcomes.items() if c.id[0] == letter})
+        rows.append((name, *(str(n) for n in found.values())))
+    return Table(("", *VERDICTS), rows)
 
 
 def as_text(outcomes: Mapping[Claim, Outcome]) -> str:
