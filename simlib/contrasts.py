@@ -8,9 +8,9 @@ common to both, all of it up to where their masks part.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,9 +24,9 @@ from simlib.runs import RunRecord, RunTable
 
 LEVEL = 0.9  # of every interval
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
+SAME_SIZE = 0.03  # shapes come in steps, see simlib.shape
 ALIKE = ("family", "dataset", "dataset_sha256", "start", "dense_params", "data_seen", "batch",
          "seq_len", "width", "depth", "heads", "lr", "seed", "precision")  # fmt: skip
-Key = TypeVar("Key", bound=Hashable)
 
 
 class Arm(NamedTuple):
@@ -107,7 +107,7 @@ class Pairs:
         S, N, D = np.array(columns, dtype=float).reshape(-1, 3).T
         return S, N, D
 
-    def split(self, key: Callable[[RunRecord], Key]) -> dict[Key, Pairs]:
+    def split(self, key: Callable[[RunRecord], Any]) -> dict[Any, Pairs]:
         """The pairs in groups by a key of the reference run, in order of the keys."""
         groups: dict[Any, list[tuple[RunRecord, RunRecord]]] = defaultdict(list)
         for pair in self.runs:
@@ -148,6 +148,25 @@ def match(runs: RunTable, other: Arm, reference: Arm = REFERENCE) -> Pairs:
     return Pairs(reference, other, tuple(found), lost)
 
 
+def against_dense(runs: RunTable, arm: Arm) -> Pairs:
+    """Every run of an arm with the dense run of its non-zero size, data and seed.
+
+    They share no training, so the seed's noise stays in. Raises InputError if there is no pair.
+    """
+    dense = [r for r in runs.finished if r.sparsity == 0]
+    found = [
+        (first, run)
+        for run in runs.finished
+        if run.sparsity > 0 and Arm.of(run) == arm
+        for first in dense
+        if (first.family, first.data_seen, first.seed) == (run.family, run.data_seen, run.seed)
+        and abs(first.nonzero_params / run.nonzero_params - 1) < SAME_SIZE
+    ]
+    if not found:
+        raise InputError(f"no run of '{arm}' has a dense partner of its size, data and seed")
+    return Pairs(Arm.of(found[0][0]), arm, tuple(found))
+
+
 def arms(runs: RunTable) -> list[Arm]:
     """Every arm of the sparse runs of a table, in order of appearance."""
     return list(dict.fromkeys(Arm.of(r) for r in runs if r.sparsity > 0))
@@ -170,8 +189,7 @@ def log_multipliers(pairs: Pairs, law: JointLaw, what: str = "size") -> Array:
     "size") or D' ("data") the reference arm reaches that multiple of its predicted loss; the
     answer is `ln(N'/N)`, below zero where the other arm is worse, infinite where none reaches it.
 
-    Args:
-        law: of unstructured runs; coefficients of shape (members, 1) give (members, pairs).
+    A law whose coefficients have shape (members, 1) gives (members, pairs).
     """
     S, N, D = pairs.points
     target = law(S, N, D) * np.exp(pairs.differences)
@@ -205,6 +223,14 @@ def multiplier(
     drawn = np.where(np.isfinite(drawn), drawn, np.inf)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], method="nearest")
     return Estimate(mean, (_finite(low), _finite(high)), n).map(_exp)
+
+
+def unexplained(pairs: Pairs, law: JointLaw) -> float:
+    """Root mean square of the log loss that one multiplier for all pairs leaves unexplained."""
+    S, N, D = pairs.points
+    worth = np.exp(log_multipliers(pairs, law).mean())
+    left = pairs.differences - np.log(law(S, worth * N, D) / law(S, N, D))
+    return float(np.sqrt(np.mean(left**2)))
 
 
 class Trend(NamedTuple):
@@ -245,10 +271,9 @@ class Spread(NamedTuple):
 
 
 def seed_spread(runs: RunTable, level: float = LEVEL) -> Spread:
-    """How much log loss varies between runs that differ in their seed alone.
+    """How much log loss varies between runs that differ in their seed alone, by chi-square.
 
-    The interval is that of a normal distribution's deviation, from chi-square. Raises InputError
-    for runs without repeats.
+    Raises InputError for runs without repeats.
     """
     cells: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for run in runs.finished:

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from simlib.contrasts import (
     REFERENCE,
     Arm,
+    against_dense,
     log_multipliers,
     match,
     multiplier,
     seed_spread,
     t_interval,
     trend,
+    unexplained,
 )  # fmt: skip
 from simlib.errors import InputError
 from simlib.law import JointLaw
@@ -135,6 +137,23 @@ def test_a_mask_made_once_has_no_end() -> None:
     assert Arm.of(cut[0]) == Arm.of(cut[1])
     assert str(Arm.of(cut[0])) == "gmp, oneshot at 25 %"
     assert str(TWO_FOUR) == "2:4, gmp, cubic 25–75 %"
+
+
+def test_one_multiplier_explains_what_it_made_and_no_more() -> None:
+    one = match(table(lambda N, D: 0.9), TWO_FOUR)
+    assert unexplained(one, LAW) == pytest.approx(0, abs=1e-9)
+    two = match(table(lambda N, D: 0.9 if SIZES[0] == N else 0.7), TWO_FOUR)
+    assert unexplained(two, LAW) > 1e-3
+
+
+def test_dense_partners_have_the_same_size_data_and_seed() -> None:
+    dense = [run(REFERENCE, 2.0, S=0.0, N=6200), run(REFERENCE, 1.0, S=0.0, N=6200, seed=1)]
+    others = [run(REFERENCE, 1.0, S=0.0, N=6200, D=999), run(REFERENCE, 1.0, S=0.0, N=12288)]
+    sparse = run(TWO_FOUR, 2.2)
+    pairs = against_dense(RunTable([*dense, *others, sparse]), TWO_FOUR)
+    assert np.exp(pairs.differences) == pytest.approx([1.1])
+    with pytest.raises(InputError, match="dense partner"):
+        against_dense(RunTable([*others, sparse]), TWO_FOUR)
 
 
 def test_common_noise_cancels_and_cells_that_differ_widen_the_interval() -> None:

@@ -1,0 +1,171 @@
+"""Contrasts as tables: what each choice changes, how surely, and what that is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from simlib.contrasts import (
+    Estimate,
+    Pairs,
+    Spread,
+    Trend,
+    against_dense,
+    arms,
+    multiplier,
+    trend,
+    unexplained,
+)
+from simlib.lawfile import LawFile
+from simlib.runs import RunTable
+from simlib.tables import Table, number, percent, with_interval
+
+VERDICTS = {1: "worse", -1: "better", 0: "not told apart"}
+
+
+def change(estimate: Estimate) -> str:
+    """A mean difference of log loss as a change of the loss in percent, with its interval."""
+    found = estimate.map(np.expm1)
+    low, high = (f"{end:+.1%}" if end is not None else "open" for end in found.interval)
+    return f"{found.mean:+.1%} ({low} to {high})"
+
+
+def verdict(pairs: Pairs) -> str:
+    """Whether the other arm is better or worse, judged by the wider of its two intervals."""
+    signs = {pairs.effect().sign, pairs.effect_over_cells().sign}
+    return VERDICTS[signs.pop() if len(signs) == 1 else 0]
+
+
+def named(contrasts: Sequence[Pairs], said: str) -> str:
+    """The arms of one verdict, listed."""
+    return "; ".join(str(p.other) for p in contrasts if verdict(p) == said) or "none"
+
+
+def cost_ratio(pairs: Pairs) -> float:
+    """Training FLOP of the other arm over the reference's where zeros are skipped, mean of pairs.
+
+    NaN where a run did not record its FLOP.
+    """
+    return float(np.mean([(b.flops or np.nan) / (a.flops or np.nan) for a, b in pairs.runs]))
+
+
+def cells(pairs: Pairs) -> str:
+    """How many pairs, over how many seeds."""
+    seeds = len({first.seed for first, _ in pairs.runs})
+    lost = f", {pairs.lost} diverged" if pairs.lost else ""
+    return f"{len(pairs)} ({seeds} seeds{lost})"
+
+
+def contrast_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
+    """Every arm against the reference, best first: loss, cost, worth in size, verdict."""
+    rows = []
+    for pairs in sorted(contrasts, key=lambda p: p.effect().mean):
+        worth = multiplier(pairs, law_file)
+        rows.append(
+            (str(pairs.other), cells(pairs), change(pairs.effect()),
+             change(pairs.effect_over_cells()), number(cost_ratio(pairs), 2) + " ×",
+             with_interval(*worth[:2], digits=2), verdict(pairs))
+        )  # fmt: skip
+    return Table(
+        ("arm", "pairs", "loss, over pairs", "loss, over cells", "training FLOP", "worth in size",
+         "verdict"),
+        rows,
+    )  # fmt: skip
+
+
+def group_table(contrasts: Sequence[Pairs], groups: Mapping[str, str]) -> Table:
+    """Change of loss of every arm, one column a family or other group of the reference runs."""
+    split = [pairs.split(lambda r: r.family) for pairs in contrasts]
+    rows = []
+    for pairs, found in zip(contrasts, split, strict=True):
+        columns = [change(found[g].effect()) if g in found else "not trained" for g in groups]
+        rows.append((str(pairs.other), *columns))
+    return Table(("arm", *groups.values()), rows)
+
+
+def size_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
+    """Worth of a weight of each arm, at each size and over all: 1 is that of the reference."""
+    sizes = sorted({nominal(r.nonzero_params) for p in contrasts for r, _ in p.runs})
+    rows = []
+    for pairs in contrasts:
+        by_size = pairs.split(lambda r: nominal(r.nonzero_params))
+        groups = [by_size.get(size) for size in sizes] + [pairs]
+        worth = ["not trained" if g is None else _worth(g, law_file) for g in groups]
+        rows.append((str(pairs.other), *worth, verdict(pairs)))
+    heads = (f"about {size:,.0f} weights" for size in sizes)
+    return Table(("pattern", *heads, "all sizes", "verdict"), rows)
+
+
+def nominal(nonzero_params: float) -> float:
+    """A size to two digits: shapes come in steps, so equal requests are met within 3 %."""
+    return float(f"{nonzero_params:.2g}")
+
+
+def _worth(pairs: Pairs, law_file: LawFile) -> str:
+    return with_interval(*multiplier(pairs, law_file)[:2], digits=2)
+
+
+def trend_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
+    """Whether one number a pattern is enough: its drift with size and with data."""
+    rows = []
+    for pairs in contrasts:
+        found = trend(pairs, law_file.joint)
+        drifts = ("undetermined",) * 2 if found is None else tuple(map(_factor, found))
+        left = percent(unexplained(pairs, law_file.joint), 2)
+        rows.append((str(pairs.other), *drifts, left, says(found)))
+    header = ("each doubling of size", "each doubling of data", "loss left unexplained", "one law?")
+    return Table(("pattern", *header), rows)
+
+
+def dense_table(runs: RunTable) -> Table:
+    """Every arm at each of its sparsities against dense runs of equal size, data and seed."""
+    rows = []
+    for arm in arms(runs):
+        found = against_dense(runs, arm)
+        for level in sorted({round(run.sparsity, 3) for _, run in found.runs}):
+            kept = tuple(pair for pair in found.runs if round(pair[1].sparsity, 3) == level)
+            part = Pairs(found.reference, arm, kept)
+            row = (str(arm), percent(level, 1), cells(part), change(part.effect()), verdict(part))
+            rows.append(row)
+    return Table(("arm", "sparsity", "pairs", "loss against dense", "verdict"), rows)
+
+
+def says(found: Trend | None) -> str:
+    """What a trend says to the statement that one multiplier holds everywhere."""
+    if found is None:
+        return "cannot be tested"
+    drifting = [name for name, slope in found._asdict().items() if slope.sign]
+    return f"rejected: drifts with {' and '.join(drifting)}" if drifting else "not rejected"
+
+
+def _factor(slope: Estimate) -> str:
+    return "× " + with_interval(*slope.map(lambda v: float(np.exp(v)))[:2])
+
+
+def spread_table(spreads: Mapping[str, Spread]) -> Table:
+    """Standard deviation of log loss over seeds, one row a group of runs."""
+    return Table(
+        ("runs", "cells", "degrees of freedom", "deviation over seeds"),
+        [(name, str(s.cells), str(s.degrees), spread_cell(s)) for name, s in spreads.items()],
+    )
+
+
+def spread_cell(spread: Spread) -> str:
+    """A deviation of log loss in percent of the loss, with its interval."""
+    low, high = (percent(end, 2) for end in spread.interval if end is not None)
+    return f"{percent(spread.deviation, 2)} ({low} to {high})"
+
+
+def diverged_table(tables: Mapping[str, RunTable]) -> Table:
+    """How many runs of each table diverged, and which."""
+    rows = []
+    for name, runs in tables.items():
+        gone = [r for r in runs if r.diverged]
+        which = "; ".join(
+            f"{r.family}, {r.nonzero_params:,} non-zero, {percent(r.sparsity)} sparse, "
+            f"rate {number(r.lr)}, seed {r.seed}"
+            for r in gone
+        )
+        rows.append((name, str(len(runs)), str(len(gone)), which or "none"))
+    return Table(("table", "runs", "diverged", "which"), rows)
