@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simlib.claims import findings, laws, optima, statements
+from simlib.claims import findings, laws, optima, statements, training
 from simlib.claims.evidence import VERDICTS, Claim, Evidence, Outcome, Region, Verdict, totals
 from simlib.claims.sources import Sources
 from simlib.errors import InputError
@@ -23,7 +23,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
     sorted(
         (
             *laws.CLAIMS, laws.LANGUAGE, *optima.CLAIMS, optima.FAIR, *statements.CLAIMS,
-            *findings.CLAIMS,
+            *training.CLAIMS, *findings.CLAIMS,
         ),
         key=_order,
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from simlib.claims.evidence import Evidence, Region, Unit
@@ -17,7 +18,6 @@ from simlib.law import Array, JointLaw
 from simlib.lawfile import LawFile
 from simlib.lawtables import estimate
 from simlib.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
-from simlib.simulate.calibration import Calibration
 
 SPARSITY = 0.75  # at which worth and drift are judged: sparse, and inside every table
 ROUNDING = 1e-12
@@ -72,13 +72,27 @@ def loss_span(law_file: LawFile) -> float:
     return float(np.log(corners[0] / corners[1]))
 
 
-def outside(runs: str, own: bool, found: Calibration, note: str = "") -> Evidence:
-    """Runs outside their forecast's interval, against what chance puts there 9 times in 10."""
-    missed = float((found.ratios > 1).sum())
-    allowed = allowed_outside(len(found.measured), found.level)
-    quantity = f"of {len(found.measured)} runs, outside their {found.level:.0%} interval"
-    said = f"at most {allowed:.0f} allowed; error {found.bias:+.1%}" + (f"; {note}" if note else "")
-    return Evidence(runs, own, quantity, missed, (missed, missed), Region(0, allowed), note=said)
+def difference_of_means(a: ArrayLike, b: ArrayLike) -> Estimate:
+    """Mean of `a` less mean of `b` with Welch's interval, open for fewer than two values each."""
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    value = float(a.mean() - b.mean())
+    if min(len(a), len(b)) < 2:
+        return Estimate(value, (None, None), len(a) + len(b))
+    low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(LEVEL)
+    return Estimate(value, (float(low), float(high)), len(a) + len(b))
+
+
+def outside(runs: str, own: bool, missed: int, count: int, level: float, bias: float) -> Evidence:
+    """Runs outside their forecast's interval, against what chance puts there 9 times in 10.
+
+    `bias` is the mean of log(predicted / measured).
+    """
+    allowed = allowed_outside(count, level)
+    return Evidence(
+        runs, own, f"of {count} runs, outside their {level:.0%} interval", missed,
+        (missed, missed), Region(0, allowed), "n",
+        note=f"at most {allowed:.0f} by chance; mean error {bias:+.1%}",
+    )  # fmt: skip
 
 
 def allowed_outside(runs: int, level: float) -> float:

@@ -19,8 +19,12 @@ VERDICTS: tuple[Verdict, ...] = (
     "reproduced", "reproduced with caveat", "not reproduced", "not testable at this scale",
 )  # fmt: skip
 Answer = Literal["supports", "contradicts", "undecided"]
-Unit = Literal["", "%", "x"]  # plain number, a share to be read in percent, a factor
+Unit = Literal["", "%", "x", "n"]  # number, share to be read in percent, factor, count
 Set = TypeVar("Set")
+
+
+class NotShippedError(InputError):
+    """A file that a claim asks for and that is not there yet."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,8 @@ def ask(sets: Iterable[Set], question: Callable[[Set], Evidence]) -> Outcome:
     for item in sets:
         try:
             evidence.append(question(item))
+        except NotShippedError as absent:
+            missing.append(str(absent))
         except InputError as refusal:
             missing.append(f"{item}: {refusal}")
     return Outcome(tuple(evidence), tuple(dict.fromkeys(missing)))

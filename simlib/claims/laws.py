@@ -20,7 +20,7 @@ from simlib.errors import InputError
 from simlib.extensions import SizeExponentLaw
 from simlib.law import Array, Law
 from simlib.published import T5_XL
-from simlib.simulate.calibration import calibrate, calibrate_run
+from simlib.simulate.calibration import calibrate_run
 from simlib.tables import percent
 
 UNEXPLAINED = 0.05  # share of the span of log losses that a law may miss on a size it has not seen
@@ -131,14 +131,27 @@ def extrapolates(sources: Sources) -> Outcome:
 
     def released(runs: RunSet) -> Evidence:
         found = calibrate_run(sources.law(runs.law), T5_XL, LEVEL)
-        return outside("T5-XL", False, found, "2.3B parameters, 75 % zero")
+        return outside("T5-XL", False, int((found.ratios > 1).sum()), 1, found.level, found.bias)
 
-    def own(runs: RunSet) -> Evidence:
-        held_out = sources.runs("holdout-laptop")
-        found = calibrate(sources.law(runs.law), held_out, level=LEVEL)
-        return outside("holdout-laptop", True, found)
+    def own(name: str) -> Evidence:
+        return predicted_runs(sources, name)
 
-    return ask([T5], released) + ask([OUR_GPT], own)
+    return ask([T5], released) + ask(["holdout-laptop"], own)
+
+
+def predicted_runs(sources: Sources, name: str) -> Evidence:
+    """Runs against the joint law's intervals that were written down before they were trained."""
+    measured = {r.run_id: r.loss for r in sources.runs(name)}
+    predictions = sources.predicted(name)
+    misses = []
+    for run in predictions.runs:
+        said = run.forecasts.get("joint")
+        if said is None or run.run_id not in measured:
+            raise InputError(f"run {run.run_id} has no forecast or no measured loss")
+        misses.append((not said.low <= measured[run.run_id] <= said.high,
+                       np.log(said.loss / measured[run.run_id])))  # fmt: skip
+    missed, errors = (np.array(column, dtype=float) for column in zip(*misses, strict=True))
+    return outside(name, True, int(missed.sum()), len(missed), predictions.level, errors.mean())
 
 
 def language_models(sources: Sources) -> Outcome:

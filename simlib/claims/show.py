@@ -30,6 +30,8 @@ def written(value: float, unit: Unit) -> str:
         return "open"
     if unit == "%":
         return percent(value, 1)
+    if unit == "n":
+        return f"{value:.0f}"
     return number(value) + (" ×" if unit == "x" else "")
 
 

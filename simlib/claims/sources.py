@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from simlib.claims.evidence import NotShippedError
 from simlib.datasets import FOLDER, law_names, load_law, load_runs, table_names
-from simlib.errors import InputError
 from simlib.fit.compare import Comparison
 from simlib.fit.comparefile import SHELF as COMPARISONS
 from simlib.fit.comparefile import load_comparison
 from simlib.lawfile import LawFile
+from simlib.optimumgrid import SHELF as OPTIMA
+from simlib.optimumgrid import PredictedOptima, load_optima
+from simlib.predictions import SHELF as PREDICTIONS
+from simlib.predictions import Predictions, load_predictions
 from simlib.runs import RunTable
 from simlib.simulate.calibration import Score
 from simlib.simulate.scorefile import SHELF as SCORES
@@ -50,13 +54,15 @@ class Sources:
     """Laws, run tables, comparisons of forms and scores of forecasts, by name.
 
     What is given here stands in for what ships under the same name; with `shipped` false nothing
-    else is found. Each method raises InputError for what is not there.
+    else is found. Each method raises NotShippedError for what is not there.
     """
 
     laws: Mapping[str, LawFile] = field(default_factory=dict)
     tables: Mapping[str, RunTable] = field(default_factory=dict)
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     scores: Mapping[str, Score] = field(default_factory=dict)
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
+    optima: Mapping[str, PredictedOptima] = field(default_factory=dict)
     shipped: bool = True
 
     def law(self, name: str) -> LawFile:
@@ -82,6 +88,16 @@ class Sources:
         """How forecasts from a table's smaller runs fared on the larger ones."""
         return self._find("score", name, self.scores, SCORES.names(), lambda n: load_score(n).score)
 
+    def predicted(self, name: str) -> Predictions:
+        """What was predicted of a grid's runs before they were trained."""
+        return self._find("file of predictions", name, self.predictions, PREDICTIONS.names(),
+                          load_predictions)  # fmt: skip
+
+    def optimum(self, name: str) -> PredictedOptima:
+        """The optimal sparsities that were predicted for a grid's points."""
+        return self._find("file of predicted optima", name, self.optima, OPTIMA.names(),
+                          load_optima)  # fmt: skip
+
     def _find(
         self, what: str, name: str, given: Mapping[str, Any], known: list[str],
         load: Callable[[str], Content],
@@ -90,7 +106,7 @@ class Sources:
             found: Content = given[name]
             return found
         if not self.shipped or name not in known:
-            raise InputError(f"no {what} named {name} has shipped yet")
+            raise NotShippedError(f"no {what} named {name} has shipped yet")
         return load(name)
 
 
