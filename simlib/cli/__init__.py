@@ -23,6 +23,7 @@ COMMANDS = {
     "train": ("simlib.cli.train:command", "Train one run and record it."),
     "sweep": ("simlib.cli.sweep:command", "Train a grid of runs, resumably."),
     "claims": ("simlib.cli.claims:command", "Each claim, what decides it, and the verdict."),
+    "curves": ("simlib.cli.curves:command", "Keep training curves of recorded runs in one file."),
     "notebook": ("simlib.cli.notebook:command", "Run a notebook of the book with parameters."),
 }
 

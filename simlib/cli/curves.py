@@ -1,0 +1,66 @@
+"""`simlib curves`: training curves of recorded runs, thinned and kept in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+EXAMPLES = """
+\b
+Examples:
+  simlib curves runs/laptop --table gpt-laptop --only seed=0 --only data_seen=4096000 \\
+    --save gpt-laptop
+  simlib curves runs/mine --table runs/mine/runs.csv --save mine.json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--table", required=True, help="Run table whose runs to take: a shipped one or a path."
+)
+@click.option("--only", multiple=True, help="column=value, or column=value,value; repeatable.")
+@click.option("--points", type=click.IntRange(2), default=40, show_default=True,
+              help="Bins of every curve, equally wide in steps.")  # fmt: skip
+@click.option("--save", required=True, help="A path ending in .json, or the name of a shipped one.")
+def command(folder: Path, table: str, only: tuple[str, ...], points: int, save: str) -> None:
+    """Take the curves of a table's runs from FOLDER, where they were trained, into one file."""
+    from simlib.cli.fit import find_source, made
+    from simlib.curves import SHELF, CurveFile, thin
+    from simlib.errors import InputError
+    from simlib.train.records import read_side
+
+    source = find_source(table)
+    runs = [r for r in source.runs.finished if all(_meets(r, text) for text in only)]
+    if not runs:
+        raise InputError(f"no run of {table} meets {' and '.join(only)}")
+    curves = []
+    for run in runs:
+        try:
+            side = read_side(folder, run.run_id)
+        except OSError as error:
+            raise InputError(f"{folder} has no side file of run {run.run_id}: {error}") from error
+        curves.append(thin(run.run_id, side["curve"], run.data_seen / (run.steps or 1), points))
+    SHELF.write(SHELF.path(save), CurveFile(source.name, made(source), curves))
+    click.echo(f"{len(curves)} curves in {SHELF.path(save)}")
+
+
+def _meets(record: object, condition: str) -> bool:
+    from simlib.errors import InputError
+    from simlib.runs import FIELDS
+
+    name, equals, wanted = condition.partition("=")
+    if not equals or name not in FIELDS:
+        raise InputError(
+            f"--only takes column=value with a column of the run table, got {condition!r}"
+        )
+    found = str(getattr(record, name))
+    return any(found == text or _same_number(found, text) for text in wanted.split(","))
+
+
+def _same_number(found: str, text: str) -> bool:
+    try:
+        return float(found) == float(text)
+    except ValueError:
+        return False

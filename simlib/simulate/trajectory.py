@@ -1,0 +1,237 @@
+"""Loss on the way: what a fitted law says while a run trains and is pruned, and how well it does.
+
+A law knows final losses, after the learning rate has fallen. So the trajectory at `t` tokens is the
+loss that the run would have if it cooled down there. While the rate is high the recorded training
+loss lies elsewhere; the mean log ratio is the `gap`, which is measured on some runs and held
+against others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from simlib.curves import Curve
+from simlib.errors import InputError
+from simlib.law import Array, Bools, Indices, JointLaw, fraction, positive
+from simlib.lawfile import LawFile
+from simlib.optimum import cubic_progress
+from simlib.runs import RunRecord, RunTable
+from simlib.simulate.blocks import summarise
+
+ACCOUNTINGS = ("current", "mean")
+START, END = 0.25, 0.75  # of the pruning in the runs that laws are fitted to
+PHASES = ("dense", "ramp", "final")
+
+
+def law_sparsity(done: ArrayLike, S: ArrayLike, accounting: str = "current") -> Array:
+    """The sparsity to give a law at a share `done` in (0, 1] of a run that ends at S.
+
+    "current" is the sparsity of the moment. "mean" is the final sparsity of the run of the usual
+    schedule that has the same mean density over its training as this one so far (the account of
+    Jin et al. 2025, arXiv 2501.12486, put in the joint law's terms). Both are S at the end.
+    Raises InputError for an unknown accounting or values outside their ranges.
+    """
+    done, S = np.asarray(done, float), fraction(S)
+    if not np.all((done > 0) & (done <= 1)):
+        raise InputError("shares of training done lie in (0, 1]")
+    if accounting == "current":
+        return np.asarray(S * cubic_progress(START, END)(done))
+    if accounting == "mean":
+        return np.asarray(S * _progress_summed(done) / (done * _progress_summed(np.ones(()))))
+    raise InputError(f"unknown accounting {accounting!r}: choose {' or '.join(ACCOUNTINGS)}")
+
+
+def _progress_summed(done: Array) -> Array:
+    """Integral from 0 of the share of the final sparsity reached."""
+    ramp = np.clip((done - START) / (END - START), 0, 1)
+    during = (END - START) * (ramp - (1 - (1 - ramp) ** 4) / 4)
+    return np.asarray(during + np.maximum(done - END, 0))
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A run on its way, arrays of shape (points,).
+
+    `loss` is that after a cool-down at that point, `low` and `high` the central interval of the
+    law's ensemble, `running` the training loss to expect where the learning rate is still high.
+    """
+
+    data_seen: Array
+    sparsity: Array
+    nonzero_params: Array
+    loss: Array
+    low: Array
+    high: Array
+    running: Array
+
+
+def trajectory(
+    law_file: LawFile, S: float, N: float, D: float, *, accounting: str = "current",
+    gap: float = 0.0, points: int = 100, level: float = 0.9,
+) -> Trajectory:  # fmt: skip
+    """The way of a run that ends with N non-zero parameters at sparsity S after D tokens or images.
+
+    It begins at the least data of the fitted runs, or at a hundredth of D if the law keeps no
+    range. `gap` is log(training loss / loss after a cool-down). Raises InputError for a run that
+    ends before that, and for a law without an ensemble.
+    """
+    positive("nonzero_params", N)
+    first = least_data(law_file, D)
+    if not first < D:
+        raise InputError(
+            f"a trajectory to {D:g} tokens or images would begin at {first:g}, the least data of "
+            f"the runs behind {law_file.name!r}: ask for a longer run"
+        )
+    data = np.geomspace(first, D, points)
+    effective = law_sparsity(data / D, S, accounting)
+
+    def along(law: JointLaw, s: Array, d: Array) -> Array:
+        return law(s, N / (1 - S) * (1 - s), d)
+
+    found = summarise(law_file, along, effective, data, level=level)
+    now = law_sparsity(data / D, S, "current")
+    return Trajectory(
+        data, now, N / (1 - S) * (1 - now), found.value, found.low, found.high,
+        found.value * np.exp(gap),
+    )  # fmt: skip
+
+
+def least_data(law_file: LawFile, D: float) -> float:
+    """Where a trajectory to D begins."""
+    return float(law_file.record.get("range", {}).get("data_seen", [D / 100])[0])
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A recorded curve against its trajectory, arrays of shape (points,).
+
+    `ratio` is log(training loss / law), `high_rate` says whether the learning rate was at its
+    peak, `phase` indexes PHASES.
+    """
+
+    record: RunRecord
+    done: Array
+    ratio: Array
+    high_rate: Bools
+    phase: Indices
+
+
+def misses(
+    law_file: LawFile, runs: RunTable, curves: Sequence[Curve], accounting: str
+) -> list[Miss]:
+    """Curves of runs of a table against their trajectories, from the law's least data on.
+
+    Raises InputError for a curve whose run the table lacks or whose schedule is another one.
+    """
+    rows = {r.run_id: r for r in runs}
+    found = []
+    for curve in curves:
+        record = rows.get(curve.run_id)
+        if record is None:
+            raise InputError(f"the table has no run {curve.run_id}, which a curve is of")
+        if record.sparsity and (record.prune_start, record.prune_end, record.schedule) != (
+            START, END, "cubic",
+        ):  # fmt: skip
+            raise InputError(
+                f"run {curve.run_id} was not pruned by a cubic ramp from {START:.0%} to {END:.0%}, "
+                "the schedule that trajectories know"
+            )
+        found.append(_miss(law_file, record, curve, accounting))
+    return found
+
+
+def _miss(law_file: LawFile, record: RunRecord, curve: Curve, accounting: str) -> Miss:
+    data = np.array(curve.data_seen)
+    late = data >= least_data(law_file, record.data_seen)
+    done, lr = data[late] / record.data_seen, np.array(curve.lr)[late]
+    s = law_sparsity(done, record.sparsity, accounting)
+    N = record.nonzero_params / (1 - record.sparsity) * (1 - s)
+    ratio = np.log(np.array(curve.loss)[late] / law_file.joint(s, N, data[late]))
+    high = np.isclose(lr, max(curve.lr), rtol=1e-3)
+    return Miss(record, done, ratio, high, np.digitize(done, [START, END]))
+
+
+def gap_of(found: Sequence[Miss]) -> float:
+    """Mean log(training loss / law) where the learning rate is high, every curve counting once.
+
+    Raises InputError if no curve has such a point.
+    """
+    means = [m.ratio[m.high_rate].mean() for m in found if m.high_rate.any()]
+    if not means:
+        raise InputError(
+            "no curve has a point at a high learning rate from the law's least data on"
+        )
+    return float(np.mean(means))
+
+
+def rms(found: Sequence[Miss], gap: float, phase: str | None = None) -> float:
+    """Root mean square of log(training loss / law) less the gap, at a high rate, curves equal.
+
+    Of one of PHASES, or of all of them; NaN where no curve has a point.
+    """
+    picked = [
+        m.ratio[m.high_rate & ((phase is None) | (m.phase == PHASES.index(phase or "dense")))]
+        for m in found
+    ]
+    squares = [float(((p - gap) ** 2).mean()) for p in picked if p.size]
+    return float(np.sqrt(np.mean(squares))) if squares else float("nan")
+
+
+@dataclass(frozen=True)
+class Fare:
+    """An accounting on the runs that chose the gap, and on the others."""
+
+    accounting: str
+    gap: float
+    chosen_rms: float
+    held_out: list[Miss]
+
+    @property
+    def held_out_rms(self) -> float:
+        """Root mean square error on the log scale on the runs kept out."""
+        return rms(self.held_out, self.gap)
+
+    @property
+    def sparse_held_out(self) -> int:
+        """How many sparse runs were kept out: on dense ones the accountings agree."""
+        return sum(m.record.sparsity > 0 for m in self.held_out)
+
+    def better_than(self, other: Fare) -> int:
+        """On how many sparse runs kept out this accounting has the smaller error."""
+        pairs = zip(self.held_out, other.held_out, strict=True)
+        return sum(
+            rms([mine], self.gap) < rms([theirs], other.gap)
+            for mine, theirs in pairs
+            if mine.record.sparsity
+        )
+
+
+def compare_accountings(law_file: LawFile, runs: RunTable, curves: Sequence[Curve]) -> list[Fare]:
+    """Both accountings, the better on the choosing runs first.
+
+    Every other dense size, from the smallest on, chooses gap and accounting; the sizes between
+    are kept out. So no run that is kept out shares its dense beginning with one that chose.
+    Raises InputError where fewer than two dense sizes have curves.
+    """
+    rows = {r.run_id: r for r in runs}
+    sizes = sorted({_dense(rows[c.run_id]) for c in curves if c.run_id in rows})
+    if len(sizes) < 2:
+        raise InputError("choosing on some dense sizes and scoring on others takes two of them")
+    chosen = set(sizes[::2])
+    fares = []
+    for accounting in ACCOUNTINGS:
+        found = misses(law_file, runs, curves, accounting)
+        pick = [m for m in found if _dense(m.record) in chosen]
+        rest = [m for m in found if _dense(m.record) not in chosen]
+        gap = gap_of(pick)
+        fares.append(Fare(accounting, gap, rms(pick, gap), rest))
+    return sorted(fares, key=lambda f: f.chosen_rms)
+
+
+def _dense(record: RunRecord) -> int:
+    """Dense parameters to two digits: what rounding of widths made nearly equal is one size."""
+    return int(float(f"{record.nonzero_params / (1 - record.sparsity):.1e}"))
