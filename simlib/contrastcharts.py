@@ -9,10 +9,11 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.contrasts import Pairs, log_multipliers
+from simlib.contrasts import Pairs
 from simlib.contrasttables import change, nominal
 from simlib.law import JointLaw
 from simlib.tables import number, percent
+from simlib.worth import log_multipliers
 
 Side = Mapping[str, Any]
 LABELS = alt.Axis(labelLimit=260)
@@ -21,16 +22,16 @@ LABELS = alt.Axis(labelLimit=260)
 def effects(contrasts: Sequence[Pairs]) -> alt.LayerChart:
     """Change of the loss of every arm against the reference: each pair, the mean, its interval."""
     ordered = sorted(contrasts, key=lambda p: p.effect().mean)
-    order = [str(p.other) for p in ordered]
+    order = [p.label for p in ordered]
     points: list[dict[str, Any]] = []
     means: list[dict[str, Any]] = []
     for pairs in ordered:
         found = pairs.effect().map(np.expm1)
         low, high = found.interval
-        means.append({"arm": str(pairs.other), "mean": found.mean, "low": low, "high": high})
+        means.append({"arm": pairs.label, "mean": found.mean, "low": low, "high": high})
         for (first, _), d in zip(pairs.runs, np.expm1(pairs.differences), strict=True):
             level = round(first.sparsity, 3)
-            points.append({"arm": str(pairs.other), "change": float(d), "sparsity": level})
+            points.append({"arm": pairs.label, "change": float(d), "sparsity": level})
     near = alt.Axis(format="+.0%")
     y = alt.Y("arm:N", title=None, sort=order, axis=LABELS)
     dots = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=35, opacity=0.75)
@@ -55,11 +56,11 @@ def effects(contrasts: Sequence[Pairs]) -> alt.LayerChart:
 def worth_by_size(contrasts: Sequence[Pairs], law: JointLaw) -> alt.LayerChart:
     """Worth of a weight under each arm against size, one dot a pair, a line through the means."""
     values: list[dict[str, Any]] = [
-        {"arm": str(pairs.other), "size": nominal(N), "worth": float(np.exp(m))}
+        {"arm": pairs.label, "size": nominal(N), "worth": float(np.exp(m))}
         for pairs in contrasts
         for N, m in zip(pairs.points[1], log_multipliers(pairs, law), strict=True)
     ]
-    names = [str(p.other) for p in contrasts]
+    names = [p.label for p in contrasts]
     scale = alt.Scale(domain=names)
     legend = alt.Legend(title=None, columns=2, labelLimit=260)
     y = alt.Y("worth:Q", title="Worth of a weight", scale=alt.Scale(zero=False))

@@ -18,8 +18,7 @@ from scipy import stats
 
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
-from simlib.law import Array, JointLaw
-from simlib.lawfile import LawFile
+from simlib.law import Array
 from simlib.runs import RunRecord, RunTable
 
 LEVEL = 0.9  # of every interval
@@ -48,6 +47,14 @@ class Arm(NamedTuple):
     def __str__(self) -> str:
         pattern = "" if self.pattern == "unstructured" else f"{self.pattern}, "
         return f"{pattern}{self.pruner}, {self.schedule}{self.window}"
+
+    def beside(self, reference: Arm) -> str:
+        """What sets this arm apart from another, in as few words."""
+        parts = [self.pattern] if self.pattern != reference.pattern else []
+        parts += [self.pruner] if self.pruner != reference.pruner else []
+        if self[2:] != reference[2:]:
+            parts.append(f"{self.schedule}{self.window}")
+        return ", ".join(parts) or "the same"
 
     @property
     def window(self) -> str:
@@ -94,6 +101,11 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.runs)
+
+    @property
+    def label(self) -> str:
+        """What sets the other arm apart from the reference."""
+        return self.other.beside(self.reference)
 
     @property
     def differences(self) -> Array:
@@ -182,85 +194,6 @@ def t_interval(values: ArrayLike, level: float = LEVEL) -> Estimate:
     return Estimate(mean, (mean - half, mean + half), n)
 
 
-def log_multipliers(pairs: Pairs, law: JointLaw, what: str = "size") -> Array:
-    """For every pair, ln of the share of its size or data with which the reference does as well.
-
-    The other run's loss is `exp(d)` times the reference's. The law says at which N' (`what`
-    "size") or D' ("data") the reference arm reaches that multiple of its predicted loss; the
-    answer is `ln(N'/N)`, below zero where the other arm is worse, infinite where none reaches it.
-
-    A law whose coefficients have shape (members, 1) gives (members, pairs).
-    """
-    S, N, D = pairs.points
-    target = law(S, N, D) * np.exp(pairs.differences)
-    with np.errstate(over="ignore"):
-        if what == "size":
-            return np.asarray(np.log(law.solve_nonzero_params(S, D, target) / N))
-        if what == "data":
-            return np.asarray(np.log(law.solve_data_seen(S, N, target) / D))
-    raise InputError(f"a multiplier is of 'size' or 'data', not of {what!r}")
-
-
-def multiplier(
-    pairs: Pairs, law_file: LawFile, what: str = "size", level: float = LEVEL
-) -> Estimate:
-    """Geometric mean of `exp(log_multipliers)` over the pairs.
-
-    Its interval holds the spread over pairs, by Student's t, and the law's own uncertainty: each
-    member of the ensemble gives a mean and a standard error, to which a quantile of t is dealt.
-    """
-    values = log_multipliers(pairs, law_file.joint, what)
-    mean, n = float(np.mean(values)), len(values)
-    if n < 2 or not np.isfinite(mean):
-        return Estimate(mean, (None, None), n).map(_exp)
-    if law_file.ensemble is None:
-        return t_interval(values, level).map(_exp)
-    each = log_multipliers(pairs, law_file.members(1), what)
-    shares = (np.random.default_rng(0).permutation(len(each)) + 0.5) / len(each)
-    with np.errstate(invalid="ignore"):
-        drawn = each.mean(1) + stats.t.ppf(shares, n - 1) * each.std(1, ddof=1) / np.sqrt(n)
-    # a member under which nothing reaches the loss counts on the side where it lies
-    drawn = np.where(np.isfinite(drawn), drawn, np.inf)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], method="nearest")
-    return Estimate(mean, (_finite(low), _finite(high)), n).map(_exp)
-
-
-def unexplained(pairs: Pairs, law: JointLaw) -> float:
-    """Root mean square of the log loss that one multiplier for all pairs leaves unexplained."""
-    S, N, D = pairs.points
-    worth = np.exp(log_multipliers(pairs, law).mean())
-    left = pairs.differences - np.log(law(S, worth * N, D) / law(S, N, D))
-    return float(np.sqrt(np.mean(left**2)))
-
-
-class Trend(NamedTuple):
-    """By how much the log multiplier changes with each doubling, and what the trend leaves."""
-
-    size: Estimate
-    data: Estimate
-
-
-def trend(pairs: Pairs, law: JointLaw, level: float = LEVEL) -> Trend | None:
-    """Least-squares slopes of `log_multipliers` against log2 N and log2 D; None if undetermined.
-
-    A pattern follows the same law, with one multiplier, if both slopes are zero.
-    """
-    _, N, D = pairs.points
-    y = log_multipliers(pairs, law)
-    X = np.stack([np.ones_like(N), np.log2(N), np.log2(D)], axis=1)
-    free = len(y) - X.shape[1]
-    if free < 1 or np.linalg.matrix_rank(X) < X.shape[1] or not np.isfinite(y).all():
-        return None
-    beta, *_ = np.linalg.lstsq(X, y, rcond=None)
-    variance = float(np.sum((y - X @ beta) ** 2)) / free
-    error = np.sqrt(variance * np.diag(np.linalg.inv(X.T @ X))) * stats.t.ppf((1 + level) / 2, free)
-    size, data = (
-        Estimate(float(b), (float(b - e), float(b + e)), len(y))
-        for b, e in zip(beta[1:], error[1:], strict=True)
-    )
-    return Trend(size, data)
-
-
 class Spread(NamedTuple):
     """Standard deviation of log loss over seeds, pooled over cells."""
 
@@ -290,11 +223,3 @@ def seed_spread(runs: RunTable, level: float = LEVEL) -> Spread:
 
 def _alike(run: RunRecord, *but: str) -> tuple[Any, ...]:
     return tuple(getattr(run, name) for name in ALIKE if name not in but)
-
-
-def _exp(value: float) -> float:
-    return float(np.exp(value))
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -6,20 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from simlib.contrasts import (
-    Estimate,
-    Pairs,
-    Spread,
-    Trend,
-    against_dense,
-    arms,
-    multiplier,
-    trend,
-    unexplained,
-)
+from simlib.contrasts import Estimate, Pairs, Spread, against_dense, arms
 from simlib.lawfile import LawFile
 from simlib.runs import RunTable
 from simlib.tables import Table, number, percent, with_interval
+from simlib.worth import Trend, multiplier, trend, unexplained
 
 VERDICTS = {1: "worse", -1: "better", 0: "not told apart"}
 
@@ -39,7 +30,7 @@ def verdict(pairs: Pairs) -> str:
 
 def named(contrasts: Sequence[Pairs], said: str) -> str:
     """The arms of one verdict, listed."""
-    return "; ".join(str(p.other) for p in contrasts if verdict(p) == said) or "none"
+    return "; ".join(p.label for p in contrasts if verdict(p) == said) or "none"
 
 
 def cost_ratio(pairs: Pairs) -> float:
@@ -63,7 +54,7 @@ def contrast_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
     for pairs in sorted(contrasts, key=lambda p: p.effect().mean):
         worth = multiplier(pairs, law_file)
         rows.append(
-            (str(pairs.other), cells(pairs), change(pairs.effect()),
+            (pairs.label, cells(pairs), change(pairs.effect()),
              change(pairs.effect_over_cells()), number(cost_ratio(pairs), 2) + " ×",
              with_interval(*worth[:2], digits=2), verdict(pairs))
         )  # fmt: skip
@@ -80,7 +71,7 @@ def group_table(contrasts: Sequence[Pairs], groups: Mapping[str, str]) -> Table:
     rows = []
     for pairs, found in zip(contrasts, split, strict=True):
         columns = [change(found[g].effect()) if g in found else "not trained" for g in groups]
-        rows.append((str(pairs.other), *columns))
+        rows.append((pairs.label, *columns))
     return Table(("arm", *groups.values()), rows)
 
 
@@ -92,7 +83,7 @@ def size_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
         by_size = pairs.split(lambda r: nominal(r.nonzero_params))
         groups = [by_size.get(size) for size in sizes] + [pairs]
         worth = ["not trained" if g is None else _worth(g, law_file) for g in groups]
-        rows.append((str(pairs.other), *worth, verdict(pairs)))
+        rows.append((pairs.label, *worth, verdict(pairs)))
     heads = (f"about {size:,.0f} weights" for size in sizes)
     return Table(("pattern", *heads, "all sizes", "verdict"), rows)
 
@@ -110,10 +101,10 @@ def trend_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
     """Whether one number a pattern is enough: its drift with size and with data."""
     rows = []
     for pairs in contrasts:
-        found = trend(pairs, law_file.joint)
+        found = trend(pairs, law_file)
         drifts = ("undetermined",) * 2 if found is None else tuple(map(_factor, found))
         left = percent(unexplained(pairs, law_file.joint), 2)
-        rows.append((str(pairs.other), *drifts, left, says(found)))
+        rows.append((pairs.label, *drifts, left, says(found)))
     header = ("each doubling of size", "each doubling of data", "loss left unexplained", "one law?")
     return Table(("pattern", *header), rows)
 

@@ -5,22 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simlib.contrasts import (
-    REFERENCE,
-    Arm,
-    against_dense,
-    log_multipliers,
-    match,
-    multiplier,
-    seed_spread,
-    t_interval,
-    trend,
-    unexplained,
-)  # fmt: skip
+from simlib.contrasts import REFERENCE, Arm, against_dense, match, seed_spread, t_interval
 from simlib.errors import InputError
 from simlib.law import JointLaw
 from simlib.lawfile import LawFile
 from simlib.runs import RunRecord, RunTable
+from simlib.worth import log_multipliers, multiplier, trend, unexplained
 
 LAW = JointLaw(a_S=30.0, b_S=0.8, c_S=60.0, b_N=0.4, a_D=3e4, b_D=0.4, c=0.8)
 TWO_FOUR = REFERENCE._replace(pattern="2:4")
@@ -92,16 +82,16 @@ def test_a_loss_that_no_size_reaches_leaves_an_end_open() -> None:
 
 
 def test_trend_tells_one_multiplier_from_one_that_grows() -> None:
-    same = trend(match(table(lambda N, D: 0.9), TWO_FOUR), LAW)
+    same = trend(match(table(lambda N, D: 0.9), TWO_FOUR), law_file(0.0))
     assert same is not None
     assert same.size.mean == pytest.approx(0, abs=1e-9)
-    grows = trend(match(table(lambda N, D: 0.9 * (N / 6144) ** 0.1), TWO_FOUR), LAW)
+    grows = trend(match(table(lambda N, D: 0.9 * (N / 6144) ** 0.1), TWO_FOUR), law_file(0.0))
     assert grows is not None
     assert grows.size.mean == pytest.approx(0.1 * np.log(2))
     assert grows.size.sign == 1
     assert grows.data.mean == pytest.approx(0, abs=1e-9)
     one_size = RunTable(r for r in table(lambda N, D: 0.9) if r.nonzero_params == 6144)
-    assert trend(match(one_size, TWO_FOUR), LAW) is None
+    assert trend(match(one_size, TWO_FOUR), law_file(0.0)) is None
 
 
 @pytest.mark.parametrize(
@@ -137,6 +127,9 @@ def test_a_mask_made_once_has_no_end() -> None:
     assert Arm.of(cut[0]) == Arm.of(cut[1])
     assert str(Arm.of(cut[0])) == "gmp, oneshot at 25 %"
     assert str(TWO_FOUR) == "2:4, gmp, cubic 25–75 %"
+    assert TWO_FOUR.beside(REFERENCE) == "2:4"
+    assert Arm.of(cut[0]).beside(REFERENCE) == "oneshot at 25 %"
+    assert REFERENCE.beside(REFERENCE) == "the same"
 
 
 def test_one_multiplier_explains_what_it_made_and_no_more() -> None:

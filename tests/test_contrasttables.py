@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from simlib import contrastcharts, contrasttables
-from simlib.contrasts import REFERENCE, Arm, Estimate, Pairs, Trend, match, seed_spread
+from simlib.contrasts import REFERENCE, Arm, Estimate, Pairs, match, seed_spread
 from simlib.law import JointLaw
 from simlib.lawfile import LawFile
 from simlib.runs import RunRecord, RunTable
+from simlib.worth import Trend
 
 LAW = JointLaw(a_S=1.0, b_S=0.6, c_S=3.5, b_N=0.2, a_D=4e6, b_D=0.2, c=0.1)
 FILE = LawFile("known", LAW, LAW.from_vector(np.tile(LAW.vector(), (50, 1))))
@@ -39,7 +40,7 @@ def test_the_verdict_follows_the_runs(change: float, said: str) -> None:
     found = pairs(change)
     assert contrasttables.verdict(found) == said
     assert contrasttables.contrast_table([found], FILE).rows[0][-1] == said
-    assert contrasttables.named([found], said) == str(RIGL)
+    assert contrasttables.named([found], said) == "rigl, constant 0–75 %"
     assert contrasttables.named([found], "elsewhere") == "none"
 
 
