@@ -1,0 +1,193 @@
+"""Fits of what repeated data is worth: a law of fresh data with the data counted as it saturates.
+
+The house solver fits sums of exponentials of linear terms; `D_eff` is none, so scipy's
+`least_squares` minimises a Huber objective on log loss here, with derivatives by central
+differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from simlib.errors import InputError
+from simlib.law import Array
+from simlib.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
+from simlib.rivals import DensityPower
+
+# log a_N', b_N, k, log a_D', b_D, log c, log R, l, N and D in units of their geometric means
+LOWER = np.array([-8.0, 0.005, -2.0, -8.0, 0.02, -8.0, np.log(0.02), -1.2])
+UPPER = np.array([4.0, 2.0, 4.0, 4.0, 3.0, 4.0, np.log(1e4), 20.0])
+SIZE_AND_DATA = 6  # entries that belong to the law of fresh data
+DELTA = 0.01  # of the Huber objective, about the noise of a short run: most residuals are squared
+STEP = 1e-6  # of the central differences
+FRESH, USELESS = 1e9, 1e-6  # R with which every pass counts in full, or none after the first
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A way to count repeated data: the entries of theta that are free, and R(S) from them."""
+
+    name: str
+    free: int
+    repetition: Callable[[Array], Repetition]
+
+
+READINGS = (
+    Reading("repeats count as fresh", 0, lambda tail: Repetition(FRESH)),
+    Reading("repeats count for nothing", 0, lambda tail: Repetition(USELESS)),
+    Reading("published R(S)", 0, lambda tail: PUBLISHED_REPEATED.data),
+    Reading("fitted R, one for all sparsities", 1, lambda tail: Repetition(np.exp(tail[..., 0]))),
+    Reading("fitted R(S)", 2, lambda tail: Repetition(np.exp(tail[..., 0]), tail[..., 1])),
+)
+
+
+@dataclass(frozen=True)
+class RepeatedRuns:
+    """Columns of shape (runs,): sparsity, non-zero parameters, data seen, distinct data, loss."""
+
+    S: Array
+    N: Array
+    D: Array
+    U: Array
+    L: Array
+
+    def __post_init__(self) -> None:
+        if not (self.D > self.U).any():
+            raise InputError(
+                "no run sees its data more than once, so nothing tells what repeats are worth: "
+                "add runs with data_seen above the number of distinct tokens or images"
+            )
+        for name, values in (("sizes", self.N), ("amounts of data", self.D)):
+            if len(np.unique(values)) < 2:
+                raise InputError(f"the runs have one value of {name}: a fit needs at least 2")
+
+    def __len__(self) -> int:
+        return len(self.L)
+
+    def drop(self, row: int) -> RepeatedRuns:
+        """All runs but one."""
+        return RepeatedRuns(*(np.delete(v, row) for v in (self.S, self.N, self.D, self.U, self.L)))
+
+
+@dataclass(frozen=True)
+class RepeatedFit:
+    """A fitted law with `free` free coefficients and an ensemble from resampled residuals.
+
+    `ensemble` is a law whose coefficients have shape (members, 1), ready to meet runs; None
+    without resampling. `value` is the mean objective, `agreeing` the share of starts that reach it.
+    """
+
+    reading: Reading
+    law: WithRepeats
+    ensemble: WithRepeats | None
+    value: float
+    log_rmse: float
+    free: int
+    agreeing: float
+
+    def interval(
+        self, quantity: Callable[[WithRepeats], Array], level: float = 0.9
+    ) -> tuple[float, float]:
+        """Central interval of a number of the law over the ensemble."""
+        if self.ensemble is None:
+            raise InputError("this fit was made without resampling, so it gives no interval")
+        tail = (1 - level) / 2
+        low, high = np.quantile(quantity(self.ensemble), [tail, 1 - tail])
+        return float(low), float(high)
+
+
+def fit_repeated(
+    runs: RepeatedRuns, reading: Reading = READINGS[-1], *, starts: int = 12, resamples: int = 0,
+    seed: int = 0,
+) -> RepeatedFit:  # fmt: skip
+    """Fit `a_N (N (1-S)^-k)^-b_N + (a_D / D_eff)^b_D + c` with D counted as `reading` says.
+
+    The size term is a power of density, since three sparsities cannot show a saturating one; N is
+    not taken to saturate, and q of R(S) is 0. Raises InputError for too few runs.
+    """
+    k = SIZE_AND_DATA + reading.free
+    if len(runs) <= k:
+        raise InputError(f"{len(runs)} runs cannot fix {k} coefficients: at least {k + 1} needed")
+    rng = np.random.default_rng(seed)
+    begin = rng.uniform(LOWER[:k] + 0.2, np.minimum(UPPER[:k], 1.5), (starts, k))
+    ends = [_minimise(runs, reading, start) for start in begin]
+    values = np.array([cost for _, cost in ends])
+    theta, value = ends[int(np.argmin(values))]
+    law = _law(runs, reading, theta)
+    residual = np.log(law(runs.S, runs.N, runs.D, runs.U)) - np.log(runs.L)
+    drawn = _resampled(runs, reading, theta, residual, resamples, rng)
+    return RepeatedFit(
+        reading, law, drawn, value / len(runs), float(np.sqrt((residual**2).mean())), k,
+        float((values <= value * (1 + 1e-3) + 1e-16).mean()),
+    )  # fmt: skip
+
+
+def left_out(runs: RepeatedRuns, reading: Reading, whole: RepeatedFit, seed: int = 0) -> Array:
+    """Error of log loss of each run by the law fitted to all others, shape (runs,)."""
+    errors = np.empty(len(runs))
+    for row in range(len(runs)):
+        rest = runs.drop(row)
+        law = _law(rest, reading, _minimise(rest, reading, _theta(rest, whole.law, reading))[0])
+        predicted = law(runs.S[row], runs.N[row], runs.D[row], runs.U[row])
+        errors[row] = np.log(predicted) - np.log(runs.L[row])
+    return errors
+
+
+def _resampled(
+    runs: RepeatedRuns, reading: Reading, theta: Array, residual: Array, members: int,
+    rng: np.random.Generator,
+) -> WithRepeats | None:  # fmt: skip
+    """Refits of the fitted losses plus residuals drawn with replacement, widened for k."""
+    if members == 0:
+        return None
+    fitted = np.log(runs.L) + residual
+    spread = (residual - residual.mean()) * np.sqrt(len(runs) / (len(runs) - len(theta)))
+    drawn = np.exp(fitted - rng.choice(spread, size=(members, len(runs))))
+    refits = [_minimise(replace(runs, L=losses), reading, theta)[0] for losses in drawn]
+    return _law(runs, reading, np.array(refits)[:, None, :])
+
+
+def _minimise(runs: RepeatedRuns, reading: Reading, start: Array) -> tuple[Array, float]:
+    def residuals(theta: Array) -> Array:
+        law = _law(runs, reading, theta)
+        return np.asarray(np.log(law(runs.S, runs.N, runs.D, runs.U)) - np.log(runs.L))
+
+    def jacobian(theta: Array) -> Array:
+        around = residuals((theta + steps)[:, None, :]) - residuals((theta - steps)[:, None, :])
+        return around.T / (2 * STEP)
+
+    k = len(start)
+    steps = STEP * np.eye(k)
+    inside = np.clip(start, LOWER[:k] + 1e-6, UPPER[:k] - 1e-6)
+    found = least_squares(
+        residuals, inside, jacobian, bounds=(LOWER[:k], UPPER[:k]), loss="huber",
+        f_scale=DELTA, x_scale="jac", max_nfev=300,
+    )  # fmt: skip
+    return found.x, float(found.cost)
+
+
+def _law(runs: RepeatedRuns, reading: Reading, theta: Array) -> WithRepeats:
+    """The law of entries (..., k), in raw units."""
+    n, d = _units(runs)
+    size, b_N, k, data, b_D, floor = np.moveaxis(theta[..., :SIZE_AND_DATA], -1, 0)
+    law = DensityPower(
+        a_N=np.exp(size + n * b_N), k=k, b_N=b_N, a_D=np.exp(data / b_D + d), b_D=b_D,
+        c=np.exp(floor),
+    )  # fmt: skip
+    return WithRepeats(law, reading.repetition(theta[..., SIZE_AND_DATA:]))
+
+
+def _theta(runs: RepeatedRuns, law: WithRepeats, reading: Reading) -> Array:
+    """The inverse of `_law` for one law."""
+    n, d = _units(runs)
+    a_N, k, b_N, a_D, b_D, c = law.law.vector()
+    tail = [np.log(law.repetition.R), law.repetition.l][: reading.free]
+    return np.array([np.log(a_N) - n * b_N, b_N, k, b_D * (np.log(a_D) - d), b_D, np.log(c), *tail])
+
+
+def _units(runs: RepeatedRuns) -> tuple[float, float]:
+    return float(np.log(runs.N).mean()), float(np.log(runs.D).mean())
