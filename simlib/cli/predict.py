@@ -1,0 +1,96 @@
+"""`simlib predict`: what laws say of a grid's runs before they are trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from pydantic import TypeAdapter
+
+from simlib.cli.compare import HELD_OUT
+from simlib.cli.fit import find_source, made, objective_for
+from simlib.cli.options import json_option, level_option, seed_option
+from simlib.datasets import load_law
+from simlib.errors import InputError
+from simlib.fit.compare import COMPARED, Target
+from simlib.predictions import SHELF, Predictions, by_form, fit_forms, planned, predict
+
+EXAMPLES = """
+\b
+Examples:
+  simlib predict --law gpt-laptop --grid notebooks/grids/holdout-laptop.yaml
+  simlib predict --law gpt-laptop --runs gpt-laptop --grid notebooks/grids/holdout-laptop.yaml \\
+      --save holdout-laptop     with every rival form fitted to the same runs
+  simlib predict --runs t5-c4 --json     the run that the authors held out
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--law", help="A shipped law, or the path of a law file.  [default: fitted to RUNS]")
+@click.option("--runs", "table", help="The table to fit the other forms to; without it, no rival.")
+@click.option("--grid", type=click.Path(path_type=Path),
+              help="A grid of runs.  [default: what a released table holds out]")  # fmt: skip
+@click.option("--form", "forms", type=click.Choice(COMPARED), multiple=True,
+              help="Several; all by default.")  # fmt: skip
+@level_option
+@click.option("--resamples", type=click.IntRange(20), default=400, show_default=True,
+              help="Size of the bootstrap ensembles.")  # fmt: skip
+@seed_option
+@click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
+@json_option
+def command(
+    law: str | None, table: str | None, grid: Path | None, forms: tuple[str, ...], level: float,
+    resamples: int, seed: int, save: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Predict the runs of a grid, which need not have been trained, by every form of a law."""
+    targets = _targets(grid, table)
+    laws = by_form(load_law(law)) if law else {}
+    how = {"law": law} if law else {}
+    if table:
+        source = find_source(table)
+        rivals = [name for name in forms or COMPARED if name not in laws]
+        laws |= fit_forms(source.runs, rivals, objective_for(table, None, None),
+                          resamples=resamples, seed=seed)  # fmt: skip
+        how |= made(source)
+    elif law:
+        how |= load_law(law).record.get("made", {})
+    else:
+        raise InputError("give a law to predict with, --law, or runs to fit laws to, --runs")
+    name = grid.stem if grid else f"{table}-held-out"
+    path = SHELF.path(save or name)
+    found = predict(path.stem, how, laws, targets, level)
+    if save:
+        SHELF.write(path, found)
+    if as_json:
+        click.echo(TypeAdapter(Predictions).dump_json(found).decode())
+    else:
+        click.echo(_text(found))
+
+
+def _targets(grid: Path | None, table: str | None) -> list[Target]:
+    if grid is None:
+        held_out = HELD_OUT.get(table or "", ())
+        if not held_out:
+            raise InputError(f"no run is held out of {table or 'nothing'}: name a grid with --grid")
+        return [
+            Target(run.name, run.sparsity, run.nonzero_params, run.data_seen, run.loss)
+            for run in held_out
+        ]
+    from simlib.sweep import read_grid
+
+    return planned(read_grid(grid).configs)
+
+
+def _text(found: Predictions) -> str:
+    lines = []
+    for run in found.runs:
+        lines.append(
+            f"{run.run_id}: {run.nonzero_params:,.0f} non-zero, {run.sparsity:.1%} sparse, "
+            f"{run.data_seen:,.0f} seen"
+        )
+        for form, said in run.forecasts.items():
+            words = "does not predict it"
+            if said:
+                words = f"{said.loss:.4f} ({said.low:.4f} to {said.high:.4f})"
+            lines.append(f"  {form:16} {words}")
+    return "\n".join(lines)
