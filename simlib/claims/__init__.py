@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simlib.claims import findings, laws, optima, statements, training
+from simlib.claims import findings, laws, optima, pretraining, statements, training
 from simlib.claims.evidence import VERDICTS, Claim, Evidence, Outcome, Region, Verdict, totals
 from simlib.claims.sources import Sources
 from simlib.errors import InputError
@@ -23,7 +23,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
     sorted(
         (
             *laws.CLAIMS, laws.LANGUAGE, *optima.CLAIMS, optima.FAIR, *statements.CLAIMS,
-            *training.CLAIMS, *findings.CLAIMS,
+            *pretraining.CLAIMS, *training.CLAIMS, *findings.CLAIMS,
         ),
         key=_order,
     )
@@ -42,4 +42,11 @@ def scorecard(sources: Sources | None = None, only: Sequence[str] = ()) -> dict[
             raise InputError(f"there is no claim {name!r}; there are {', '.join(known)}")
     chosen = [claim for claim in CLAIMS if not only or claim.id in only]
     found = sources or Sources()
-    return {claim: claim.decide(found) for claim in chosen}
+    return {claim: _decided(claim, found) for claim in chosen}
+
+
+def _decided(claim: Claim, sources: Sources) -> Outcome:
+    try:
+        return claim.decide(sources)
+    except InputError as refusal:
+        return Outcome(missing=(str(refusal),))

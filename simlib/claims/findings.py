@@ -132,10 +132,7 @@ def unmeasured_onset(sources: Sources) -> Outcome:
 
 def optimum_is_best(sources: Sources) -> Outcome:
     """At each predicted point, loss at the predicted optimum over the best arm measured there."""
-    try:
-        points = sources.optimum(OPTIMUM).points
-    except InputError as absent:
-        return Outcome(missing=(str(absent),))
+    points = sources.optimum(OPTIMUM).points
     named = {f"{OPTIMUM}, {p.flops:.2g} FLOP, {p.cost} cost": p for p in points}
     return ask(named, lambda name: _regret(sources.runs(OPTIMUM), name, named[name]))
 

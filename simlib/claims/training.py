@@ -8,10 +8,11 @@ from scipy import stats
 from simlib.claims.estimates import difference_of_means, ends, of_estimate
 from simlib.claims.evidence import Claim, Evidence, Outcome, Region, ask
 from simlib.claims.sources import OUR_GPT, OURS, RunSet, Sources
-from simlib.contrasts import LEVEL, REFERENCE, Arm, Pairs, arms, match, seed_spread, trend
+from simlib.contrasts import LEVEL, REFERENCE, Arm, Pairs, arms, match, seed_spread
 from simlib.errors import InputError
 from simlib.runs import RunTable
 from simlib.tables import percent
+from simlib.worth import trend
 
 CLOSE = 0.01  # of the loss: a smaller difference is called close
 ONE_LAW = 1.25  # factor on a pattern's worth that a doubling of size may have
@@ -36,7 +37,7 @@ def patterns(sources: Sources) -> Outcome:
 
     def drift(name: str) -> Evidence:
         pairs = match(sources.runs("nm-laptop"), _pattern(name))
-        found = trend(pairs, sources.law(OUR_GPT.law).joint)
+        found = trend(pairs, sources.law(OUR_GPT.law))
         if found is None:
             raise InputError("too few pairs for a trend")
         return of_estimate(
@@ -48,14 +49,8 @@ def patterns(sources: Sources) -> Outcome:
 
 
 def other_pruners(sources: Sources) -> Outcome:
-    """Loss of every other pruner over gradual magnitude pruning; the masked optimizer is missing.
-
-    Raises nothing: a table that has not shipped is one missing reason.
-    """
-    try:
-        runs = sources.runs("pruners-laptop").where(family="gpt")
-    except InputError as absent:
-        return Outcome(missing=(str(absent), MASK_BLIND))
+    """Loss of every other pruner over gradual magnitude pruning; a mask-blind optimizer lacks."""
+    runs = sources.runs("pruners-laptop").where(family="gpt")
     others = [a for a in arms(runs) if a.pruner != "gmp"]
 
     def loss(arm: Arm) -> Evidence:
@@ -79,7 +74,7 @@ def families_differ(sources: Sources) -> Outcome:
         here, there = _cost(runs, kind, family), _cost(nm, kind, "gpt")
         found = difference_of_means(here.differences, there.differences)
         return Evidence(
-            f"pruners-laptop, {kind}", True, f"size of the difference in its cost, {family} less gpt",
+            f"pruners-laptop, {kind}", True, f"size of the difference in cost, {family} less gpt",
             abs(found.mean), _magnitude(*ends(found.interval)), Region(CLOSE), "%",
             note=f"{percent(float(here.differences.mean()), 1)} in {family}, "
             f"{percent(float(there.differences.mean()), 1)} in gpt",
@@ -124,24 +119,24 @@ CLAIMS = (
         f"2:4 and 4:8 cost less than {CLOSE:.0%} of the loss, 1:4 and 2:8 more than 0; and a "
         f"doubling of size changes a pattern's worth by a factor between {1 / ONE_LAW:g} and "
         f"{ONE_LAW:g}",
-        "notebooks/pruning.md", patterns,
+        "notebooks/nm_patterns.md", patterns,
     ),
     Claim(
         "C15", "Gradual magnitude pruning is as good as AC/DC and other choices; the optimizer "
         "must know the masks.", "",
         f"no other pruner is better by more than {CLOSE:.0%} of the loss",
-        "notebooks/pruning.md", other_pruners,
+        "notebooks/pruners.md", other_pruners,
     ),
     Claim(
         "S4", "Kinds of sparsification affect families of models differently.", "",
         f"what a kind costs in one family differs by more than {CLOSE:.0%} of the loss from what "
         "it costs in language models",
-        "notebooks/pruning.md", families_differ,
+        "notebooks/pruners.md", families_differ,
     ),
     Claim(
         "S9", "The stability of sparse models was left for later: here, their spread over seeds is "
         "that of dense ones.", "",
         f"the ratio of the spreads lies between {1 / STABLE:g} and {STABLE:g}",
-        "notebooks/pruning.md", lambda s: ask(OURS, lambda runs: stable(s, runs)),
+        "notebooks/pruners.md", lambda s: ask(OURS, lambda runs: stable(s, runs)),
     ),
 )  # fmt: skip
