@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from simlib.datamultiple import PUBLISHED, Multiple
-from simlib.fit.profile import Interval
 from simlib.tables import Table, number, percent
 
 
@@ -98,16 +97,25 @@ def _models(value: float) -> str:
     return "no number" if math.isinf(value) else number(value, 2)
 
 
-def pays_when_charged(found: Multiple, cost: str) -> int:
-    """1 if pruning is cheaper for a single model that pays for all training, surely; -1 if
-    surely not; 0 if neither is sure."""
+def charge_verdicts(found: Sequence[Multiple]) -> Table:
+    """Which way is cheaper for a single model that pays for the dense training, by cost model."""
+    rows = []
+    for cost in COSTS:
+        signs = [cheaper(m, cost) for m in found]
+        rows.append((cost, *(str(signs.count(sign)) for sign in (1, -1, 0))))
+    return Table(("cost", "pruning", "from scratch", "not told apart"), rows)
+
+
+def cheaper(found: Multiple, cost: str) -> int:
+    """1 if pruning costs less, surely, though one model pays for the dense training; -1 if surely
+    more; 0 if neither is sure."""
     low, high = found.break_even_ends(cost)
     if high is not None and high < 1:
         return 1
     return -1 if low is not None and low > 1 else 0
 
 
-def range_text(ends: Interval, digits: int = 2) -> str:
-    """`3.4 to 5.6`; an end that does not exist reads open."""
-    low, high = ends
-    return f"{number(low, digits)} to {number(high, digits)}"
+def ends_text(values: Iterable[int]) -> str:
+    """`2`, or `256,000 to 512,000` where values differ."""
+    ends = sorted(set(values))
+    return f"{ends[0]:,}" if len(ends) == 1 else f"{ends[0]:,} to {ends[-1]:,}"

@@ -95,6 +95,25 @@ def expand(base: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> lis
     return configs
 
 
+def enlarge(configs: Sequence[RunConfig], size: int, data: int, **changes: Any) -> list[RunConfig]:
+    """The same runs with `size` times the weights and `data` times the data, otherwise as before.
+
+    `changes` are fields that all take, such as the device. Runs that start from another of them
+    start from its enlarged version. Raises InputError for what cannot be built.
+    """
+    by_id = {c.run_id: c for c in configs}
+
+    def enlarged(config: RunConfig) -> RunConfig:
+        fields = config.model_dump(exclude_defaults=True) | changes
+        fields["nonzero_params"] = size * config.nonzero_params
+        fields |= {name: data * fields[name] for name in LENGTHS & set(fields)}
+        if config.start in by_id:
+            fields["start"] = enlarged(by_id[config.start]).run_id
+        return RunConfig(**fields)
+
+    return [enlarged(c) for c in configs]
+
+
 def _config(cell: Mapping[str, Any], start: RunConfig | None) -> RunConfig:
     return RunConfig(**cell) if start is None else RunConfig(**{**cell, "start": start.run_id})
 

@@ -7,7 +7,7 @@ import pytest
 from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.sparsify import make_schedule
-from simlib.sweep import read_grid
+from simlib.sweep import enlarge, read_grid
 from simlib.sweep.plan import mean_density, plan
 
 GRID = """# Two sizes, dense and sparse.
@@ -75,6 +75,21 @@ def test_a_start_is_the_dense_run_of_the_same_shape(tmp_path: Path) -> None:
         assert (dense.total_steps, config.total_steps) == (200, 100)
     assert [c.seed for c in pruned] == [0, 1]
     assert "start" in plan(grid.configs, tmp_path / "out", workers=1).text()
+
+
+def test_an_enlarged_grid_keeps_its_starts(tmp_path: Path) -> None:
+    configs = read_grid(write(tmp_path, PRUNED)).configs
+    larger = enlarge(configs, 4, 2, device="cuda")
+    runs = {c.run_id: c for c in larger}
+    for small, large in zip(configs, larger, strict=True):
+        assert (large.nonzero_params, large.total_steps) == (
+            4 * small.nonzero_params,
+            2 * small.total_steps,
+        )
+        if small.start != "scratch":
+            assert runs[large.start].shape == large.shape
+            assert runs[large.start].total_steps == 400
+    assert {c.device for c in larger} == {"cuda"}
 
 
 @pytest.mark.parametrize(
