@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 
 import numpy as np
 
@@ -73,6 +74,23 @@ def group_table(contrasts: Sequence[Pairs], groups: Mapping[str, str]) -> Table:
         columns = [change(found[g].effect()) if g in found else "not trained" for g in groups]
         rows.append((pairs.label, *columns))
     return Table(("arm", *groups.values()), rows)
+
+
+def disagreements(contrasts: Sequence[Pairs], groups: Mapping[str, str]) -> str:
+    """Arms whose interval in one family lies wholly above that in another, listed."""
+    found = []
+    for pairs in contrasts:
+        ends = {
+            family: part.effect().interval
+            for family, part in pairs.split(lambda r: r.family).items()
+            if family in groups
+        }
+        found += [
+            f"{pairs.label} (costs {groups[a]} more than {groups[b]})"
+            for (a, (low, _)), (b, (_, high)) in permutations(ends.items(), 2)
+            if low is not None and high is not None and low > high
+        ]
+    return "; ".join(found) or "none"
 
 
 def size_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:

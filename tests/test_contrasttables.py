@@ -25,10 +25,10 @@ def pairs(change: float, scatter: float = 0.001, cells: float = 0.0, **more) -> 
             by = change + scatter * rng.standard_normal() + cells * (-1) ** i
             for arm, loss in ((REFERENCE, base), (RIGL, base * np.exp(by))):
                 rows.append(RunRecord(
-                    family="gpt", pattern=arm.pattern, pruner=arm.pruner, schedule=arm.schedule,
+                    **{"family": "gpt", **more}, pattern=arm.pattern, pruner=arm.pruner, schedule=arm.schedule,
                     prune_start=arm.start, prune_end=arm.end, nonzero_params=N, dense_params=4 * N,
                     sparsity=0.75, data_seen=500_000, seed=seed, loss=loss,
-                    flops=2e12 if arm == RIGL else 4e12, **more,
+                    flops=2e12 if arm == RIGL else 4e12,
                 ))  # fmt: skip
     return match(RunTable(rows), RIGL)
 
@@ -73,6 +73,16 @@ def test_a_trend_rejects_one_law_only_if_a_slope_is_sure() -> None:
     assert contrasttables.says(Trend(steep, steep)) == "rejected: drifts with size and data"
     assert contrasttables.says(None) == "cannot be tested"
     assert contrasttables.trend_table([pairs(0.01)], FILE).rows[0][-1] == "cannot be tested"
+
+
+def test_families_disagree_only_where_intervals_are_apart() -> None:
+    text, images = pairs(0.05), pairs(0.01, family="vit")
+    both = Pairs(text.reference, text.other, text.runs + images.runs)
+    groups = {"gpt": "text", "vit": "images"}
+    assert contrasttables.disagreements([both], groups) == (
+        "rigl, constant 0–75 % (costs text more than images)"
+    )
+    assert contrasttables.disagreements([text], groups) == "none"
 
 
 def test_dense_runs_are_compared_at_each_sparsity() -> None:
