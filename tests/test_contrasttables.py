@@ -25,10 +25,10 @@ def pairs(change: float, scatter: float = 0.001, cells: float = 0.0, **more) -> 
             by = change + scatter * rng.standard_normal() + cells * (-1) ** i
             for arm, loss in ((REFERENCE, base), (RIGL, base * np.exp(by))):
                 rows.append(RunRecord(
-                    **{"family": "gpt", **more}, pattern=arm.pattern, pruner=arm.pruner, schedule=arm.schedule,
-                    prune_start=arm.start, prune_end=arm.end, nonzero_params=N, dense_params=4 * N,
-                    sparsity=0.75, data_seen=500_000, seed=seed, loss=loss,
-                    flops=2e12 if arm == RIGL else 4e12,
+                    **{"family": "gpt", **more}, pattern=arm.pattern, pruner=arm.pruner,
+                    schedule=arm.schedule, prune_start=arm.start, prune_end=arm.end,
+                    nonzero_params=N, dense_params=4 * N, sparsity=0.75, data_seen=500_000,
+                    seed=seed, loss=loss, flops=2e12 if arm == RIGL else 4e12,
                 ))  # fmt: skip
     return match(RunTable(rows), RIGL)
 
