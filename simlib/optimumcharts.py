@@ -18,25 +18,25 @@ SIZES = np.geomspace(1e6, 1e12, 25)
 MULTIPLES = np.geomspace(0.1, 1e4, 76)  # of the Chinchilla compute
 
 
-def contours(law_file: LawFile, cost: str) -> alt.LayerChart:
+def contours(law_file: LawFile, cost: str, sizes: Array = SIZES) -> alt.LayerChart:
     """Compute at which each sparsity is optimal, against size, beside the dense optimum."""
     law = law_file.joint
     values = [
         {"sparsity": S, "nonzero_params": float(N), "flops": float(C)}
         for S in CONTOURS
-        for N, C in zip(SIZES, contour(law, S, SIZES, cost), strict=True)
+        for N, C in zip(sizes, contour(law, S, sizes, cost), strict=True)
     ]
     x, y = charts.log_x("nonzero_params", "Non-zero parameters"), alt.Y(
         "flops:Q", title="Training compute (FLOP)", scale=alt.Scale(type="log"),
         axis=alt.Axis(
             labelExpr="'1e' + round(log(datum.value) / LN10)",
-            values=[10.0**k for k in range(12, 36, 3)],
+            values=[10.0**k for k in range(6, 36, 3)],
         ),
     )  # fmt: skip
     lines = alt.Chart(alt.Data(values=values)).mark_line().encode(
         x=x, y=y, color=charts.sparsity_colour(CONTOURS)
     )  # fmt: skip
-    dense = charts.rows(nonzero_params=SIZES, flops=chinchilla_flops(law, SIZES))
+    dense = charts.rows(nonzero_params=sizes, flops=chinchilla_flops(law, sizes))
     optimum = alt.Chart(dense).mark_line(
         strokeDash=[6, 4], color=charts.GREY[0], strokeWidth=2
     ).encode(x=x, y=y)  # fmt: skip
