@@ -65,10 +65,11 @@ def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
         *(light for light, _ in charts.SERIES if light != charts.ORANGE[0]),
     ]
     order = [PAPER, *names]
+    legend = alt.Legend(columns=2, labelLimit=300)
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("sparsity:O", title="Sparsity", axis=alt.Axis(labelAngle=0)),
         xOffset=alt.XOffset("series:N", sort=order),
-        color=alt.Color("series:N", sort=order, title=None, legend=alt.Legend(columns=2),
+        color=alt.Color("series:N", sort=order, title=None, legend=legend,
                         scale=alt.Scale(domain=order, range=colours[: len(order)])),
     )  # fmt: skip
     title = "Data from scratch, times the data pruned over"
@@ -76,7 +77,7 @@ def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
         y=charts.log_y("low", title), y2="high:Q"
     )
     points = base.mark_point(filled=True, size=70).encode(
-        y=charts.log_y("multiple", title), shape=alt.Shape("series:N", sort=order, title=None)
+        y=charts.log_y("multiple", title), shape=alt.Shape("series:N", sort=order, legend=None)
     )
     even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(
         strokeDash=[5, 3], color=charts.GREY[0]

@@ -134,20 +134,28 @@ def _config(base: Mapping[str, Any], nonzero_params: int, S: float, data: int) -
     return RunConfig(**{**base, **own})
 
 
-def grid_text(
-    about: str, base: Mapping[str, Any], points: Iterable[Point], seeds: Sequence[int]
-) -> str:
-    """A grid file with the runs of all points, those that points share once."""
+def entries(points: Iterable[Point], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The runs of all points as entries of a grid file, those that points share once."""
     cells = {
         (p.nonzero_params, S, D): None
         for p in points
         for S, D in zip(p.sparsities, p.data, strict=True)
     }
-    lines = [f"# {line}".rstrip() for line in about.splitlines()]
-    fields = ", ".join(f"{name}: {value}" for name, value in base.items())
-    lines += [f"base: {{{fields}}}", "runs:"]
-    lines += [
-        f"  - {{nonzero_params: {N}, sparsity: {S:g}, data_seen: {D}, seed: {list(seeds)}}}"
+    return [
+        {"nonzero_params": N, "sparsity": S, "data_seen": D, "seed": list(seeds)}
         for N, S, D in cells
     ]
+
+
+def grid_text(
+    about: str, base: Mapping[str, Any], points: Iterable[Point], seeds: Sequence[int]
+) -> str:
+    """A grid file with the runs of all points; `about` is the comment that it begins with."""
+
+    def mapping(fields: Mapping[str, Any]) -> str:
+        return "{" + ", ".join(f"{name}: {value}" for name, value in fields.items()) + "}"
+
+    lines = [f"# {line}".rstrip() for line in about.splitlines()]
+    lines += [f"base: {mapping(base)}", "runs:"]
+    lines += [f"  - {mapping(entry)}" for entry in entries(points, seeds)]
     return "\n".join(lines) + "\n"
