@@ -57,7 +57,7 @@ def contrast_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
         rows.append(
             (pairs.label, cells(pairs), change(pairs.effect()),
              change(pairs.effect_over_cells()), number(cost_ratio(pairs), 2) + " ×",
-             with_interval(*worth[:2], digits=2), verdict(pairs))
+             with_interval(*worth[:2]), verdict(pairs))
         )  # fmt: skip
     return Table(
         ("arm", "pairs", "loss, over pairs", "loss, over cells", "training FLOP", "worth in size",
@@ -112,7 +112,7 @@ def nominal(nonzero_params: float) -> float:
 
 
 def _worth(pairs: Pairs, law_file: LawFile) -> str:
-    return with_interval(*multiplier(pairs, law_file)[:2], digits=2)
+    return with_interval(*multiplier(pairs, law_file)[:2])
 
 
 def trend_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:

@@ -79,8 +79,8 @@ def missed_rates(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
     )
     worst = max(rows, key=lambda row: float(row["excess"]))
     text = f"""Loss above that of the best learning rate against the rate over the best one, a line
-        for each family, size and sparsity, with and without norms of queries and keys. All rise to
-        the right. The worst, {worst["run"]} {worst["norms"]}, lies {percent(worst["excess"])} above
+        for each family, size and sparsity, with and without norms of queries and keys. The
+        worst, {worst["run"]} {worst["norms"]}, lies {percent(worst["excess"])} above
         its best at {number(worst["ratio"], 2)} times the best rate."""
     described: alt.Chart = charts.describe(chart, text)
     return described
@@ -94,6 +94,17 @@ def missed_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         ("family", "queries and keys", *(f"{number(m, 2)} × the best rate" for m in ratios)),
         [(*group, *(_mean_excess(rows, group, m) for m in ratios)) for group in groups],
     )
+
+
+def costlier_above(rows: Sequence[Mapping[str, Any]]) -> str:
+    """In how many groups of `missed_table` twice the best rate costs more than half of it."""
+    means: dict[tuple[str, str], dict[float, float]] = {}
+    for group in dict.fromkeys((row["family"], row["norms"]) for row in rows):
+        own = [row for row in rows if (row["family"], row["norms"]) == group]
+        at = {m: [r["excess"] for r in own if _multiple(r) == m] for m in (0.5, 2.0)}
+        if all(at.values()):
+            means[group] = {m: float(np.mean(found)) for m, found in at.items()}
+    return f"{sum(cost[2.0] > cost[0.5] for cost in means.values())} of {len(means)}"
 
 
 def _multiple(row: Mapping[str, Any]) -> float:

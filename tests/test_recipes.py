@@ -8,6 +8,7 @@ from simlib.errors import InputError
 from simlib.recipes import (
     Attempt,
     changes_table,
+    costlier_above,
     excess,
     joined,
     missed_rates,
@@ -46,6 +47,7 @@ def test_excess_is_measured_against_the_best_rate_of_runs_alike() -> None:
     }  # fmt: skip
     table = missed_table(rows)
     assert table.rows[0] == ("gpt", "with norms", "10.0% (1)", "0.0% (1)", "5.0% (1)", "–")
+    assert costlier_above(rows) == "0 of 1"
     assert "100% above" in missed_rates(rows).to_dict()["description"]
 
 
