@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simlib.claims.evidence import VERDICTS, Claim, Evidence, Outcome, Region, Unit, totals
+from simlib.claims.evidence import VERDICTS, Answer, Claim, Evidence, Outcome, Region, Unit, totals
 from simlib.tables import Table, number, percent
 
 LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 HEADER = ("id", "claim", "the paper's number", "on the released runs", "on our runs", "verdict")
+MARKS: dict[Answer, str] = {"supports": "✓", "contradicts": "✗", "undecided": "?"}
 
 
 class LinkedTable(Table):
@@ -29,7 +30,8 @@ def written(value: float, unit: Unit) -> str:
     if math.isinf(value):
         return "open"
     if unit == "%":
-        return percent(value, 1)
+        digits = 1 if abs(value) >= 0.01 else 2
+        return percent(value, digits) if round(value, 4) else percent(0.0)
     if unit == "n":
         return f"{value:.0f}"
     return number(value) + (" ×" if unit == "x" else "")
@@ -53,10 +55,13 @@ def region_text(region: Region, unit: Unit) -> str:
 
 
 def claim_table(outcomes: Mapping[Claim, Outcome]) -> Table:
-    """One row a claim: statement, the paper's number, estimates on both kinds of runs, verdict."""
+    """One row a claim: statement, the paper's number, estimates on both kinds of runs, verdict.
+
+    The id links to the page of the evidence, from a page in the folder of notebooks.
+    """
     return LinkedTable(HEADER, [
         (
-            claim.id, claim.statement, claim.paper,
+            _link(claim.id, claim), claim.statement, claim.paper,
             _estimates([e for e in outcome.evidence if not e.own]),
             _estimates([e for e in outcome.evidence if e.own]) or "not yet",
             outcome.verdict,
@@ -66,7 +71,7 @@ def claim_table(outcomes: Mapping[Claim, Outcome]) -> Table:
 
 
 def _estimates(evidence: Sequence[Evidence]) -> str:
-    return "\n".join(f"{e.runs}: {estimate_text(e)} {e.answer}" for e in evidence)
+    return "\n".join(f"{MARKS[e.answer]} {e.runs}: {estimate_text(e)}" for e in evidence)
 
 
 def evidence_table(outcomes: Mapping[Claim, Outcome]) -> Table:
@@ -97,9 +102,12 @@ def rule_table(claims: Sequence[Claim]) -> Table:
 
     The links are those of a page in the folder of notebooks.
     """
-    rows = [(c.id, c.rule, f"[{Path(c.page).stem}](../{Path(c.page).with_suffix('.html')})")
-            for c in claims]  # fmt: skip
+    rows = [(c.id, c.rule, _link(Path(c.page).stem, c)) for c in claims]
     return LinkedTable(("id", "holds where", "page"), rows)
+
+
+def _link(text: str, claim: Claim) -> str:
+    return f"[{text}](../{Path(claim.page).with_suffix('.html')})"
 
 
 def totals_table(outcomes: Mapping[Claim, Outcome]) -> Table:
