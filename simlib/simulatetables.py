@@ -16,7 +16,7 @@ from simlib.tables import Table, number, percent, with_interval
 
 
 def plan_table(plan: Plan) -> Table:
-    """Dense, sparse and 2:4 run of one plan, side by side."""
+    """Dense, sparse, 2:4 and, with a checkpoint, pruned run of one plan, side by side."""
     rows = [
         ("sparsity", *(_sparsity(c) for c in plan.choices)),
         ("non-zero parameters", *(number(c.nonzero_params) for c in plan.choices)),
@@ -28,6 +28,8 @@ def plan_table(plan: Plan) -> Table:
         ("stored weights, GB", *(number(c.inference_bytes / 1e9) for c in plan.choices)),
         ("memory to train, GB", *(number(c.training_bytes / 1e9) for c in plan.choices)),
     ]
+    if any(c.effective_data != c.data_seen for c in plan.choices):
+        rows.insert(4, ("which count as", *(number(c.effective_data) for c in plan.choices)))
     if plan.dense.gpu_hours is not None:
         rows += [
             ("device-hours of training", *(number(c.gpu_hours) for c in plan.choices)),
@@ -36,7 +38,7 @@ def plan_table(plan: Plan) -> Table:
     if plan.dense.energy is not None:
         energy = (number((c.energy or 0.0) / 1e3) for c in plan.choices)
         rows.append(("energy of training, MWh", *energy))
-    return Table(("", "dense", "sparse", "2:4"), rows)
+    return Table(("", *(c.kind for c in plan.choices)), rows)
 
 
 def _sparsity(choice: Choice) -> str:

@@ -13,6 +13,7 @@ from simlib.errors import InputError
 from simlib.lawfile import LawFile
 from simlib.optimum import COSTS, cost_model
 from simlib.simulate.allocate import TrainingCost
+from simlib.simulate.checkpoint import Checkpoint
 from simlib.simulate.footprint import STORAGE
 from simlib.simulate.forecast import Distance
 from simlib.simulate.hardware import CATALOGUE, DEFAULT_UTILISATION, Cluster, accelerator
@@ -28,6 +29,8 @@ Examples:
   simlib plan --law t5-c4-refit --flops 1e23 --hardware h100 --gpus 1024 --serve-tokens 1e13
   simlib plan --law t5-c4-refit --gpu-hours 5e4 --hardware a100 --memory 24 --json
   simlib plan --law t5-c4-refit --target-loss 1.4
+  simlib plan --law t5-c4-refit --flops 1e22 --unique-data 1e10
+  simlib plan --law t5-c4-refit --flops 1e21 --checkpoint-params 1e9 --checkpoint-data 1e11
 """
 LEAST = "least_flops"
 
@@ -54,6 +57,19 @@ LEAST = "least_flops"
 @click.option("--serve-zeros", is_flag=True, help="Zeros cost as much as values at inference.")
 @click.option("--max-params", type=float, help="Ceiling on non-zero parameters.")
 @click.option("--max-data", type=float, help="Ceiling on tokens or images.")
+@click.option(
+    "--unique-data",
+    type=float,
+    help="Distinct tokens or images there are; past them data repeats and counts less.",
+)
+@click.option(
+    "--checkpoint-params",
+    type=float,
+    help="Prune a dense checkpoint of so many parameters too; with --checkpoint-data.",
+)
+@click.option("--checkpoint-data", type=float, help="Tokens or images that it has seen.")
+@click.option("--pay-checkpoint", is_flag=True,
+              help="The budget pays for the checkpoint's training too.")  # fmt: skip
 @click.option("--max-sparsity", type=float,
               help="Ceiling on sparsity.  [default: that of the sparsest fitted run]")  # fmt: skip
 @click.option("--memory", type=float, help="Ceiling on stored weights at inference, GB.")
@@ -81,10 +97,22 @@ def command(**options: Any) -> None:
     widen = demanded_stretch(law_file) if options["widen"] is None else options["widen"]
     plan = make_plan(
         law_file, flops, cost, limits=limits, two_four=two_four_cost(options["speedup_24"]),
-        cluster=cluster, level=options["level"], noise=options["noise"], widen=widen,
+        cluster=cluster, checkpoint=_checkpoint(options), level=options["level"],
+        noise=options["noise"], widen=widen,
     )  # fmt: skip
     found = {**plan_object(plan), **({LEAST: least} if least else {})}
     click.echo(json.dumps(found) if options["as_json"] else _text(plan, limits, least))
+
+
+def _checkpoint(options: dict[str, Any]) -> Checkpoint | None:
+    params, data = options["checkpoint_params"], options["checkpoint_data"]
+    if params is None and data is None and not options["pay_checkpoint"]:
+        return None
+    if params is None or data is None:
+        raise InputError(
+            "a checkpoint to prune needs --checkpoint-params and --checkpoint-data: give both"
+        )
+    return Checkpoint(params, data, options["pay_checkpoint"])
 
 
 def _cluster(options: dict[str, Any]) -> Cluster | None:
@@ -107,6 +135,7 @@ def _limits(law_file: LawFile, options: dict[str, Any], cluster: Cluster | None)
     return Limits(
         options["max_params"], options["max_data"], highest if given is None else given, ceiling,
         STORAGE[options["storage"]], options["serve_tokens"], options["serve_zeros"],
+        options["unique_data"],
     )  # fmt: skip
 
 
@@ -137,6 +166,7 @@ def plan_object(plan: Plan) -> dict[str, Any]:
         **{c.kind.replace(":", "_"): _choice_object(c) for c in plan.choices},
         "probability_sparse_wins": plan.probability_sparse_wins,
         "probability_2_4_wins": plan.probability_two_four_wins,
+        "probability_pruned_wins": plan.probability_pruned_wins,
         "probability_sparsity_helps": plan.probability_sparsity_helps,
         "extrapolation": {c.kind.replace(":", "_"): _far(c.distance) for c in plan.choices},
         "measurements": [vars(m) for m in plan.measurements],
@@ -172,6 +202,7 @@ def _text(plan: Plan, limits: Limits, least: dict[str, Any] | None) -> str:
     lines += [
         f"probability that this sparse run beats this dense run: "
         f"{plan.probability_sparse_wins:.0%}; this 2:4 run: {plan.probability_two_four_wins:.0%}",
+        *_pruned_wins(plan),
         f"probability that some sparsity helps: {plan.probability_sparsity_helps:.0%}",
     ]
     for m in plan.measurements[:1]:
@@ -185,7 +216,7 @@ def _text(plan: Plan, limits: Limits, least: dict[str, Any] | None) -> str:
 
 
 def _rows(plan: Plan) -> dict[str, Any]:
-    rows = {
+    rows: dict[str, Any] = {
         "": lambda c: c.kind,
         "sparsity": lambda c: f"{c.sparsity:.1%}" + _span(c.sparsity_interval, ".0%"),
         "non-zero parameters": lambda c: f"{c.nonzero_params:.3g}",
@@ -194,6 +225,8 @@ def _rows(plan: Plan) -> dict[str, Any]:
         "loss": lambda c: f"{c.loss:.4f}" + _span(c.interval, ".3f"),
         "stored weights, GB": lambda c: f"{c.inference_bytes / 1e9:.3g}",
     }
+    if any(c.effective_data != c.data_seen for c in plan.choices):
+        rows["which count as"] = lambda c: f"{c.effective_data:.3g}"
     if plan.dense.gpu_hours is not None:
         rows["GPU-hours of training"] = lambda c: f"{c.gpu_hours:.3g}"
         rows["days, with restarts"] = lambda c: f"{c.days:.3g}"
@@ -202,6 +235,13 @@ def _rows(plan: Plan) -> dict[str, Any]:
     if plan.dense.energy is not None:
         rows["energy of training, MWh"] = lambda c: f"{c.energy / 1e3:.3g}"
     return rows
+
+
+def _pruned_wins(plan: Plan) -> list[str]:
+    share = plan.probability_pruned_wins
+    if share is None:
+        return []
+    return [f"probability that this pruned run beats this dense run: {share:.0%}"]
 
 
 def _span(interval: tuple[float, float] | None, form: str) -> str:

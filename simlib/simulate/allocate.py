@@ -27,7 +27,9 @@ from simlib.simulate.limits import Limits
 GRID = 49  # sparsities that bracket the best one, evenly spaced in ln(1 - S)
 GOLDEN = (5**0.5 - 1) / 2
 GOLDEN_STEPS = 40
-COST_HALVINGS = 60
+REPEAT_SPAN = np.log(1e3)  # about the training of a parameter that is best with fresh data
+REPEAT_STEPS = 26  # to 1e-4 in its logarithm, so that the loss is exact to about 1e-9
+COST_HALVINGS = 45
 COST_RANGE = (1e3, 1e45)  # FLOP, within which the least cost of a loss is looked for
 
 
@@ -40,7 +42,7 @@ class TrainingCost(Protocol):
 
 
 class Allocation(NamedTuple):
-    """Sparsity, non-zero parameters and data of a run, arrays of one shape, and its loss."""
+    """Sparsity, non-zero parameters and data seen of a run, arrays of one shape, and its loss."""
 
     S: Array
     N: Array
@@ -55,12 +57,16 @@ def allocate(
     """The size and data that minimise the loss at sparsity S within a budget in FLOP.
 
     S, flops and the law's coefficients broadcast. The budget is spent exactly, unless ceilings on
-    both size and data leave some of it.
+    both size and data leave some of it. Where data runs out, ln D_eff is concave in ln D, so the
+    problem stays convex and golden section finds the size.
     """
     S, flops = np.asarray(S, dtype=float), positive("flops", flops)
     per_datum = FLOP_PER_PARAMETER_AND_DATUM * cost.multiplier(S)
     serving = limits.serving_flops(S)
+
     spent = np.exp(_log_training_share(law, S, flops, per_datum, serving))
+    if limits.unique_data is not None:
+        spent = _with_repeats(law, S, flops, per_datum, limits, spent)
     if limits.data_seen is not None:
         spent = np.minimum(spent, per_datum * limits.data_seen)
     N = np.minimum(flops / (serving + spent), limits.largest_params(S))
@@ -68,7 +74,22 @@ def allocate(
     if limits.data_seen is not None:
         D = np.minimum(D, limits.data_seen)
     S, N, D = np.broadcast_arrays(S, N, D)
-    return Allocation(S, N, D, np.asarray(law(S, N, D)))
+    return Allocation(S, N, D, np.asarray(law(S, N, limits.effective_data(S, D))))
+
+
+def _with_repeats(
+    law: JointLaw, S: Array, flops: Array, per_datum: Array, limits: Limits, fresh: Array
+) -> Array:
+    """Training FLOP of a parameter that are best where data repeats, near those for fresh data."""
+    serving = limits.serving_flops(S)
+
+    def run(log_spent: Array) -> Allocation:
+        spent = np.exp(log_spent)
+        s, N, D = np.broadcast_arrays(S, flops / (serving + spent), spent / per_datum)
+        return Allocation(s, N, D, np.asarray(law(s, N, limits.effective_data(s, D))))
+
+    middle = np.log(fresh)
+    return np.exp(_golden(run, middle - REPEAT_SPAN, middle + REPEAT_SPAN, REPEAT_STEPS))
 
 
 def _log_training_share(
@@ -104,6 +125,8 @@ def best_allocation(
     models with steps are searched too, and refined by golden section.
     """
     flops = positive("flops", flops)
+    if limits.sparsity == 0:
+        return allocate(law, 0.0, flops, cost, limits)
     grid = np.linspace(0.0, np.log1p(-limits.sparsity), GRID)
 
     def run(log_density: Array) -> Allocation:
@@ -117,11 +140,13 @@ def best_allocation(
     return run(best)
 
 
-def _golden(run: Callable[[Array], Allocation], low: Array, high: Array) -> Array:
+def _golden(
+    run: Callable[[Array], Allocation], low: Array, high: Array, steps: int = GOLDEN_STEPS
+) -> Array:
     """Where the loss is least between low and high, by golden section, elementwise."""
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     at_left, at_right = run(left).loss, run(right).loss
-    for _ in range(GOLDEN_STEPS):
+    for _ in range(steps):
         fall = at_left > at_right  # the minimum lies to the right of `left`
         low, high = np.where(fall, left, low), np.where(fall, high, right)
         new = np.where(fall, low + GOLDEN * (high - low), high - GOLDEN * (high - low))

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
 from simlib.law import Array, fraction
+from simlib.repeated import PUBLISHED_REPEATED, Repetition
 from simlib.simulate.footprint import STORAGE, Storage
 from simlib.simulate.hardware import Cluster
 
@@ -27,6 +28,8 @@ class Limits:
     `weight_bytes`: ceiling on the bytes of the stored weights; `kept` says how they are stored.
     `serve_tokens`: tokens to be served after training, at 2 FLOP a token and non-zero parameter,
     or a token and place under the mask where `serve_zeros` (zeros are not skipped at inference).
+    `unique_data`: distinct tokens or images there are, None for no end of them; past them D counts
+    as what `repetition` says, by default as published for language models (Wu et al. 2026).
     """
 
     nonzero_params: float | None = None
@@ -36,9 +39,11 @@ class Limits:
     kept: Storage = field(default_factory=lambda: STORAGE["bitmask"])
     serve_tokens: float = 0.0
     serve_zeros: bool = False
+    unique_data: float | None = None
+    repetition: Repetition = PUBLISHED_REPEATED.data
 
     def __post_init__(self) -> None:
-        for name in ("nonzero_params", "data_seen", "weight_bytes"):
+        for name in ("nonzero_params", "data_seen", "weight_bytes", "unique_data"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= 1):
                 raise InputError(f"the ceiling on {name} must be at least 1, got {value}: leave it "
@@ -59,6 +64,12 @@ class Limits:
         """FLOP of all serving, for each non-zero parameter."""
         places = 1 / (1 - fraction(S)) if self.serve_zeros else np.ones(np.shape(S))
         return np.asarray(FLOP_PER_SERVED_TOKEN * self.serve_tokens * places)
+
+    def effective_data(self, S: ArrayLike, D: ArrayLike) -> Array:
+        """Fresh tokens or images that D are worth; D itself where data does not run out."""
+        if self.unique_data is None:
+            return np.asarray(D, dtype=float)
+        return self.repetition.effective(S, D, self.unique_data)
 
 
 def weight_ceiling(

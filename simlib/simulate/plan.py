@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.law import Array, JointLaw
+from simlib.law import JointLaw
 from simlib.lawfile import LawFile
 from simlib.optimum import COSTS, cost_model
 from simlib.simulate.allocate import (
@@ -18,13 +18,16 @@ from simlib.simulate.allocate import (
     least_flops,
 )
 from simlib.simulate.blocks import check_level, ensemble_of, tails
-from simlib.simulate.footprint import STORAGE, inference_bytes, least_devices, training_bytes
+from simlib.simulate.cautions import warnings_of
+from simlib.simulate.checkpoint import Checkpoint, prune_checkpoint
+from simlib.simulate.footprint import STORAGE, inference_bytes, training_bytes
 from simlib.simulate.forecast import Distance, fitted_range, forecast
 from simlib.simulate.hardware import Cluster, lost_to_restarts
 from simlib.simulate.limits import PLAUSIBLE_FLOPS, Limits
 from simlib.simulate.measure import AFFORDABLE, Measurement, deciding_runs
 from simlib.simulate.speedup import two_four_cost
 
+THINNED = 5  # one in so many refits gives the interval of a least budget where data repeats
 SMALLEST = 1e3  # parameters, tokens or images below which a plan is no model
 
 
@@ -34,10 +37,11 @@ class Choice:
 
     `interval` is that of the loss of this very run; `sparsity_interval` holds the sparsities that
     the members of the ensemble would choose, None where sparsity is not chosen. `train_flops` is
-    counted by the plan's cost model, `dense_flops` without any speed-up from zeros. Hours and all
-    after them are None without hardware (or without a price, or a published power): `gpu_hours`,
-    `days` on the whole cluster with restarts and `energy` in kWh are of training alone, `money`
-    is of training and serving.
+    counted by the plan's cost model, `dense_flops` without any speed-up from zeros.
+    `effective_data` is the fresh data from scratch that `data_seen` counts as: less where data
+    repeats, more where a checkpoint is pruned. Hours and all after them are None without hardware
+    (or without a price, or a published power): `gpu_hours`, `days` on the whole cluster with
+    restarts and `energy` in kWh are of training alone, `money` is of training and serving.
     """
 
     kind: str
@@ -54,6 +58,7 @@ class Choice:
     training_bytes: float
     inference_bytes: float
     distance: Distance
+    effective_data: float
     gpu_hours: float | None = None
     serve_gpu_hours: float | None = None
     days: float | None = None
@@ -64,6 +69,8 @@ class Choice:
 @dataclass(frozen=True)
 class Plan:
     """Side by side: the best dense, the best sparse and the best 2:4 run of one budget.
+
+    With a checkpoint also the best way to prune it, `pruned`; else that is None.
 
     `probability_sparse_wins` is the share of the ensemble in which this very sparse run has a
     lower loss than this very dense run (0 where the sparse run is dense);
@@ -84,11 +91,13 @@ class Plan:
     probability_sparsity_helps: float
     measurements: tuple[Measurement, ...]
     warnings: tuple[str, ...]
+    pruned: Choice | None = None
+    probability_pruned_wins: float | None = None
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """All three, dense first."""
-        return (self.dense, self.sparse, self.two_four)
+        """All of them, dense first."""
+        return tuple(c for c in (self.dense, self.sparse, self.two_four, self.pruned) if c)
 
 
 def make_plan(
@@ -99,6 +108,7 @@ def make_plan(
     limits: Limits | None = None,
     two_four: TrainingCost | None = None,
     cluster: Cluster | None = None,
+    checkpoint: Checkpoint | None = None,
     level: float = 0.9,
     noise: float | None = None,
     widen: float = 1.0,
@@ -106,8 +116,9 @@ def make_plan(
     """The best runs for a budget in FLOP, which pays for training and for the serving in `limits`.
 
     Without `limits` sparsity stays below that of the sparsest fitted run. `two_four` is the cost
-    of a 2:4 run (default: no speed-up). `noise` and `widen` go to the forecast. Raises InputError
-    for a law without sparsity, ensemble or fitted range, and for limits that no model meets.
+    of a 2:4 run (default: no speed-up). A `checkpoint` adds the best way to prune it. `noise` and
+    `widen` go to the forecast. Raises InputError for a law without sparsity, ensemble or fitted
+    range, and for limits that no model meets.
     """
     check_level(level)
     model = cost_model(cost) if isinstance(cost, str) else cost
@@ -119,26 +130,36 @@ def make_plan(
         "sparse": best_allocation(law, flops, model, limits),
         "2:4": allocate(law, 0.5, flops, models["2:4"], replace(limits, kept=STORAGE["2:4"])),
     }
+    if checkpoint is not None:
+        found["pruned"] = prune_checkpoint(law, checkpoint, flops, model, limits)
     for run in found.values():
         _refuse_no_model(run, flops, limits)
+    counted = {kind: _effective(kind, run, limits, checkpoint) for kind, run in found.items()}
     own = best_allocation(members, flops, model, limits)
     spread = np.quantile(own.S, tails(level))
     choices = {}
     for kind, run in found.items():
-        seen = forecast(law_file, run.S, run.N, run.D, level=level, noise=noise, widen=widen)
+        seen = forecast(
+            law_file, run.S, run.N, counted[kind], level=level, noise=noise, widen=widen
+        )
+        paid = checkpoint.flops if checkpoint and kind == "pruned" else 0.0
         choices[kind] = _choice(
-            kind, run, models[kind], limits, cluster, (float(seen.low), float(seen.high)),
-            (float(spread[0]), float(spread[1])) if kind == "sparse" else None, seen.distance,
+            kind, run, counted[kind], models.get(kind, model), limits, cluster,
+            (float(seen.low), float(seen.high)),
+            (float(spread[0]), float(spread[1])) if kind == "sparse" else None, seen.distance, paid,
         )  # fmt: skip
-    gains = {k: _advantage(members, found["dense"], found[k]) for k in ("sparse", "2:4")}
+    losses = {k: members(run.S, run.N, counted[k]) for k, run in found.items()}
+    gains = {k: losses["dense"] - losses[k] for k in found if k != "dense"}
     plan = Plan(
         law_file.name, model.name, float(flops), level, widen,
         choices["dense"], choices["sparse"], choices["2:4"],
         float((gains["sparse"] > 0).mean()), float((gains["2:4"] > 0).mean()),
         float((own.S > 0).mean()),
         deciding_runs(law_file, gains["sparse"], AFFORDABLE * flops, noise=noise), (),
+        choices.get("pruned"),
+        float((gains["pruned"] > 0).mean()) if "pruned" in gains else None,
     )  # fmt: skip
-    return replace(plan, warnings=tuple(_warnings(plan, limits, cluster)))
+    return replace(plan, warnings=warnings_of(plan, law_file, limits, cluster, checkpoint))
 
 
 def plan_for_loss(
@@ -153,6 +174,8 @@ def plan_for_loss(
     model = cost_model(cost) if isinstance(cost, str) else cost
     limits = fitted_limits(law_file) if limits is None else limits
     law, members = law_file.joint, _members(law_file)
+    if limits.unique_data is not None:  # each budget tried takes a search of its own
+        members = members.from_vector(members.vector()[::THINNED])
     answers = {}
     for kind, within in (("dense", replace(limits, sparsity=0.0)), ("sparse", limits)):
         least = float(least_flops(law, loss, model, within))
@@ -184,9 +207,13 @@ def _members(law_file: LawFile) -> JointLaw:
     return ensemble
 
 
-def _advantage(members: JointLaw, dense: Allocation, other: Allocation) -> Array:
-    """How much lower the loss of the other run is than the dense run's, by each member."""
-    return members(dense.S, dense.N, dense.D) - members(other.S, other.N, other.D)
+def _effective(
+    kind: str, run: Allocation, limits: Limits, checkpoint: Checkpoint | None
+) -> float:  # fmt: skip
+    """Fresh data from scratch that the run's data is worth."""
+    if checkpoint is not None and kind == "pruned":
+        return float(checkpoint.effective_data(run.S, run.D))
+    return float(limits.effective_data(run.S, run.D))
 
 
 def _refuse_no_model(run: Allocation, flops: float, limits: Limits) -> None:
@@ -199,17 +226,19 @@ def _refuse_no_model(run: Allocation, flops: float, limits: Limits) -> None:
 
 
 def _choice(
-    kind: str, run: Allocation, model: TrainingCost, limits: Limits, cluster: Cluster | None,
-    interval: tuple[float, float], sparsity_interval: tuple[float, float] | None, far: Distance,
+    kind: str, run: Allocation, effective: float, model: TrainingCost, limits: Limits,
+    cluster: Cluster | None, interval: tuple[float, float],
+    sparsity_interval: tuple[float, float] | None, far: Distance, paid: float,
 ) -> Choice:  # fmt: skip
     S, N, D = float(run.S), float(run.N), float(run.D)
     places = float(COSTS["dense"].flops(S, N, D))
-    train = places * (1 - S) * float(model.multiplier(S))
+    train = paid + places * (1 - S) * float(model.multiplier(S))
     serve = N * float(limits.serving_flops(S))
     kept = {"dense": STORAGE["dense"], "2:4": STORAGE["2:4"]}.get(kind, limits.kept)
     choice = Choice(
         kind, S, sparsity_interval, N, N / (1 - S), D, float(run.loss), interval, train, serve,
-        places, float(training_bytes(S, N)), float(inference_bytes(S, N, kept)), far,
+        paid + places, float(training_bytes(S, N)), float(inference_bytes(S, N, kept)), far,
+        effective,
     )  # fmt: skip
     return choice if cluster is None else _on_hardware(choice, cluster)
 
@@ -223,53 +252,3 @@ def _on_hardware(choice: Choice, cluster: Cluster) -> Choice:
         money=cluster.money(choice.train_flops + choice.serve_flops),
         energy=cluster.energy(choice.train_flops),
     )
-
-
-def _warnings(plan: Plan, limits: Limits, cluster: Cluster | None) -> list[str]:
-    said = []
-    for choice in plan.choices[:2]:
-        far = choice.distance.warning(f"the {choice.kind} run")
-        said += [far] if far else []
-    if said:
-        said.append(
-            "the probabilities count refits of the law: that its form may be wrong so far from the "
-            "runs is not in them"
-        )
-    sparse = plan.sparse
-    if sparse.sparsity == 0:
-        said.append("the law puts the best sparsity at 0 here: the sparse run is the dense run")
-    elif sparse.sparsity >= limits.sparsity * (1 - 1e-9):
-        said.append(
-            f"the best sparsity lies at its ceiling of {limits.sparsity:.4g}: by the law more "
-            "would be better still, but nothing that sparse is allowed"
-        )
-    if plan.widen > 1:
-        said.append(
-            f"intervals of the loss are stretched {plan.widen:.2f} times about the forecast, as "
-            "runs kept out of a fit demanded"
-        )
-    left = 1 - (sparse.train_flops + sparse.serve_flops) / plan.flops
-    if left > 1e-6:
-        said.append(f"the ceilings leave {left:.0%} of the budget unspent in the sparse run")
-    saved = sparse.dense_flops / sparse.train_flops
-    if saved > 1.001:
-        said.append(
-            f"the cost model {plan.cost!r} takes zeros to be skipped in training; on hardware that "
-            f"gains nothing from them the sparse run takes {saved:.2f} times as long to train"
-        )
-    said.append("the 2:4 run is predicted by a law of unstructured sparsity: 2:4 may lose some")
-    return said + _memory_warnings(plan, cluster)
-
-
-def _memory_warnings(plan: Plan, cluster: Cluster | None) -> list[str]:
-    if cluster is None:
-        return []
-    need = {c.kind: int(least_devices(c.training_bytes, cluster.device.memory))
-            for c in plan.choices}  # fmt: skip
-    kind = max(need, key=lambda k: need[k])
-    if need[kind] <= cluster.devices:
-        return []
-    return [
-        f"weights, gradients and optimizer state of the {kind} run fill {need[kind]} devices of "
-        f"{cluster.device.name}, more than the {cluster.devices} given"
-    ]
