@@ -66,7 +66,9 @@ def command(
         made = {"law": law_name, "points": " ".join(points)} | law_file.record.get("made", {})
         SHELF.write(path, PredictedOptima(path.stem, made, level, tuple(found)))
     if write_grid:
-        text = grid_text(_about(law_name, points, write_grid), base, found, range(seeds))
+        options = f"--like {like} --count {count} --spread {spread:g} --seeds {seeds}"
+        about = _about(law_name, points, options, write_grid)
+        text = grid_text(about, base, found, range(seeds))
         replace_file(write_grid, text.encode(), "grid file")
 
 
@@ -92,12 +94,12 @@ def _line(point: Point, level: float) -> str:
     )
 
 
-def _about(law_name: str, points: tuple[str, ...], path: Path) -> str:
+def _about(law_name: str, points: tuple[str, ...], options: str, path: Path) -> str:
     asked = " ".join(f"--point {p}" for p in points)
     return (
         "Is the sparsity that the law calls optimal the best one?\n\n"
         f"Runs at the optimum that {law_name} predicts and about it, all of one point with equal\n"
         "non-zero parameters and equal training cost. The prediction was committed before them.\n\n"
-        f"Made by: simlib optimum-grid --law {law_name} {asked} --write-grid {path}\n"
+        f"Made by: simlib optimum-grid --law {law_name} {asked} {options} --write-grid {path}\n"
         f"Run it: simlib sweep {path} --out runs/laptop --table simlib/datasets/{path.stem}.csv"
     )
