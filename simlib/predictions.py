@@ -86,6 +86,14 @@ def planned(configs: Sequence[RunConfig]) -> list[Target]:
     ]  # fmt: skip
 
 
+def recorded(runs: RunTable) -> list[Target]:
+    """The runs of a table, with the losses to hold the predictions against."""
+    return [
+        Target(r.run_id or f"run {i}", r.sparsity, r.nonzero_params, r.data_seen, r.loss)
+        for i, r in enumerate(runs, start=1)
+    ]
+
+
 def fit_forms(
     runs: RunTable, forms: Sequence[str], objective: Objective, *, resamples: int, seed: int
 ) -> dict[str, LawFile]:

@@ -16,7 +16,8 @@ from simlib.optimum import cost_model
 from simlib.optimumcharts import contours
 from simlib.recipes import NORMS, Attempt
 from simlib.runs import RunTable
-from simlib.sweeptables import Cells, cells, rate_curves
+from simlib.sweepchecks import Cells, cells
+from simlib.sweeptables import rate_curves
 from simlib.tables import number, percent
 
 DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}

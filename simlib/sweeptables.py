@@ -3,103 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import stats
 
-from simlib.contrasts import Estimate, Spread, t_interval
-from simlib.errors import InputError
+from simlib.contrasts import Estimate, Spread
 from simlib.fit import log_residuals
-from simlib.fit.result import WIDE
-from simlib.law import Array, Indices, JointLaw
+from simlib.law import Array, JointLaw
 from simlib.lawfile import LawFile
 from simlib.lawtables import estimate
 from simlib.recipes import NORMS, Attempt
 from simlib.runs import RunTable
+from simlib.sweepchecks import Order, identified, interaction, lack_of_fit
 from simlib.tables import Table, number, percent, with_interval
 
-SAME_SIZE = 1.1  # sizes are built to within 3 %, and differ by a factor of 2 or so
-DRAWS = 4000  # of the noise behind an expected order
 EXPONENTS = ("b_S", "b_N", "b_D")
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The settings of a sweep, arrays of shape (cells,): S, N, D, mean log loss, runs.
-
-    `size` is the nominal size: the mean N of all runs that were asked for one size.
-    """
-
-    sparsity: Array
-    nonzero_params: Array
-    size: Array
-    data_seen: Array
-    log_loss: Array
-    runs: Indices
-
-
-def cells(runs: RunTable) -> Cells:
-    """The finished runs of a sweep by setting, seeds averaged. Raises InputError without runs."""
-    runs = runs.finished
-    if len(runs) == 0:
-        raise InputError("there are no finished runs to look at")
-    S, N, D = np.round(runs.sparsity, 3), runs.nonzero_params, runs.data_seen
-    size = nominal_sizes(N)
-    keys, place, counts = np.unique(
-        np.stack([S, size, D]), axis=1, return_inverse=True, return_counts=True
-    )
-    place = place.reshape(-1)
-
-    def mean(values: Array) -> Array:
-        return np.asarray(np.bincount(place, weights=values) / counts)
-
-    return Cells(keys[0], mean(N), keys[1], keys[2], mean(np.log(runs.loss)), counts)
-
-
-def nominal_sizes(N: Array) -> Array:
-    """Each size's mean over the sizes next to it, in N's order: the size that was asked for."""
-    known = np.unique(N)
-    group = np.concatenate([[0], np.cumsum(known[1:] / known[:-1] > SAME_SIZE)])
-    mean = np.array([known[group == g].mean() for g in range(group[-1] + 1)])
-    return np.asarray(mean[group][np.searchsorted(known, N)])
-
-
-@dataclass(frozen=True)
-class LackOfFit:
-    """F test of misfit against noise: mean squares of cell means and of seeds within cells."""
-
-    F: float
-    p: float
-    misfit: float  # deviation of the cells from the law that seeds do not explain, of log loss
-
-
-def lack_of_fit(law_file: LawFile, runs: RunTable, spread: Spread) -> LackOfFit:
-    """Whether the residuals of cells are larger than the spread over seeds makes them.
-
-    The classical test for replicated designs (Draper & Smith 1998, Applied Regression Analysis,
-    section 2.1). The law was fitted to a Huber objective, so the residuals are slightly larger
-    than the least squares that the test assumes. Raises InputError for fewer cells than
-    coefficients.
-    """
-    found = cells(runs)
-    free = len(found.runs) - len(law_file.law.names())
-    if free < 1:
-        raise InputError(f"{len(found.runs)} settings are too few to test a law's misfit")
-    square = float((found.runs * _cell_residuals(law_file, found) ** 2).sum()) / free
-    noise = spread.deviation**2
-    F = square / noise
-    return LackOfFit(
-        F, float(stats.f.sf(F, free, spread.degrees)),
-        float(np.sqrt(max(square - noise, 0.0) / found.runs.mean())),
-    )  # fmt: skip
-
-
-def _cell_residuals(law_file: LawFile, found: Cells) -> Array:
-    return log_residuals(
-        law_file.law, found.sparsity, found.nonzero_params, found.data_seen, np.exp(found.log_loss)
-    )
 
 
 def noise_table(law_file: LawFile, runs: RunTable, spread: Spread) -> Table:
@@ -120,6 +38,7 @@ def noise_table(law_file: LawFile, runs: RunTable, spread: Spread) -> Table:
         ),
         ("misfit of the law that seeds do not explain", percent(test.misfit, 2)),
         ("lack of fit: F, p", f"{number(test.F)}, {number(test.p, 2)}"),
+        ("residual by each doubling of both size and data", signed(interaction(law_file, runs))),
     ]
     if errors:
         said = "standard error of one validation loss (one set for all runs)"
@@ -127,94 +46,27 @@ def noise_table(law_file: LawFile, runs: RunTable, spread: Spread) -> Table:
     return Table(("", "share of the loss"), rows)
 
 
-@dataclass(frozen=True)
-class Step:
-    """From one sparsity to the next: in how many settings the sparser run is the better one.
-
-    `expected` is the number if the law holds and seeds vary as they do. `gain` is the mean of
-    ln(loss at `low` / loss at `high`) over settings, `predicted` the law's.
-    """
-
-    low: float
-    high: float
-    settings: int
-    better: int
-    expected: float
-    gain: Estimate
-    predicted: float
-
-
-@dataclass(frozen=True)
-class Order:
-    """Whether sparsities come in the law's order at each size and amount of data."""
-
-    settings: int
-    ordered: int
-    expected: float
-    steps: tuple[Step, ...]
-
-
-def order(
-    law_file: LawFile, runs: RunTable, spread: Spread, level: float = 0.9, seed: int = 0
-) -> Order:
-    """Compare sparsities at equal size and data; settings that lack one of them are left out.
-
-    What to expect is simulated: the law's losses with independent noise of the spread over seeds.
-    Raises InputError where no setting was trained at every sparsity.
-    """
-    found = cells(runs)
-    levels = np.unique(found.sparsity)
-    log_law = np.log(law_file.law(found.sparsity, found.nonzero_params, found.data_seen))
-    rows = [
-        row
-        for at in sorted(set(zip(found.size, found.data_seen, strict=True)))
-        if len(row := np.flatnonzero((found.size == at[0]) & (found.data_seen == at[1])))
-        == len(levels)
-    ]
-    if not rows or len(levels) < 2:
-        raise InputError("no size and amount of data was trained at every sparsity")
-    place = np.array(rows)  # (settings, levels), sorted by sparsity as cells are
-    rng = np.random.default_rng(seed)
-    noise = rng.standard_normal((DRAWS, *place.shape)) * spread.deviation
-    drawn = -np.diff(log_law[place] + noise / np.sqrt(found.runs[place]))
-    measured, predicted = -np.diff(found.log_loss[place]), -np.diff(log_law[place])
-    agree, expected = measured * predicted > 0, drawn * predicted > 0
-    steps = tuple(
-        Step(
-            float(levels[i]), float(levels[i + 1]), len(place), int((measured[:, i] > 0).sum()),
-            float((drawn[..., i] > 0).sum(axis=1).mean()), t_interval(measured[:, i], level),
-            float(predicted[:, i].mean()),
-        )
-        for i in range(len(levels) - 1)
-    )  # fmt: skip
-    ordered = int(agree.all(axis=1).sum())
-    return Order(len(place), ordered, float(expected.all(axis=2).sum(axis=1).mean()), steps)
+def signed(found: Estimate, digits: int = 2) -> str:
+    """A relative change in percent with its interval, signs written out."""
+    low, high = (f"{end or 0:+.{digits}%}" for end in found.interval)
+    return f"{found.mean:+.{digits}%} ({low} to {high})"
 
 
 def order_table(found: Order) -> Table:
     """One row a step in sparsity, and one for the whole order."""
-    rows = []
-    for step in found.steps:
-        low, high = (percent(0 if end is None else end, 1) for end in step.gain.interval)
-        rows.append((
+    rows = [
+        (
             f"{percent(step.low, 1)} to {percent(step.high, 1)}",
             f"{step.better} of {step.settings}", number(step.expected, 3),
-            f"{percent(step.gain.mean, 1)} ({low} to {high})", percent(step.predicted, 1),
-        ))  # fmt: skip
+            signed(step.gain, 1), f"{step.predicted:+.1%}",
+        )
+        for step in found.steps
+    ]  # fmt: skip
     whole = f"{found.ordered} of {found.settings}"
     rows.append(("all in the law's order", whole, number(found.expected, 3), "", ""))
     header = ("step in sparsity", "sparser is better", "expected by law and noise",
               "lower loss", "lower loss, by the law")  # fmt: skip
     return Table(header, rows)
-
-
-def identified(law_file: LawFile) -> dict[str, bool]:
-    """Which coefficients the runs identify: those with a profile interval that is not too wide."""
-    profiles = law_file.record.get("profile_intervals", {})
-    return {
-        name: low is not None and high is not None and low > 0 and high / low <= WIDE
-        for name, (low, high) in profiles.items()
-    }
 
 
 def identified_table(law_file: LawFile) -> Table:

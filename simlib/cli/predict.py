@@ -13,7 +13,16 @@ from simlib.cli.options import json_option, level_option, seed_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Target
-from simlib.predictions import SHELF, Predictions, by_form, fit_forms, planned, predict
+from simlib.predictions import (
+    SHELF,
+    Predictions,
+    by_form,
+    fit_forms,
+    planned,
+    predict,
+    recorded,
+)
+from simlib.simulate.calibration import smaller_half
 
 EXAMPLES = """
 \b
@@ -22,6 +31,7 @@ Examples:
   simlib predict --law gpt-laptop --runs gpt-laptop --grid notebooks/grids/holdout-laptop.yaml \\
       --save holdout-laptop     with every rival form fitted to the same runs
   simlib predict --runs t5-c4 --json     the run that the authors held out
+  simlib predict --runs my.csv --share 0.5     the larger half from the smaller one
 """
 
 
@@ -32,6 +42,8 @@ Examples:
               help="A grid of runs.  [default: what a released table holds out]")  # fmt: skip
 @click.option("--form", "forms", type=click.Choice(COMPARED), multiple=True,
               help="Several; all by default.")  # fmt: skip
+@click.option("--share", type=float,
+              help="Fit this share of RUNS, the smaller ones, and predict the others.")  # fmt: skip
 @level_option
 @click.option("--resamples", type=click.IntRange(20), default=400, show_default=True,
               help="Size of the bootstrap ensembles.")  # fmt: skip
@@ -39,24 +51,28 @@ Examples:
 @click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
 @json_option
 def command(
-    law: str | None, table: str | None, grid: Path | None, forms: tuple[str, ...], level: float,
-    resamples: int, seed: int, save: str | None, as_json: bool,
+    law: str | None, table: str | None, grid: Path | None, forms: tuple[str, ...],
+    share: float | None, level: float, resamples: int, seed: int, save: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Predict the runs of a grid, which need not have been trained, by every form of a law."""
-    targets = _targets(grid, table)
+    if not (law or table):
+        raise InputError("give a law to predict with, --law, or runs to fit laws to, --runs")
+    if share is not None and (law or grid or not table):
+        raise InputError("--share splits a table: give it with --runs, without --law and --grid")
     laws = by_form(load_law(law)) if law else {}
-    how = {"law": law} if law else {}
+    how = load_law(law).record.get("made", {}) | {"law": law} if law else {}
+    name = grid.stem if grid else f"{table}-held-out"
+    targets = [] if share else _targets(grid, table)
     if table:
         source = find_source(table)
-        rivals = [name for name in forms or COMPARED if name not in laws]
-        laws |= fit_forms(source.runs, rivals, objective_for(table, None, None),
+        runs = source.runs
+        if share:
+            runs, others = smaller_half(runs, share)
+            targets = recorded(others)
+        rivals = [form for form in forms or COMPARED if form not in laws]
+        laws |= fit_forms(runs, rivals, objective_for(table, None, None),
                           resamples=resamples, seed=seed)  # fmt: skip
         how |= made(source)
-    elif law:
-        how |= load_law(law).record.get("made", {})
-    else:
-        raise InputError("give a law to predict with, --law, or runs to fit laws to, --runs")
-    name = grid.stem if grid else f"{table}-held-out"
     path = SHELF.path(save or name)
     found = predict(path.stem, how, laws, targets, level)
     if save:
