@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from operator import attrgetter
 
 from simlib.datamultiple import PUBLISHED, Multiple
 from simlib.tables import Table, number, percent
@@ -113,6 +115,20 @@ def cheaper(found: Multiple, cost: str) -> int:
     if high is not None and high < 1:
         return 1
     return -1 if low is not None and low > 1 else 0
+
+
+def falling(found: Sequence[Multiple], along: str) -> str:
+    """`4 of 4`: groups alike in all but a field in which a larger value goes with a lower multiple.
+
+    `along` is "sparsity" or "data_seen". A multiple beyond what was measured counts as its bound.
+    """
+    names = [n for n in ("nonzero_params", "sparsity", "data_seen") if n != along]
+    groups: dict[tuple[float, ...], list[Multiple]] = {}
+    for m in sorted(found, key=attrgetter(along)):
+        groups.setdefault(tuple(round(getattr(m, n), 3) for n in names), []).append(m)
+    rows = [[m.value or m.bound for m in group] for group in groups.values() if len(group) > 1]
+    fall = sum(all(a > b for a, b in pairwise(row)) for row in rows)
+    return f"{fall} of {len(rows)}"
 
 
 def ends_text(values: Iterable[int]) -> str:

@@ -1,6 +1,7 @@
 """The multiple that was put into a table comes out, with an interval, or as a bound."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from simlib.datamultiple import Multiple, data_multiples, repeat_noise
 from simlib.errors import InputError
 from simlib.law import JointLaw
-from simlib.multipletables import break_even_text, cheaper, multiple_text
+from simlib.multipletables import break_even_text, cheaper, falling, multiple_text
 from simlib.optimum import cost_model
 from simlib.runs import RunRecord, RunTable
 
@@ -102,6 +103,16 @@ def test_who_is_cheaper_follows_the_number_of_models() -> None:
     assert cheaper(only(table(12.0)), "dense") == 1
     assert break_even_text(only(table(0.25)), "dense") == "never seen"
     assert only(table(1.0)).break_even(PRUNED, "dense") == math.inf
+
+
+def test_falling_multiples_are_counted_by_group() -> None:
+    one = only(table(4.0))
+    less = replace(one, sparsity=0.75, matched=2.0 * PRUNED)
+    other = replace(one, nonzero_params=2 * N)
+    more = replace(other, sparsity=0.75, matched=None)  # beyond the measured data, above
+    assert falling([less, one], "sparsity") == "1 of 1"
+    assert falling([less, one, other, replace(more, above=True)], "sparsity") == "1 of 2"
+    assert falling([one, less], "data_seen") == "0 of 0"
 
 
 def test_what_is_missing_is_named() -> None:
