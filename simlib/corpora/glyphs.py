@@ -28,6 +28,7 @@ from simlib.corpora.base import (
     map_bytes,
     recipe_key,
     sha256_files,
+    shuffled,
 )
 from simlib.errors import InputError
 
@@ -64,6 +65,7 @@ class GlyphCorpus:
     strength: Strength
     size: int
     manifest: Manifest = field(repr=False)
+    images: int | None = None
     kind: Literal["images"] = "images"
 
     @property
@@ -120,23 +122,32 @@ class GlyphCorpus:
 
 
 class GlyphSampler:
-    """Batches of fresh images, a pure function of (seed, step); there is no end of an epoch."""
+    """Batches of images, a pure function of (seed, step): fresh ones, so that no epoch ends.
 
-    steps_per_epoch = None
+    Where the corpus limits its images, that many are drawn once, the same for every seed, and
+    come in another order in each pass.
+    """
 
     def __init__(self, corpus: GlyphCorpus, batch: int, seed: int) -> None:
         check_count("batch", batch)
         check_count("seed", seed, least=0)
         self.corpus, self.batch_size, self.seed = corpus, batch, seed
+        limit = corpus.images
+        self._limited = None if limit is None else corpus.draw(_stream(2, 0, 0), limit)
 
     def epochs(self, steps: int) -> float:
-        """Passes over the data: none is ever complete, as no image comes twice."""
-        return 0.0
+        """Passes over the data: none is ever complete where no image comes twice."""
+        return steps * self.batch_size / self.corpus.images if self.corpus.images else 0.0
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Step `step` (0-based): uint8 (batch, size, size, 1) and classes, int64 (batch,)."""
         check_count("step", step, least=0)
-        return self.corpus.draw(_stream(0, self.seed, step), self.batch_size)
+        if self._limited is None:
+            return self.corpus.draw(_stream(0, self.seed, step), self.batch_size)
+        pictures, labels = self._limited
+        numbers = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        chosen = shuffled(numbers, len(labels), self.seed)
+        return pictures[chosen], labels[chosen]
 
 
 def load_glyphs(
@@ -144,9 +155,12 @@ def load_glyphs(
     classes: int = 256,
     augment: str = "light",
     size: int = 32,
+    images: int | None = None,
     cache: str | Path | None = None,
 ) -> GlyphCorpus:
     """The corpus 'glyphs': `classes` characters as grey images of `size` pixels a side.
+
+    Training images never repeat, unless `images` says how many distinct ones there are.
 
     Which characters: those first in the order of the SHA-256 of their UTF-8 form, so that the
     classes of a small problem are among those of a larger one. Raises InputError for more
@@ -154,6 +168,8 @@ def load_glyphs(
     """
     check_count("classes", classes, least=2)
     check_count("size", size, least=8)
+    if images is not None:
+        check_count("images", images)
     strength = strength_of(augment, GLYPHS)
     versions = _installed_versions()
     key = f"glyphs-{recipe_key({'recipe': _RECIPE, 'versions': versions})}"
@@ -164,9 +180,10 @@ def load_glyphs(
         raise InputError(f"classes is {classes}, but only {len(characters)} characters are there")
     shape = (len(characters), manifest["faces"], _SIDE, _SIDE)
     options = f"recipe={_RECIPE} classes={classes} augment={augment} size={size}"
+    options += "" if images is None else f" images={images}"
     digest = hashlib.sha256(f"{manifest['sha256']} {options}".encode()).hexdigest()
     atlas = np.asarray(map_bytes(folder / _ATLAS, shape))
-    return GlyphCorpus(name, atlas, characters[:classes], digest, strength, size, manifest)
+    return GlyphCorpus(name, atlas, characters[:classes], digest, strength, size, manifest, images)
 
 
 def _stream(*key: int) -> np.random.Generator:

@@ -32,7 +32,9 @@ _TEXT: dict[str, type] = {"column": str, "bytes": int}
 _IMAGES: dict[str, type] = {"size": int, "augment": str}
 _KINDS = {
     "python": _Kind(load_python, None, {}),
-    "glyphs": _Kind(load_glyphs, None, {"classes": int, "augment": str, "size": int}),
+    "glyphs": _Kind(
+        load_glyphs, None, {"classes": int, "augment": str, "size": int, "images": int}
+    ),
     "hf": _Kind(load_hub, "REPO[:CONFIG]", _TEXT | _IMAGES | {"split": str, "images": int}),
     "parquet": _Kind(load_parquet, "PATH", _TEXT | _IMAGES),
     "json": _Kind(load_json, "PATH", _TEXT),
@@ -51,7 +53,8 @@ def load_corpus(
     "glyphs:classes=1000,augment=heavy". Kinds:
 
     - python: the embedded source code; bytes as tokens.
-    - glyphs: the embedded characters as images; classes, augment (none, light, heavy), size.
+    - glyphs: the embedded characters as images; classes, augment (none, light, heavy), size,
+      images (so many distinct training images; without it none repeats).
     - hf: a data set of the Hugging Face hub, as in "hf:allenai/c4:en:bytes=1e9" (text; column,
       split, bytes) or "hf:uoft-cs/cifar10:images=50000" (images; split, size, augment).
     - parquet, json: local files in the hub's layouts, or a folder of them.

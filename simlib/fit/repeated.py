@@ -7,6 +7,7 @@ differences.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from simlib.errors import InputError
 from simlib.law import Array
 from simlib.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
 from simlib.rivals import DensityPower
+from simlib.runs import RunTable
 
 # log a_N', b_N, k, log a_D', b_D, log c, log R, l, N and D in units of their geometric means
 LOWER = np.array([-8.0, 0.005, -2.0, -8.0, 0.02, -8.0, np.log(0.02), -1.2])
@@ -71,6 +73,25 @@ class RepeatedRuns:
     def drop(self, row: int) -> RepeatedRuns:
         """All runs but one."""
         return RepeatedRuns(*(np.delete(v, row) for v in (self.S, self.N, self.D, self.U, self.L)))
+
+
+def runs_of(table: RunTable, whole: int) -> RepeatedRuns:
+    """The columns of a run table whose corpus names say how many images they are limited to.
+
+    `whole` is the number of distinct images of a corpus without a limit. Raises InputError for a
+    table that says nothing of repeats.
+    """
+    done = table.finished
+    return RepeatedRuns(
+        done.sparsity, done.nonzero_params, done.data_seen,
+        np.array([distinct_images(r.dataset, whole) for r in done], dtype=float), done.loss,
+    )  # fmt: skip
+
+
+def distinct_images(dataset: str, whole: int) -> int:
+    """How many distinct training images a corpus of this name has, `whole` without a limit."""
+    limit = re.search(r"[:,]images=([^,]+)", dataset)
+    return int(float(limit[1])) if limit else whole
 
 
 @dataclass(frozen=True)

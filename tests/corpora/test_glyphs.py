@@ -37,6 +37,26 @@ def test_batch_is_a_function_of_seed_and_step(corpus):
     assert not np.array_equal(forward[0], corpus.sampler(8, seed=2).batch(0)[0])
 
 
+def test_a_limit_repeats_the_same_images_in_another_order_each_pass(corpus, cache):
+    few = load_corpus("glyphs:images=24", cache=cache)
+    passes = []
+    for seed, first in ((0, 0), (0, 3), (5, 0)):
+        sampler = few.sampler(8, seed=seed)
+        drawn = [sampler.batch(first + step) for step in range(3)]
+        pictures = np.concatenate([images for images, _ in drawn])
+        labels = np.concatenate([classes for _, classes in drawn])
+        passes.append(
+            [(image.tobytes(), int(k)) for image, k in zip(pictures, labels, strict=True)]
+        )
+    assert len(set(passes[0])) == 24
+    assert set(passes[0]) == set(passes[1]) == set(passes[2])
+    assert passes[0] != passes[1]
+    assert few.sampler(8).epochs(6) == 2.0
+    assert corpus.sampler(8).epochs(6) == 0.0
+    assert few.sha256 != corpus.sha256
+    assert np.array_equal(few.validation(30)[0], corpus.validation(30)[0])
+
+
 def test_validation_is_fixed_grows_by_prefix_and_is_apart_from_training(corpus):
     images, labels = corpus.validation(300)
     assert np.array_equal(images, corpus.validation(300)[0])

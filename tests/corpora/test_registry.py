@@ -9,11 +9,11 @@ from simlib.errors import InputError
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("c4", "known are python, glyphs, hf:.*, folder:PATH, cifar10\[:PATH\]"),
+        ("c4", r"known are python, glyphs, hf:.*, folder:PATH, cifar10\[:PATH\]"),
         ("", "known are python"),
         ("python:extra", "write python"),
         ("folder", "write folder:PATH"),
-        ("glyphs:faces=3", "unknown option 'faces': known are classes, augment, size"),
+        ("glyphs:faces=3", "unknown option 'faces': known are classes, augment, size, images"),
         ("python:size=3", "unknown option 'size': known are none"),
         ("glyphs:classes=many", "whole number for classes, not 'many'"),
         ("glyphs:classes=2.5", "whole number for classes"),

@@ -1,0 +1,110 @@
+"""Tables of the page on repeated photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simlib.fit.repeated import RepeatedFit, RepeatedRuns, distinct_images
+from simlib.law import Array
+from simlib.repeated import PUBLISHED_REPEATED
+from simlib.runs import RunRecord
+from simlib.tables import Table, number, percent, with_interval
+
+
+def live_table(runs: Sequence[RunRecord], whole: int | None) -> Table:
+    """Finished runs with how often each saw its images; `whole` None where none repeats."""
+    rows = []
+    for r in runs:
+        limit = distinct_images(r.dataset, whole or 0)
+        passes = f"{r.data_seen / limit:.1f}" if limit else "none twice"
+        gap = "" if r.train_loss is None else f"{r.loss - r.train_loss:+.3f}"
+        rows.append(
+            (f"{limit:,}" if limit else "no end", passes, percent(r.sparsity),
+             number(r.train_loss), with_error(r), gap)
+        )  # fmt: skip
+    header = ("distinct images", "passes", "sparsity", "training loss", "validation loss",
+              "validation above training")  # fmt: skip
+    return Table(header, rows)
+
+
+def with_error(run: RunRecord) -> str:
+    """A loss with its standard error over the validation images."""
+    error = "" if run.loss_stderr is None else f" ± {run.loss_stderr:.3f}"
+    return f"{run.loss:.3f}{error}"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Runs of one size, sparsity and set of images, by data seen."""
+
+    S: float
+    N: float
+    U: float
+    D: Array
+    L: Array
+
+    @property
+    def rises(self) -> bool:
+        """Whether the longest run is worse than a shorter one."""
+        return bool(self.L[-1] > self.L.min())
+
+
+def series_of(runs: RepeatedRuns) -> list[Series]:
+    """The runs in series, dense first, then by size and images."""
+    levels = np.round(runs.S, 2)
+    keys = np.unique(np.stack([levels, nominal(runs.N), runs.U], axis=1), axis=0)
+    found = []
+    for S, N, U in keys:
+        own = (levels == S) & (nominal(runs.N) == N) & (runs.U == U)
+        order = np.argsort(runs.D[own])
+        found.append(Series(S, N, U, runs.D[own][order], runs.L[own][order]))
+    return found
+
+
+def nominal(N: Array) -> Array:
+    """Sizes that differ by rounding of a mask as one: to two significant digits."""
+    return np.array([float(f"{v:.1e}") for v in N])
+
+
+def cost_table(runs: RepeatedRuns) -> Table:
+    """What repeats cost at the most data: mean and range over sizes of the loss above fresh."""
+    most = runs.D.max()
+    found = series_of(runs)
+    few = min(s.U for s in found)
+    rows = []
+    for S in sorted({s.S for s in found}):
+        pairs = [
+            (s.L[-1], t.L[-1])
+            for s in found
+            for t in found
+            if s.S == t.S == S and s.N == t.N and s.U == few < t.U and s.D[-1] == t.D[-1] == most
+        ]
+        rise = np.array([a - b for a, b in pairs])
+        ends = f" ({rise.min():+.3f} to {rise.max():+.3f})" if len(rise) > 1 else ""
+        rows.append((percent(S), str(len(rise)), f"{rise.mean():+.3f}{ends}"))
+    return Table(("sparsity", "pairs", "loss above that of more distinct images"), rows)
+
+
+def reading_table(fits: Sequence[RepeatedFit], outside: Mapping[str, float]) -> Table:
+    """Each way to count repeats: free coefficients, error on its runs and, by name, left out."""
+    rows = [
+        (f.reading.name, str(f.free), percent(f.log_rmse, 2), percent(outside[f.reading.name], 2))
+        for f in fits
+    ]
+    return Table(("reading", "free coefficients", "error", "error on the run left out"), rows)
+
+
+def worth_table(fit: RepeatedFit, sparsities: Sequence[float], level: float) -> Table:
+    """R(S) of a fit with its interval, beside the published one for language models."""
+    rows = []
+    for S in sparsities:
+        value = float(fit.law.repetition.saturation(S))
+        ends = fit.interval(lambda law, S=S: law.repetition.saturation(S), level)  # type: ignore[misc]
+        published = float(PUBLISHED_REPEATED.data.saturation(S))
+        inside = "inside" if ends[0] <= published <= ends[1] else "outside"
+        rows.append((percent(S), with_interval(value, ends), number(published), inside))
+    header = ("sparsity", "R(S), these runs", "R(S), Wu et al.", "theirs lies")
+    return Table(header, rows)
