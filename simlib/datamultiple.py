@@ -173,8 +173,8 @@ def _multiple(
     return Multiple(
         first.nonzero_params, first.sparsity, int(first.dense_params or 0), first.data_seen,
         _start(runs, first).data_seen, math.exp(goal), len(pruned), _inside(at),
-        _ends(float(low), float(high), data), (float(data[0]), float(data[-1])), bool(at > data[-1]),
-        gain, gain_ends,
+        _ends(float(low), float(high), data), (float(data[0]), float(data[-1])),
+        bool(at > data[-1]), gain, gain_ends,
     )  # fmt: skip
 
 

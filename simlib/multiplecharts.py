@@ -77,7 +77,8 @@ def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
         y=charts.log_y("low", title, nice=False), y2="high:Q"
     )
     points = base.mark_point(filled=True, size=70).encode(
-        y=charts.log_y("multiple", title, nice=False), shape=alt.Shape("series:N", sort=order, legend=None)
+        y=charts.log_y("multiple", title, nice=False),
+        shape=alt.Shape("series:N", sort=order, legend=None),
     )
     even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(
         strokeDash=[5, 3], color=charts.GREY[0]
