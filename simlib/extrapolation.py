@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binom
 
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.law import Array
 from simlib.predictions import FormInterval, PredictedRun, Predictions
 from simlib.runs import RunTable
+
+RARE = 0.05  # probability below which a number of misses is not put down to chance
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,15 @@ def held(predictions: Predictions, losses: Mapping[str, float]) -> list[Held]:
 def _held(form: str, said: Sequence[tuple[PredictedRun, FormInterval, float]]) -> Held:
     loss, low, high, measured = np.array([(i.loss, i.low, i.high, y) for _, i, y in said]).T
     return Held(form, tuple(run for run, _, _ in said), loss, low, high, measured)
+
+
+def coverage(row: Held, level: float) -> str:
+    """Whether as many runs lie inside as intervals of `level` promise, or fewer.
+
+    Fewer means that so few, or less, would be inside in under 5 % of tables of independent runs.
+    """
+    rare = float(binom.cdf(row.inside, len(row.runs), level)) < RARE
+    return "fewer than" if rare else "no fewer than"
 
 
 def best_forms(found: Sequence[Held], tie: float) -> list[Held]:

@@ -17,6 +17,11 @@ from simlib.runs import RunTable
 from simlib.sweepchecks import Order, identified, interaction, lack_of_fit
 from simlib.tables import Table, number, percent, with_interval
 
+BENDS = {  # by the sign of the interaction of size and data
+    1: "gain more from data than the law says",
+    -1: "gain less from data than the law says",
+    0: "gain as much from data as the law says, within the interval",
+}
 EXPONENTS = ("b_S", "b_N", "b_D")
 
 
