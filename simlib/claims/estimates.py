@@ -16,8 +16,8 @@ from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.law import Array, JointLaw
 from simlib.lawfile import LawFile
-from simlib.lawtables import estimate
 from simlib.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
+from simlib.tables import number, percent
 
 SPARSITY = 0.75  # at which worth and drift are judged: sparse, and inside every table
 ROUNDING = 1e-12
@@ -28,12 +28,25 @@ def of_law(
     runs: RunSet, law_file: LawFile, quantity: str, compute: Quantity, region: Region,
     unit: Unit = "", paper: float | None = None, note: str = "",
 ) -> Evidence:  # fmt: skip
-    """A quantity of a fitted joint law, with its interval over the ensemble."""
+    """A quantity of a fitted joint law, with its interval over the ensemble.
+
+    Members so extreme that the quantity is not a number are left out; infinite ones count.
+    """
     check_fit(law_file)
-    value, interval = estimate(law_file, compute, LEVEL)
-    if interval is None:
-        raise InputError(f"the law {law_file.name} has no ensemble, so it gives no interval")
+    with np.errstate(all="ignore"):
+        value, values = float(compute(law_file.joint)), np.asarray(compute(law_file.members()))
+    values = values[~np.isnan(values)]
+    if not len(values):
+        raise InputError(f"{law_file.name}: no member of its ensemble says anything of that")
+    interval = central(values)
     return Evidence(runs.label, runs.own, quantity, value, interval, region, unit, paper, note)
+
+
+def central(values: Array) -> tuple[float, float]:
+    """Central interval of draws, some of which may be infinite."""
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(values, tails, method="nearest")
+    return float(low), float(high)
 
 
 def check_fit(law_file: LawFile) -> None:
@@ -115,10 +128,22 @@ def smallest_equal_size(cost: str) -> Quantity:
     def compute(law: JointLaw) -> Array:
         flops = chinchilla_flops(law, 1.0)
         share = np.geomspace(0.02, 1.0, 200).reshape((-1,) + (1,) * np.ndim(law.b_N))
-        S = optimal_sparsity(law, share, flops, cost)
+        S = np.minimum(optimal_sparsity(law, share, flops, cost), 1 - ROUNDING)
         loss = law(S, share, cost_model(cost).data_seen(S, share, flops))
         dense = law(0.0, 1.0, COSTS["dense"].data_seen(0.0, 1.0, flops))
         equal = loss <= dense * (1 + ROUNDING)
         return np.asarray(np.min(np.where(equal, share, 1.0), axis=0))
 
     return compute
+
+
+def written(value: float, unit: Unit) -> str:
+    """A value in its unit; `open` where it is infinite."""
+    if math.isinf(value):
+        return "open"
+    if unit == "%":
+        digits = 1 if abs(value) >= 0.01 else 2
+        return percent(value, digits) if round(value, 4) else percent(0.0)
+    if unit == "n":
+        return f"{value:.0f}"
+    return number(value) + (" ×" if unit == "x" else "")

@@ -29,8 +29,8 @@ def fair_slope(sources: Sources, runs: RunSet) -> Evidence:
     """How the gain at equal non-zero size and training cost changes with training."""
     found = pairs(sources.runs(runs.table), sources.law(runs.law).joint, data=1.0).slope()
     return of_estimate(
-        runs.label, True, "gain of sparsity at equal N and cost, change a doubling", found,
-        Region(0.0), "%",
+        runs.label, True, "gain of sparsity at equal N and cost, nats a doubling", found,
+        Region(0.0),
     )  # fmt: skip
 
 
@@ -143,7 +143,8 @@ CLAIMS = (
         "C7", "At a fixed number of non-zero parameters, optimal sparsity grows with training.",
         "", f"the law's best sparsity rises by more than {GROWTH:.0%} from {BUDGETS[0]:g} to "
         f"{BUDGETS[1]:g} times the dense compute optimum (dense cost); and in the runs, compared "
-        "at equal N and training cost, the gain of sparse over dense rises with training",
+        "at equal N and training cost, the gain of sparse over dense in nats rises with "
+        "training",
         "notebooks/optimal_sparsity.md", optimum_grows,
     ),
     Claim(

@@ -44,17 +44,19 @@ class Pairs:
         """Mean gain over the settings, with Student's t interval."""
         return t_interval(self.gain, LEVEL)
 
-    def slope(self) -> Estimate:
-        """Change of the gain with each doubling of data, within one sparsity and size.
+    def slope(self, relative: bool = False) -> Estimate:
+        """Change of the difference in nats with each doubling of data, in one sparsity and size.
 
-        Least squares with a level of its own for each sparsity and size; Student's t interval.
-        Raises InputError where too few of them were trained on two amounts of data.
+        In nats a law's terms add: by the joint law the difference at equal size and cost always
+        rises with training, and those at equal data stay; `relative` asks for that of the gain,
+        a share of a loss that falls. Least squares with a level for each sparsity and size and
+        Student's t interval. Raises InputError where too few of them were trained on two amounts of data.
         """
         cell = np.unique(np.stack([self.sparsity, np.round(np.log(self.nonzero_params), 1)]),
                          axis=1, return_inverse=True)[1].reshape(-1)  # fmt: skip
         levels = np.eye(cell.max() + 1)[cell]
         design = np.column_stack([levels, np.log2(self.data_seen)])
-        beta, covariance, free = regress(design, self.gain)
+        beta, covariance, free = regress(design, self.gain if relative else self.difference)
         half = stats.t.ppf((1 + LEVEL) / 2, free) * np.sqrt(covariance[-1, -1])
         return Estimate(
             float(beta[-1]), (float(beta[-1] - half), float(beta[-1] + half)), len(self)
@@ -78,9 +80,11 @@ class Pairs:
         normal = rng.multivariate_normal(np.zeros(2), covariance[-2:, -2:], DRAWS)
         drawn = beta[-2:] + normal / np.sqrt(rng.chisquare(free, DRAWS) / free)[:, None]
         line = rng.choice(members.b_N / members.b_D, DRAWS)
-        factor = np.exp2(-drawn[:, 1] / drawn[:, 0] - line)
-        low, high = np.quantile(factor, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        value = float(np.exp2(-beta[-1] / beta[-2] - law.b_N / law.b_D))
+        doublings = -drawn[:, 1] / drawn[:, 0] - line
+        ends = np.quantile(doublings, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        with np.errstate(over="ignore"):
+            low, high = np.exp2(ends)
+            value = float(np.exp2(-beta[-1] / beta[-2] - law.b_N / law.b_D))
         return Estimate(value, (float(low), float(high)), len(self))
 
 

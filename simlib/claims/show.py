@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simlib.claims.estimates import written
 from simlib.claims.evidence import VERDICTS, Answer, Claim, Evidence, Outcome, Region, Unit, totals
-from simlib.tables import Table, number, percent
+from simlib.tables import Table
 
 LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 HEADER = ("id", "claim", "the paper's number", "on the released runs", "on our runs", "verdict")
@@ -23,18 +24,6 @@ class LinkedTable(Table):
         bundle = super()._repr_mimebundle_(**options)
         linked = LINK.sub(r'<a href="\2">\1</a>', bundle["text/html"])
         return {**bundle, "text/html": linked.replace("\n", "<br>")}
-
-
-def written(value: float, unit: Unit) -> str:
-    """A value in its unit; `open` where it is infinite."""
-    if math.isinf(value):
-        return "open"
-    if unit == "%":
-        digits = 1 if abs(value) >= 0.01 else 2
-        return percent(value, digits) if round(value, 4) else percent(0.0)
-    if unit == "n":
-        return f"{value:.0f}"
-    return number(value) + (" ×" if unit == "x" else "")
 
 
 def estimate_text(evidence: Evidence) -> str:

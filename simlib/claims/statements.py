@@ -51,7 +51,7 @@ def _other_reading(sources: Sources, runs: RunSet) -> str:
     """What pruning costs a network of given size under the mask, as training goes on."""
     try:
         same_mask = pairs(sources.runs(runs.table), sources.law(runs.law).joint, size=1.0)
-        found = same_mask.slope()
+        found = same_mask.slope(relative=True)
     except InputError:
         return ""
     kept = {
@@ -59,10 +59,10 @@ def _other_reading(sources: Sources, runs: RunSet) -> str:
         -1: "grows with training: pruning a given network is cheap when training is short",
         0: "does not clearly change with training",
     }
-    low, high = (percent(end, 2) for end in found.interval if end is not None)
+    low, high = (percent(end, 1) for end in found.interval if end is not None)
     return (
-        f"at equal size under the mask the loss that pruning costs {kept[found.sign]} "
-        f"(gain {low} to {high} a doubling)"
+        f"at equal size under the mask the share of the loss that pruning costs {kept[found.sign]} "
+        f"(gain {low} to {high} of the loss a doubling)"
     )
 
 
@@ -117,9 +117,9 @@ def accurate_at_unseen_sparsity(sources: Sources, runs: RunSet) -> Evidence:
 
 def effect_grows(sources: Sources, runs: RunSet) -> Evidence:
     """How the gain at equal non-zero size and data changes with data."""
-    found = pairs(sources.runs(runs.table), sources.law(runs.law).joint).slope()
+    found = pairs(sources.runs(runs.table), sources.law(runs.law).joint).slope(relative=True)
     return of_estimate(
-        runs.label, True, "gain of sparsity at equal N and data, change a doubling", found,
+        runs.label, True, "gain of sparsity at equal N and data, of the loss a doubling", found,
         Region(0.0), "%",
     )  # fmt: skip
 
@@ -160,7 +160,7 @@ CLAIMS = (
         "S2", "Sparsity improves efficiency especially when the training time is short.",
         "contradicted by C7 [P]",
         "best sparsity falls with training in the law, and in the runs the gain of sparse over "
-        "dense at equal N and training cost falls with training: the opposite of C7",
+        "dense in nats at equal N and training cost falls with training: the opposite of C7",
         "notebooks/optimal_sparsity.md", short_training,
     ),
     Claim(
@@ -178,8 +178,8 @@ CLAIMS = (
     ),
     Claim(
         "S7", "The effect of sparsity grows as training goes on.", "",
-        "in the runs, compared at equal N and data, the gain of sparse over dense rises with "
-        "training",
+        "in the runs, compared at equal N and data, the gain of sparse over dense, as a share "
+        "of the loss, rises with training",
         "notebooks/optimal_sparsity.md", lambda s: ask(OURS, lambda runs: effect_grows(s, runs)),
     ),
     Claim(

@@ -53,8 +53,10 @@ def test_by_the_joint_law_the_break_even_budget_does_not_drift(exact):
 def test_the_slope_has_the_sign_of_the_law(exact):
     growing = pairs(exact, LAPTOP, data=1.0).slope()
     assert growing.sign == 1
+    steady = pairs(exact, LAPTOP).slope()  # by the joint law, in nats
+    assert steady.mean == pytest.approx(0.0, abs=1e-5)
     # under the mask of one network, longer training makes sparsity cost more of the loss
-    assert pairs(exact, LAPTOP, size=1.0).slope().sign == -1
+    assert pairs(exact, LAPTOP, size=1.0).slope(relative=True).sign == -1
 
 
 def test_what_has_no_partner_is_refused(exact):

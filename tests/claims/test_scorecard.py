@@ -87,6 +87,16 @@ def test_another_law_of_the_released_runs_decides_otherwise(claim, change, befor
     assert answers(claim, other, "ViT") == [after]
 
 
+def test_members_without_bounds_make_an_open_interval_and_no_warning(recwarn):
+    """A slow data term puts the break-even budget of some members beyond any number."""
+    law = law_file(scaled("vit-jft", b_D=0.1), spread=1.5)
+    for claim in ("C7", "C8", "C9", "C10", "C11", "S1", "B4"):
+        found = decide(claim, with_law("vit-jft-refit", law))
+        low, high = found.evidence[0].interval
+        assert low <= high
+    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
 def test_a_bad_fit_and_one_that_did_not_converge_are_told_apart():
     def sources(**record):
         return with_law("t5-c4-refit", law_file(scaled("t5-c4"), **record))
