@@ -205,12 +205,12 @@ CLAIMS = (
         "T5-XL at 75 %: 1.4828 measured [R], 1.468 by the published fit [D]",
         "no more held-out runs outside the 90 % intervals of their forecasts than chance puts "
         "there in 9 of 10 sets of runs",
-        "notebooks/fit_released.md", extrapolates,
+        "notebooks/extrapolation.md", extrapolates,
     ),
 )  # fmt: skip
 LANGUAGE = Claim(
     "C16", "Decoder-only language models follow the law, too.", "",
     "the inequalities of C1 and C2 hold for them, and a non-zero weight at 75 % is worth more than "
     "1 dense one",
-    "notebooks/law_forms.md", language_models,
+    "notebooks/gpt_sweep.md", language_models,
 )  # fmt: skip

@@ -50,7 +50,7 @@ class Pairs:
         In nats a law's terms add: by the joint law the difference at equal size and cost always
         rises with training, and those at equal data stay; `relative` asks for that of the gain,
         a share of a loss that falls. Least squares with a level for each sparsity and size and
-        Student's t interval. Raises InputError where too few of them were trained on two amounts of data.
+        Student's t interval. Raises InputError where too few of them saw two amounts of data.
         """
         cell = np.unique(np.stack([self.sparsity, np.round(np.log(self.nonzero_params), 1)]),
                          axis=1, return_inverse=True)[1].reshape(-1)  # fmt: skip
