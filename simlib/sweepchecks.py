@@ -111,6 +111,52 @@ def interaction(law_file: LawFile, runs: RunTable, level: float = 0.9) -> Estima
 
 
 @dataclass(frozen=True)
+class DataStep:
+    """From one amount of data to the next, at fixed sparsity and size: log loss a doubling.
+
+    `gain` is the mean over settings of the fall of log loss a doubling of data, `predicted` the
+    law's, `growth` by how much it exceeds that of the step before (None for the first step).
+    """
+
+    low: float
+    high: float
+    gain: Estimate
+    predicted: float
+    growth: Estimate | None
+
+
+def data_steps(law_file: LawFile, runs: RunTable, level: float = 0.9) -> tuple[DataStep, ...]:
+    """Whether log loss falls by less with each doubling of data, as under every sum of powers.
+
+    Of `L = A + (a_D/D)^b_D + c` at fixed S and N, `-d ln L / d ln D = b_D (a_D/D)^b_D / L` falls
+    with D. Settings that lack one amount of data are left out. Raises InputError for fewer than
+    two amounts or fewer than two settings.
+    """
+    found = cells(runs)
+    amounts = np.unique(found.data_seen)
+    rows = [
+        row
+        for at in sorted(set(zip(found.sparsity, found.size, strict=True)))
+        if len(row := np.flatnonzero((found.sparsity == at[0]) & (found.size == at[1])))
+        == len(amounts)
+    ]
+    if len(amounts) < 2 or len(rows) < 2:
+        raise InputError("steps in data need two amounts of data at two sizes or sparsities")
+    place = np.array(rows)  # (settings, amounts), sorted by data as cells are
+    doublings = np.diff(np.log2(amounts))
+    log_law = np.log(law_file.law(found.sparsity, found.nonzero_params, found.data_seen))
+    gains, predicted = (-np.diff(v[place]) / doublings for v in (found.log_loss, log_law))
+    growth = [None, *(t_interval(step, level) for step in np.diff(gains).T)]
+    return tuple(
+        DataStep(
+            float(amounts[i]), float(amounts[i + 1]), t_interval(gains[:, i], level),
+            float(predicted[:, i].mean()), growth[i],
+        )
+        for i in range(len(doublings))
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Step:
     """From one sparsity to the next: in how many settings the sparser run is the better one.
 
@@ -129,11 +175,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Order:
-    """Whether sparsities come in the law's order at each size and amount of data."""
+    """Whether sparsities come in the law's order at each size and amount of data.
+
+    `expected` is how many settings would if the law held, and `likely` the central 90 % of that.
+    """
 
     settings: int
     ordered: int
     expected: float
+    likely: tuple[float, float]
     steps: tuple[Step, ...]
 
 
@@ -170,8 +220,10 @@ def order(
         )
         for i in range(len(levels) - 1)
     )  # fmt: skip
+    counts = expected.all(axis=2).sum(axis=1)
+    low, high = np.quantile(counts, [0.05, 0.95])
     ordered = int(agree.all(axis=1).sum())
-    return Order(len(place), ordered, float(expected.all(axis=2).sum(axis=1).mean()), steps)
+    return Order(len(place), ordered, float(counts.mean()), (float(low), float(high)), steps)
 
 
 def identified(law_file: LawFile) -> dict[str, bool]:

@@ -14,7 +14,7 @@ from simlib.lawfile import LawFile
 from simlib.lawtables import estimate
 from simlib.recipes import NORMS, Attempt
 from simlib.runs import RunTable
-from simlib.sweepchecks import Order, identified, interaction, lack_of_fit
+from simlib.sweepchecks import DataStep, Order, identified, interaction, lack_of_fit
 from simlib.tables import Table, number, percent, with_interval
 
 BENDS = {  # by the sign of the interaction of size and data
@@ -22,6 +22,7 @@ BENDS = {  # by the sign of the interaction of size and data
     -1: "gain less from data than the law says",
     0: "gain as much from data as the law says, within the interval",
 }
+TINY = 1e-6  # a p-value below it is not worth its digits
 EXPONENTS = ("b_S", "b_N", "b_D")
 
 
@@ -42,13 +43,41 @@ def noise_table(law_file: LawFile, runs: RunTable, spread: Spread) -> Table:
             f"{percent(spread.deviation, 2)} ({percent(low, 2)} to {percent(high, 2)})",
         ),
         ("misfit of the law that seeds do not explain", percent(test.misfit, 2)),
-        ("lack of fit: F, p", f"{number(test.F)}, {number(test.p, 2)}"),
+        ("lack of fit: F, p", f"{number(test.F)}, {p_value(test.p)}"),
         ("residual by each doubling of both size and data", signed(interaction(law_file, runs))),
     ]
     if errors:
         said = "standard error of one validation loss (one set for all runs)"
         rows.append((said, percent(float(np.mean(errors)), 2)))
     return Table(("", "share of the loss"), rows)
+
+
+def p_value(p: float) -> str:
+    """A p-value with two digits, or that it is tiny."""
+    return number(p, 2) if p >= TINY else f"below {TINY:g}"
+
+
+def data_table(steps: Sequence[DataStep]) -> Table:
+    """Fall of log loss with each doubling of data, and whether it grows where no law lets it."""
+    rows = [
+        (
+            f"{step.low:,.0f} to {step.high:,.0f}", signed(step.gain, 1), f"{step.predicted:+.1%}",
+            "" if step.growth is None else signed(step.growth, 1),
+            "" if step.growth is None else "yes" if step.growth.sign > 0 else "no",
+        )
+        for step in steps
+    ]  # fmt: skip
+    header = ("data", "fall of log loss a doubling", "by the law", "more than the step before",
+              "grows")  # fmt: skip
+    return Table(header, rows)
+
+
+def how_often(found: Order) -> str:
+    """How often the law's order was found, beside how often it would if the law held."""
+    low, high = found.likely
+    if found.ordered < low:
+        return "less often than expected"
+    return "more often than expected" if found.ordered > high else "about as often as expected"
 
 
 def signed(found: Estimate, digits: int = 2) -> str:

@@ -51,5 +51,7 @@ def with_interval(value: float, interval: Interval | None, digits: int = 3) -> s
     """`value (low to high)`; an end that does not exist reads 'open'."""
     if interval is None:
         return number(value, digits)
-    low, high = (number(end, digits) for end in interval)
+    low, high = (
+        "open" if end is None or not math.isfinite(end) else number(end, digits) for end in interval
+    )
     return f"{number(value, digits)} ({low} to {high})"

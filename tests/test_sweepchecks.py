@@ -13,7 +13,15 @@ from simlib.lawfile import LawFile
 from simlib.recipes import Attempt
 from simlib.runs import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
-from simlib.sweepchecks import cells, identified, interaction, lack_of_fit, nominal_sizes, order
+from simlib.sweepchecks import (
+    cells,
+    data_steps,
+    identified,
+    interaction,
+    lack_of_fit,
+    nominal_sizes,
+    order,
+)
 
 LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)
 RANGES = {"sparsity": [0, 0.875], "nonzero_params": [6e3, 48e3], "data_seen": [2.5e5, 4e6]}
@@ -78,6 +86,25 @@ def test_an_interaction_of_size_and_data_is_found_with_its_sign(law_file):
     assert found.interval[0] < 0.02 < found.interval[1]
 
 
+def test_no_power_law_gains_more_from_a_later_doubling_and_a_threshold_does(law_file):
+    plain = table(0.002)
+    steps = data_steps(law_file, plain)
+    assert [(s.low, s.high) for s in steps] == [(2.5e5, 1e6), (1e6, 4e6)]
+    assert steps[0].growth is None
+    assert steps[1].growth is not None
+    assert steps[1].growth.sign == -1
+    assert steps[1].gain.mean == pytest.approx(steps[1].predicted, rel=0.05)
+    late = RunTable(
+        r.model_copy(update={"loss": r.loss * (0.5 if r.data_seen > 2e6 else 1)}) for r in plain
+    )
+    found = data_steps(law_file, late)
+    assert found[1].growth is not None
+    assert found[1].growth.sign == 1
+    assert [row[-1] for row in sweeptables.data_table(found).rows] == ["", "yes"]
+    with pytest.raises(InputError, match="two amounts"):
+        data_steps(law_file, plain.where(data_seen=1_000_000))
+
+
 def test_sparsities_come_in_order_without_noise_and_by_chance_where_they_are_worth_nothing(
     law_file,
 ):
@@ -85,6 +112,8 @@ def test_sparsities_come_in_order_without_noise_and_by_chance_where_they_are_wor
     found = order(law_file, quiet, seed_spread(quiet))
     assert found.ordered == found.settings == 12
     assert found.expected == pytest.approx(12)
+    assert sweeptables.how_often(found) == "about as often as expected"
+    assert sweeptables.how_often(replace(found, ordered=3)) == "less often than expected"
     assert all(step.better == 12 and step.gain.mean == pytest.approx(step.predicted, rel=1e-3)
                for step in found.steps)  # fmt: skip
     useless = replace(LAW, a_S=1e-9, c_S=40.0)

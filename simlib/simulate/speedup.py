@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from simlib.errors import InputError
 from simlib.law import Array, fraction
 from simlib.optimum import CostModel, cubic_progress
+from simlib.simulate.kerneltimes import load_timings, step_speedups
 
 _MOMENTS = (np.arange(200) + 0.5) / 200  # shares of training at which a schedule is sampled
 
@@ -65,12 +66,20 @@ def two_four_cost(speedup: float = 1.0, share: float = 0.25) -> CostModel:
 
 
 def parse_speedups(text: str) -> SpeedupCost:
-    """A curve from text such as `0.5:1.1,0.9:2.5`. Raises InputError for anything else."""
+    """A curve from text such as `0.5:1.1,0.9:2.5`, or one measured, such as `cpu@1024`.
+
+    The second form names shipped timings (or the path of one's own) and a width. Raises InputError
+    for anything else.
+    """
+    name, at, width = text.rpartition("@")
+    if at and width.isdigit():
+        return SpeedupCost(step_speedups(load_timings(name).timings, int(width)), text)
     try:
         pairs = [item.split(":") for item in text.split(",")]
         points = tuple((float(S), float(factor)) for S, factor in pairs)
     except ValueError as error:
         raise InputError(
-            f"speed-ups are written as sparsity:factor pairs such as 0.5:1.1,0.9:2.5, got {text!r}"
+            f"speed-ups are written as sparsity:factor pairs such as 0.5:1.1,0.9:2.5, or as "
+            f"measured timings and a width such as cpu@1024, got {text!r}"
         ) from error
     return SpeedupCost(points)

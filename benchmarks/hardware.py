@@ -1,0 +1,73 @@
+"""Is sparse really faster? Products with sparse weights against dense ones, in turn.
+
+Example: python benchmarks/hardware.py --save cpu
+         python benchmarks/hardware.py --device cuda --save my-gpu.json
+
+A CPU is measured with one thread in float32, a GPU with its 2:4 units in float16.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+import torch
+
+from simlib.models.sparsekernels import kernels_here, time_shape
+from simlib.simulate.kerneltimes import SHELF, TimingFile
+from simlib.timings import TRAINING_ROWS, Timing
+
+SPARSITIES = (0.5, 0.75, 0.875, 0.9375)
+SERVING_ROWS = (1, 16)
+
+
+def machine(device: str) -> dict[str, str]:
+    """The class of the machine."""
+    if device == "cuda":
+        return {"device": torch.cuda.get_device_name(), "precision": "float16"}
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {"device": f"CPU, {platform.machine()}, {capability}", "vendor": _vendor(),
+            "threads": "1", "precision": "float32"}  # fmt: skip
+
+
+def _vendor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
+
+
+@click.command()
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--width", "widths", type=int, multiple=True, default=(128, 256, 512, 1024))
+@click.option("--rounds", default=9, show_default=True, help="Measurements of every product.")
+@click.option("--save", required=True, help="A path ending in .json, or the name of a shipped one.")
+def main(device: str, widths: tuple[int, ...], rounds: int, save: str) -> None:
+    """Measure every kernel, product and shape, and save them after each width."""
+    names = kernels_here(device)
+    packages = [n for n in ("torch", "scipy", "sparseprop") if find_spec(n)]
+    made = {
+        "command": shlex.join(["python", *sys.argv]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "load": f"{os.getloadavg()[0]:.1f} programs on {os.cpu_count()} cores",
+        "kernels": ", ".join(names),
+        "versions": ", ".join(f"{n} {version(n)}" for n in packages),
+    }
+    timings: list[Timing] = []
+    for width in widths:
+        for sparsity in SPARSITIES if device == "cpu" else (0.5,):
+            for rows in (TRAINING_ROWS, *SERVING_ROWS):
+                timings += time_shape(width, rows, sparsity, rounds, device=device)
+        # after every width: what a slow machine has measured is kept
+        SHELF.write(SHELF.path(save), TimingFile(machine(device), made, timings))
+        click.echo(f"width {width}: {len(timings)} timings in {SHELF.path(save)}")
+
+
+if __name__ == "__main__":
+    main()
