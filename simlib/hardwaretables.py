@@ -109,7 +109,9 @@ def break_even(timings: Sequence[Timing]) -> alt.LayerChart:
     even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(
         strokeDash=[5, 3], color=charts.GREY[0]
     ).encode(y=alt.Y("y:Q"))  # fmt: skip
-    marks = base.mark_line() + base.mark_point(filled=True, size=50).encode(shape="width:N")
+    order = [str(w) for w in widths(at)]
+    shape = alt.Shape("width:N", title="Width", scale=alt.Scale(domain=order))
+    marks = base.mark_line() + base.mark_point(filled=True, size=50).encode(shape=shape)
     faster = sum(pays(t) for t in at)
     text = f"""Dense over sparse time of the forward product against sparsity, one line a kernel and
         width, on a logarithmic axis with a dashed line where both are equally fast. {faster} of the
