@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import stats
 
 from simlib.contrasts import Estimate, Spread, t_interval
 from simlib.errors import InputError
-from simlib.fit import log_residuals
+from simlib.fit import Objective, log_residuals
 from simlib.fit.result import WIDE
 from simlib.law import Array, Indices
 from simlib.lawfile import LawFile
 from simlib.runs import RunTable
+from simlib.simulate.fitted import fit_law
 
 SAME_SIZE = 1.1  # sizes are built to within 3 %, and differ by a factor of 2 or so
 DRAWS = 4000  # of the noise behind an expected order
@@ -154,6 +156,28 @@ def data_steps(law_file: LawFile, runs: RunTable, level: float = 0.9) -> tuple[D
         )
         for i in range(len(doublings))
     )  # fmt: skip
+
+
+def before_power_law(steps: tuple[DataStep, ...]) -> float | None:
+    """The largest amount of data that lies before any power law; None where none is seen to.
+
+    A step that lowers log loss by more than the one before says so of where that one began.
+    """
+    late = [first.low for first, step in pairwise(steps) if step.growth and step.growth.sign > 0]
+    return max(late, default=None)
+
+
+def without_shortest(
+    runs: RunTable, objective: Objective, *, resamples: int = 200, seed: int = 0
+) -> LawFile | None:
+    """The law of all runs but those with least data, or None where they cannot identify it."""
+    runs = runs.finished
+    longer = RunTable(r for r in runs if r.data_seen > runs.data_seen.min())
+    try:
+        return fit_law(longer, objective=objective, name="without the shortest",
+                       resamples=resamples, seed=seed)  # fmt: skip
+    except InputError:
+        return None
 
 
 @dataclass(frozen=True)

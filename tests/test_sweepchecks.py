@@ -8,12 +8,14 @@ import pytest
 from simlib import charts, sweepcharts, sweeptables
 from simlib.contrasts import seed_spread
 from simlib.errors import InputError
+from simlib.fit import DEFAULT_OBJECTIVE
 from simlib.law import JointLaw
 from simlib.lawfile import LawFile
 from simlib.recipes import Attempt
 from simlib.runs import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 from simlib.sweepchecks import (
+    before_power_law,
     cells,
     data_steps,
     identified,
@@ -21,6 +23,7 @@ from simlib.sweepchecks import (
     lack_of_fit,
     nominal_sizes,
     order,
+    without_shortest,
 )
 
 LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)
@@ -90,6 +93,7 @@ def test_no_power_law_gains_more_from_a_later_doubling_and_a_threshold_does(law_
     plain = table(0.002)
     steps = data_steps(law_file, plain)
     assert [(s.low, s.high) for s in steps] == [(2.5e5, 1e6), (1e6, 4e6)]
+    assert before_power_law(steps) is None
     assert steps[0].growth is None
     assert steps[1].growth is not None
     assert steps[1].growth.sign == -1
@@ -100,6 +104,7 @@ def test_no_power_law_gains_more_from_a_later_doubling_and_a_threshold_does(law_
     found = data_steps(law_file, late)
     assert found[1].growth is not None
     assert found[1].growth.sign == 1
+    assert before_power_law(found) == 2.5e5
     assert [row[-1] for row in sweeptables.data_table(found).rows] == ["", "yes"]
     with pytest.raises(InputError, match="two amounts"):
         data_steps(law_file, plain.where(data_seen=1_000_000))
@@ -124,6 +129,24 @@ def test_sparsities_come_in_order_without_noise_and_by_chance_where_they_are_wor
     spread = seed_spread(lone)
     with pytest.raises(InputError, match="every sparsity"):
         order(law_file, lone, spread)
+
+
+def test_a_fit_without_the_shortest_runs_needs_enough_amounts_of_data():
+    runs = table(0.005)
+    assert without_shortest(runs, DEFAULT_OBJECTIVE) is None  # two amounts are left
+    longer = RunTable(
+        r.model_copy(update={"run_id": f"{r.run_id}-x", "data_seen": r.data_seen * 64,
+                             "loss": float(LAW(r.sparsity, r.nonzero_params, r.data_seen * 64))})
+        for r in runs
+    )  # fmt: skip
+    spoilt = RunTable(
+        r.model_copy(update={"loss": r.loss * (2 if r.data_seen < 3e5 else 1)})
+        for r in [*runs, *longer]
+    )
+    found = without_shortest(spoilt, DEFAULT_OBJECTIVE, resamples=20)
+    assert found is not None
+    assert found.joint.b_N == pytest.approx(LAW.b_N, rel=0.1)
+    assert found.record["range"]["data_seen"][0] == 1_000_000
 
 
 def test_identified_are_closed_narrow_profiles(law_file):
