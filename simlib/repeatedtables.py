@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simlib.fit.repeated import RepeatedFit, RepeatedRuns, distinct_images
-from simlib.law import Array
+from simlib.law import Array, Bools
 from simlib.repeated import PUBLISHED_REPEATED
 from simlib.runs import RunRecord
 from simlib.tables import Table, number, percent, with_interval
@@ -50,6 +50,15 @@ class Series:
     def rises(self) -> bool:
         """Whether the longest run is worse than a shorter one."""
         return bool(self.L[-1] > self.L.min())
+
+
+def risen(runs: RepeatedRuns) -> Bools:
+    """Which runs saw more of the same images than a better run of their series, shape (runs,)."""
+    found = np.zeros(len(runs), dtype=bool)
+    for s in series_of(runs):
+        own = (np.round(runs.S, 2) == s.S) & (nominal(runs.N) == s.N) & (runs.U == s.U)
+        found |= own & (s.D[np.argmin(s.L)] < runs.D)
+    return found
 
 
 def series_of(runs: RepeatedRuns) -> list[Series]:
@@ -97,14 +106,15 @@ def reading_table(fits: Sequence[RepeatedFit], outside: Mapping[str, float]) -> 
     return Table(("reading", "free coefficients", "error", "error on the run left out"), rows)
 
 
-def worth_table(fit: RepeatedFit, sparsities: Sequence[float], level: float) -> Table:
-    """R(S) of a fit with its interval, beside the published one for language models."""
+def worth_table(
+    fits: Mapping[str, RepeatedFit], sparsities: Sequence[float], level: float
+) -> Table:  # fmt: skip
+    """R(S) of fits with intervals, beside the published one for language models."""
     rows = []
     for S in sparsities:
-        value = float(fit.law.repetition.saturation(S))
-        ends = fit.interval(lambda law, S=S: law.repetition.saturation(S), level)  # type: ignore[misc]
-        published = float(PUBLISHED_REPEATED.data.saturation(S))
-        inside = "inside" if ends[0] <= published <= ends[1] else "outside"
-        rows.append((percent(S), with_interval(value, ends), number(published), inside))
-    header = ("sparsity", "R(S), these runs", "R(S), Wu et al.", "theirs lies")
-    return Table(header, rows)
+        cells = []
+        for fit in fits.values():
+            ends = fit.interval(lambda law, S=S: law.repetition.saturation(S), level)  # type: ignore[misc]
+            cells.append(with_interval(float(fit.law.repetition.saturation(S)), ends))
+        rows.append((percent(S), *cells, number(float(PUBLISHED_REPEATED.data.saturation(S)))))
+    return Table(("sparsity", *(f"R(S), {name}" for name in fits), "R(S), Wu et al."), rows)

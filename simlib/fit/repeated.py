@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from simlib.errors import InputError
-from simlib.law import Array
+from simlib.law import Array, Bools
 from simlib.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
 from simlib.rivals import DensityPower
 from simlib.runs import RunTable
@@ -23,6 +23,7 @@ from simlib.runs import RunTable
 # log a_N', b_N, k, log a_D', b_D, log c, log R, l, N and D in units of their geometric means
 LOWER = np.array([-8.0, 0.005, -2.0, -8.0, 0.02, -8.0, np.log(0.02), -1.2])
 UPPER = np.array([4.0, 2.0, 4.0, 4.0, 3.0, 4.0, np.log(1e4), 20.0])
+NAMES = ("a_N", "b_N", "k", "a_D", "b_D", "c", "R", "l")
 SIZE_AND_DATA = 6  # entries that belong to the law of fresh data
 DELTA = 0.01  # of the Huber objective, about the noise of a short run: most residuals are squared
 STEP = 1e-6  # of the central differences
@@ -70,9 +71,10 @@ class RepeatedRuns:
     def __len__(self) -> int:
         return len(self.L)
 
-    def drop(self, row: int) -> RepeatedRuns:
-        """All runs but one."""
-        return RepeatedRuns(*(np.delete(v, row) for v in (self.S, self.N, self.D, self.U, self.L)))
+    def without(self, left_out: int | Bools) -> RepeatedRuns:
+        """All runs but those of a row number or a mask."""
+        columns = (self.S, self.N, self.D, self.U, self.L)
+        return RepeatedRuns(*(np.delete(v, left_out) for v in columns))
 
 
 def runs_of(table: RunTable, whole: int) -> RepeatedRuns:
@@ -100,6 +102,7 @@ class RepeatedFit:
 
     `ensemble` is a law whose coefficients have shape (members, 1), ready to meet runs; None
     without resampling. `value` is the mean objective, `agreeing` the share of starts that reach it.
+    `at_bound` names the coefficients that the runs push to the end of their range.
     """
 
     reading: Reading
@@ -109,6 +112,7 @@ class RepeatedFit:
     log_rmse: float
     free: int
     agreeing: float
+    at_bound: tuple[str, ...]
 
     def interval(
         self, quantity: Callable[[WithRepeats], Array], level: float = 0.9
@@ -143,7 +147,7 @@ def fit_repeated(
     drawn = _resampled(runs, reading, theta, residual, resamples, rng)
     return RepeatedFit(
         reading, law, drawn, value / len(runs), float(np.sqrt((residual**2).mean())), k,
-        float((values <= value * (1 + 1e-3) + 1e-16).mean()),
+        float((values <= value * (1 + 1e-3) + 1e-16).mean()), _at_bound(theta),
     )  # fmt: skip
 
 
@@ -151,7 +155,7 @@ def left_out(runs: RepeatedRuns, reading: Reading, whole: RepeatedFit, seed: int
     """Error of log loss of each run by the law fitted to all others, shape (runs,)."""
     errors = np.empty(len(runs))
     for row in range(len(runs)):
-        rest = runs.drop(row)
+        rest = runs.without(row)
         law = _law(rest, reading, _minimise(rest, reading, _theta(rest, whole.law, reading))[0])
         predicted = law(runs.S[row], runs.N[row], runs.D[row], runs.U[row])
         errors[row] = np.log(predicted) - np.log(runs.L[row])
@@ -170,6 +174,11 @@ def _resampled(
     drawn = np.exp(fitted - rng.choice(spread, size=(members, len(runs))))
     refits = [_minimise(replace(runs, L=losses), reading, theta)[0] for losses in drawn]
     return _law(runs, reading, np.array(refits)[:, None, :])
+
+
+def _at_bound(theta: Array) -> tuple[str, ...]:
+    near = np.minimum(theta - LOWER[: len(theta)], UPPER[: len(theta)] - theta) < 1e-3
+    return tuple(name for name, close in zip(NAMES, near, strict=False) if close)
 
 
 def _minimise(runs: RepeatedRuns, reading: Reading, start: Array) -> tuple[Array, float]:
