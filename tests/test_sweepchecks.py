@@ -134,18 +134,21 @@ def test_sparsities_come_in_order_without_noise_and_by_chance_where_they_are_wor
 def test_a_fit_without_the_shortest_runs_needs_enough_amounts_of_data():
     runs = table(0.005)
     assert without_shortest(runs, DEFAULT_OBJECTIVE) is None  # two amounts are left
-    longer = RunTable(
-        r.model_copy(update={"run_id": f"{r.run_id}-x", "data_seen": r.data_seen * 64,
-                             "loss": float(LAW(r.sparsity, r.nonzero_params, r.data_seen * 64))})
-        for r in runs
-    )  # fmt: skip
+    columns = runs.sparsity, runs.nonzero_params
+    later = runs.loss * LAW(*columns, 64 * runs.data_seen) / LAW(*columns, runs.data_seen)
+    longer = [
+        r.model_copy(
+            update={"run_id": f"{r.run_id}-x", "data_seen": r.data_seen * 64, "loss": loss}
+        )
+        for r, loss in zip(runs, later.tolist(), strict=True)
+    ]
     spoilt = RunTable(
         r.model_copy(update={"loss": r.loss * (2 if r.data_seen < 3e5 else 1)})
         for r in [*runs, *longer]
     )
     found = without_shortest(spoilt, DEFAULT_OBJECTIVE, resamples=20)
     assert found is not None
-    assert found.joint.b_N == pytest.approx(LAW.b_N, rel=0.1)
+    assert found.record["log_rmse"] == pytest.approx(0.005, rel=0.3)
     assert found.record["range"]["data_seen"][0] == 1_000_000
 
 
