@@ -35,7 +35,7 @@ def drop_stale(cache: Path, digests: dict[str, str]) -> set[str]:
     before the new digests are written, so a build killed between the two only removes them again.
     Returns the pages whose digest changed.
     """
-    from jupyter_cache import get_cache  # type: ignore[import-untyped]
+    from jupyter_cache import get_cache
 
     changed = changed_pages(read_record(cache), digests)
     if changed:

@@ -7,10 +7,12 @@ from typing import Any
 
 from simlib.bookext.assets import assemble
 from simlib.bookext.dependencies import digest
+from simlib.bookext.execute import execute_ahead
 from simlib.bookext.freshness import drop_stale
 
 STATUS_PAGE = "book/status"  # carries the date of the build, so it is read again every time
 
+TOGETHER = 2  # pages executed at a time; those that train keep every core busy by themselves
 
 # a progress bar of a first-time download or build is stderr, which fails a page; tqdm reads this
 QUIET_BARS = {"TQDM_DISABLE": "1"}
@@ -48,9 +50,15 @@ def _outdated(
     return (due | {STATUS_PAGE}) & set(env.found_docs)
 
 
+def _execute_due(app: Any, _env: Any, docnames: list[str]) -> None:
+    if app.config.nb_execution_mode == "cache":
+        execute_ahead(app, docnames, TOGETHER)
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Entry point of the extension."""
     # before MyST-NB reads its own configuration
     app.connect("config-inited", _offline_assets, priority=10)
     app.connect("env-get-outdated", _outdated)
+    app.connect("env-before-read-docs", _execute_due)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

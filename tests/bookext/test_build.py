@@ -40,7 +40,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def built(tree: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def built(tree: Path, monkeypatch: pytest.MonkeyPatch, **more: object) -> dict[str, str]:
     """Build, and return what each page says about when it ran."""
     # the assets take seconds to bundle and have nothing to do with what is tested here
     monkeypatch.setattr("simlib.bookext.sphinx.assemble", lambda folder: folder)
@@ -49,6 +49,7 @@ def built(tree: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "extensions": ["myst_nb", "simlib.bookext.sphinx"],
         "nb_execution_mode": "cache",
         "exclude_patterns": ["_build"],
+        **more,
     }
     app = Sphinx(
         srcdir=tree, confdir=None, outdir=out, doctreedir=tree / "_build" / "doctrees",
@@ -84,3 +85,27 @@ def test_a_build_that_lost_its_environment_still_reuses_what_stands(
     assert first
     (tree / "_build" / "doctrees" / "environment.pickle").unlink()
     assert built(tree, monkeypatch) == first
+
+
+def test_pages_that_are_due_run_at_the_same_time(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = "from pathlib import Path\nPath('{me}').touch()\nwhile not Path('{other}').exists():\n"
+    for me, other in (("one", "two"), ("two", "one")):
+        page = tree / f"{me}.md"
+        code = waits.format(me=tree / f"{me}.here", other=tree / f"{other}.here")
+        page.write_text(page.read_text().replace("import time\n", f"import time\n{code}    pass\n"))
+    assert built(tree, monkeypatch).keys() == {"one", "two"}
+
+
+def test_a_page_that_fails_stops_the_build_and_leaves_no_outputs(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tree / "one.md"
+    good = page.read_text()
+    page.write_text(good.replace("import time\n", "import time\n1 / 0\n"))
+    settings = "nb_execution_raise_on_error"
+    with pytest.raises(Exception, match=r"one\.md"):
+        built(tree, monkeypatch, **{settings: True})
+    page.write_text(good)
+    assert built(tree, monkeypatch).keys() == {"one", "two"}
