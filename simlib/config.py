@@ -16,7 +16,12 @@ from simlib.shape import Shape, derive_shape
 
 # pruners that hold one sparsity from their first mask on, as their papers do
 CONSTANT_PRUNERS = ("acdc", "rigl", "set", "random_static")
-PRUNING_FIELDS = ("pattern", "pruner", "schedule", "prune_start", "prune_end", "mask_interval")
+PRUNING_FIELDS = (
+    *("pattern", "pruner", "schedule", "prune_start", "prune_end", "mask_interval"),
+    "mask_optimizer",
+)
+# fields that came after runs had been published: at their default they leave a run_id as it was
+LATER_FIELDS = ("mask_optimizer",)
 
 
 class RunConfig(BaseModel):
@@ -44,6 +49,9 @@ class RunConfig(BaseModel):
     prune_start: float = Field(0.25, ge=0, lt=1, description="start of pruning, share of the steps")
     prune_end: float = Field(0.75, gt=0, le=1, description="end of pruning, share of the steps")
     mask_interval: int = Field(20, gt=0, description="optimizer steps between mask updates")
+    mask_optimizer: bool = Field(
+        True, description="keep optimizer state, gradient norm and step size to unpruned weights"
+    )
     embeddings: Literal["dense", "pruned"] = Field(
         "dense", description="embeddings and output layer: dense, or pruned at 1 - sqrt(1 - S)"
     )
@@ -168,9 +176,12 @@ class RunConfig(BaseModel):
         fields = self.model_dump(exclude={"data_seen"})
         fields |= {"steps": self.total_steps, "lr": self.peak_lr, "schedule": self.ramp}
         del fields["seq_len" if self.family == "vit" else "patch"]
+        for name in LATER_FIELDS:
+            if fields[name] == type(self).model_fields[name].default:
+                del fields[name]
         if not self.sparsity:
             for name in (*PRUNING_FIELDS, "embeddings"):
-                del fields[name]
+                fields.pop(name, None)
         return fields
 
     @cached_property

@@ -25,36 +25,48 @@ LEVEL = 0.9  # of every interval
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
 SAME_SIZE = 0.03  # shapes come in steps, see simlib.shape
 ALIKE = ("family", "dataset", "dataset_sha256", "start", "dense_params", "data_seen", "batch",
-         "seq_len", "width", "depth", "heads", "lr", "seed", "precision")  # fmt: skip
+         "seq_len", "width", "depth", "heads", "lr", "optimizer", "seed", "precision")  # fmt: skip
 
 
 class Arm(NamedTuple):
-    """How runs were made sparse: what a contrast compares."""
+    """How runs were made sparse: what a contrast compares.
+
+    `aware` says whether the optimizer knew the masks.
+    """
 
     pattern: str
     pruner: str
     schedule: str
     start: float | None
     end: float | None
+    aware: bool = True
 
     @classmethod
     def of(cls, run: RunRecord) -> Arm:
         """The arm of a run; a mask that is made once has no end."""
         once = run.schedule == "oneshot" or run.pruner == "random_static"
         end = run.prune_start if once else run.prune_end
-        return cls(run.pattern, run.pruner, run.schedule, run.prune_start, end)
+        aware = run.mask_optimizer
+        return cls(run.pattern, run.pruner, run.schedule, run.prune_start, end, aware)
 
     def __str__(self) -> str:
         pattern = "" if self.pattern == "unstructured" else f"{self.pattern}, "
-        return f"{pattern}{self.pruner}, {self.schedule}{self.window}"
+        return f"{pattern}{self.pruner}, {self.schedule}{self.window}{self.blindness}"
 
     def beside(self, reference: Arm) -> str:
         """What sets this arm apart from another, in as few words."""
         parts = [self.pattern] if self.pattern != reference.pattern else []
         parts += [self.pruner] if self.pruner != reference.pruner else []
-        if self[2:] != reference[2:]:
+        if self[2:5] != reference[2:5]:
             parts.append(f"{self.schedule}{self.window}")
+        if self.aware != reference.aware:
+            parts.append("masks unknown to the optimizer" if reference.aware else "masks known")
         return ", ".join(parts) or "the same"
+
+    @property
+    def blindness(self) -> str:
+        """Empty, unless the optimizer did not know the masks."""
+        return "" if self.aware else ", masks unknown to the optimizer"
 
     @property
     def window(self) -> str:

@@ -7,8 +7,9 @@ import fcntl
 import io
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,8 @@ class RunRecord(BaseModel):
     prune_start: float | None = None
     prune_end: float | None = None
     schedule: str = ""
+    optimizer: str = "adamw"
+    mask_optimizer: bool = True
     train_loss: float | None = None
     loss: float
     loss_stderr: Annotated[float, Field(ge=0)] | None = None
@@ -172,11 +175,12 @@ def append_record(path: str | Path, record: RunRecord) -> None:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
+        with _locked(path) as file:
             content = file.read()
             whole = content.rfind(b"\n") + 1  # a writer killed in mid-line recorded nothing
+            if whole and not content.startswith(_line(FIELDS)):
+                _rewrite(path, content[:whole], record)
+                return
             file.truncate(whole)
             header = b"" if whole else _line(FIELDS)
             file.write(header + _line(_row(record)))
@@ -184,6 +188,26 @@ def append_record(path: str | Path, record: RunRecord) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise InputError(f"{path}: the run could not be recorded ({error})") from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    """The file, for this process alone and from its beginning; made if it is not there."""
+    while True:
+        with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            # another process may have put a new file in its place while this one waited
+            if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                yield file
+                return
+
+
+def _rewrite(path: Path, content: bytes, record: RunRecord) -> None:
+    """Append to a table that was begun before columns were added: it gets all columns, at once."""
+    rows = csv.reader(io.StringIO(content.decode()))
+    table = table_of(path, next(rows), rows)
+    write_table(path, RunTable([*table, record]))
 
 
 def _line(values: Iterable[object]) -> bytes:

@@ -1,5 +1,6 @@
 """The run table: what is written is read back, and what is wrong is refused by row and column."""
 
+import csv
 import multiprocessing
 
 import numpy as np
@@ -27,19 +28,47 @@ def test_a_written_table_reads_back_equal(tmp_path):
     assert back.finished.records == table.records[:1]
 
 
+MANY = 20  # runs that each process appends
+
+
 def _append_many(path, start):
-    for i in range(20):
+    for i in range(MANY):
         append_record(path, record(run_id=f"{start}-{i}"))
 
 
-def test_processes_appending_at_once_lose_nothing(tmp_path):
-    path = tmp_path / "t.csv"
+def _append_from_three_processes(path):
     workers = [multiprocessing.Process(target=_append_many, args=(path, s)) for s in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert len({r.run_id for r in read_table(path)}) == 60
+
+
+def test_processes_appending_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "t.csv"
+    _append_from_three_processes(path)
+    assert len({r.run_id for r in read_table(path)}) == 3 * MANY
+
+
+def _cut_column(path, name):
+    """Rewrite a table as it was before the column `name` was added."""
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    at = rows[0].index(name)
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(r[:at] + r[at + 1 :] for r in rows)
+
+
+def test_a_table_begun_before_a_column_was_added_gets_it_with_the_next_run(tmp_path):
+    path = tmp_path / "runs.csv"
+    append_record(path, record(run_id="old"))
+    _cut_column(path, "mask_optimizer")
+    _append_from_three_processes(path)
+    append_record(path, record(run_id="blind", mask_optimizer=False))
+    runs = read_table(path)
+    assert len(runs) == 1 + 3 * MANY + 1
+    assert runs.records[0] == record(run_id="old")
+    assert [r.run_id for r in runs if not r.mask_optimizer] == ["blind"]
 
 
 @pytest.mark.parametrize("cut", [3, 40, -5])
@@ -105,6 +134,7 @@ def test_files_that_are_no_table_and_folders_that_refuse(tmp_path):
 def test_columns_are_those_of_the_contract():
     contract = """run_id family dataset dataset_sha256 pattern pruner start nonzero_params
         dense_params total_nonzero_params sparsity data_seen flops steps batch seq_len width depth
-        heads lr seed prune_start prune_end schedule train_loss loss loss_stderr diverged
+        heads lr seed prune_start prune_end schedule optimizer mask_optimizer
+        train_loss loss loss_stderr diverged
         seconds device precision threads versions commit started_at"""
     assert set(FIELDS) == set(contract.split())

@@ -38,6 +38,8 @@ class Sparsifier:
         pruner: which units go; a name of `PRUNERS` or an instance.
         pattern: where zeros may lie; "unstructured", "global", "2:4", "block4x4", ...
         seed: of the random choices of random, SET and RigL masks.
+        mask_optimizer: hold the optimizer's state at zero where weights are pruned; without it
+            the optimizer goes on averaging gradients of weights that are not there.
         position: optimizer steps done so far; a mask that is due right then is made at once.
         state: `state_dict()` of a run to continue, in place of position and first mask. Where
             the model's own state is loaded later, `load_state_dict` does as well.
@@ -57,6 +59,7 @@ class Sparsifier:
         pruner: str | Pruner = "gmp",
         pattern: str | Pattern = "unstructured",
         seed: int = 0,
+        mask_optimizer: bool = True,
         position: int = 0,
         state: Mapping[str, Any] | None = None,
     ) -> None:
@@ -65,7 +68,7 @@ class Sparsifier:
         self.pattern = Pattern.parse(pattern) if isinstance(pattern, str) else pattern
         self.seed = seed
         self.position = position
-        self._optimizer = optimizer
+        self._optimizer = optimizer if mask_optimizer else None
         resolved = resolve_targets(model, targets)
         self._params = {name: parameter for name, (parameter, _) in resolved.items()}
         self.targets = {
@@ -130,7 +133,8 @@ class Sparsifier:
             parameter, keep = self._params[name], self._keep[name]
             tensors.append(parameter)
             multipliers.append(keep)
-            for value in self._optimizer.state.get(parameter, {}).values():
+            held = self._optimizer.state.get(parameter, {}) if self._optimizer else {}
+            for value in held.values():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     tensors.append(value)
                     multipliers.append(keep)

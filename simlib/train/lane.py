@@ -106,9 +106,11 @@ class Lane:
             pruner=config.pruner,
             pattern=config.pattern,
             seed=config.seed,
+            mask_optimizer=config.mask_optimizer,
             state=masks,
         )
-        self._forward.mind(self.sparsifier.multipliers)
+        if config.mask_optimizer:
+            self._forward.mind(self.sparsifier.multipliers)
         self._count()
 
     def _count(self) -> None:

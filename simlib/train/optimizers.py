@@ -22,7 +22,7 @@ def build_optimizer(config: RunConfig, model: nn.Module) -> Optimizer:
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
     if config.optimizer == "adafactor":
-        return Adafactor(groups, lr=config.peak_lr)
+        return Adafactor(groups, lr=config.peak_lr, sparsity_aware=config.mask_optimizer)
     on_gpu = config.device == "cuda"
     # inside a captured graph the rate is read from memory, so there it has to be a tensor
     lr: float | Tensor = torch.tensor(config.peak_lr, device="cuda") if on_gpu else config.peak_lr
@@ -47,13 +47,16 @@ class Adafactor(Optimizer):
     square of the tensor (at least 1e-3), so `lr` is relative.
 
     Both root mean squares run over the non-zero weights of a tensor only: averaged over zeros
-    too, they would make the step of a sparse tensor smaller by sqrt(density).
+    too, as with `sparsity_aware=False`, they make the step of a sparse tensor smaller by
+    sqrt(density).
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float, decay: float = 0.8, weight_decay: float = 0.0
-    ) -> None:
+        self, params: Iterable[Any], lr: float, decay: float = 0.8, weight_decay: float = 0.0,
+        sparsity_aware: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__(params, {"lr": lr, "decay": decay, "weight_decay": weight_decay})
+        self.sparsity_aware = sparsity_aware
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -74,7 +77,7 @@ class Adafactor(Optimizer):
         assert gradient is not None
         second.lerp_(gradient.square().add_(1e-30), weight)
         update = gradient * second.rsqrt()
-        alive = parameter.ne(0)
+        alive = parameter.ne(0) if self.sparsity_aware else torch.ones_like(parameter)
         count = alive.sum().clamp_(min=1)
         update /= _rms(update * alive, count).clamp_(min=1)
         scale = _rms(parameter, count).clamp_(min=1e-3)

@@ -114,6 +114,8 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         prune_start=config.prune_start if config.sparsity else None,
         prune_end=config.prune_end if config.sparsity else None,
         schedule=config.ramp if config.sparsity else "",
+        optimizer=config.optimizer,
+        mask_optimizer=config.mask_optimizer,
         train_loss=tail[0] if tail and math.isfinite(tail[0]) else None,
         loss=math.nan if diverged else loss,
         loss_stderr=None if diverged else stderr,

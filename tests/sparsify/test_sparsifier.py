@@ -144,6 +144,23 @@ def test_any_optimizer_is_kept_at_zero(make):
     assert not any(v[gone].any() for v in [model.weight, *tensors] if v.shape == gone.shape)
 
 
+def test_an_optimizer_that_ignores_the_masks_keeps_averaging_what_it_should_not():
+    torch.manual_seed(0)
+    model = nn.Linear(16, 16)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    sparsifier = Sparsifier(
+        model, optimizer, schedule=OneShot(1), targets=0.5, mask_optimizer=False
+    )
+    for t in range(1, 4):
+        optimizer.zero_grad()
+        model(torch.randn(4, 16)).square().mean().backward()
+        optimizer.step()
+        sparsifier.step(t)
+    gone = ~sparsifier.masks["weight"]
+    assert not model.weight[gone].any()
+    assert optimizer.state[model.weight]["exp_avg"][gone].all()
+
+
 def test_targets_are_met_one_by_one_and_zero_means_dense(trial):
     run = trial(schedule=RAMP, targets={"0.weight": 0.9, "2.weight": 0.0}).run(30)
     assert run.sparsifier.nonzero_counts() == {"0.weight": round(768 * 0.1), "2.weight": 512}

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from simlib.config import RunConfig
+from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
+from simlib.notebooks import notebook_folder
 from simlib.sparsify import make_schedule
 from simlib.sweep import enlarge, read_grid
 from simlib.sweep.plan import mean_density, plan
@@ -139,3 +141,14 @@ def test_mean_density_is_that_of_the_schedule(tmp_path: Path, schedule: str) -> 
     steps = make_schedule(schedule, *config.prune_steps, 1)
     path = [1 - steps.sparsity_at(t, 0.75) for t in range(4000)]
     assert mean_density(config) == pytest.approx(sum(path) / 4000, rel=2e-3)
+
+
+def shipped_grids() -> list[str]:
+    grids = {path.stem for path in (notebook_folder() / "grids").glob("*.yaml")}
+    return sorted(grids & set(table_names()))
+
+
+@pytest.mark.parametrize("name", shipped_grids())
+def test_a_shipped_table_holds_exactly_the_runs_of_its_grid(name: str) -> None:
+    grid = read_grid(notebook_folder() / "grids" / f"{name}.yaml")
+    assert sorted(r.run_id for r in load_runs(name)) == sorted(c.run_id for c in grid.configs)

@@ -5,10 +5,10 @@ import torch
 from simlib.train.optimizers import Adafactor
 
 
-def moved(weight: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+def moved(weight: torch.Tensor, gradient: torch.Tensor, aware: bool = True) -> torch.Tensor:
     parameter = torch.nn.Parameter(weight.clone())
     parameter.grad = gradient
-    Adafactor([parameter], lr=0.1).step()
+    Adafactor([parameter], lr=0.1, sparsity_aware=aware).step()
     return parameter.detach() - weight
 
 
@@ -19,6 +19,9 @@ def test_pruned_weights_do_not_change_the_step_of_the_others() -> None:
     padded = torch.cat([dense, torch.zeros(24, 8)])
     more = torch.cat([gradient, torch.randn(24, 8, generator=generator)])
     assert torch.allclose(moved(dense, gradient), moved(padded, more)[:8], rtol=1e-5)
+    # blind to the masks, the step of a quarter of the weights is half as long
+    blind = moved(padded, more, aware=False)[:8]
+    assert torch.allclose(moved(dense, gradient) / 2, blind, rtol=1e-2)
 
 
 def test_first_step_is_the_rate_times_the_size_of_the_tensor() -> None:
