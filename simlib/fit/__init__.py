@@ -96,8 +96,8 @@ def _status(theta: Array, converged: bool, form: Form) -> Status:
 def _condition_number(problem: Problem, theta: Array) -> float:
     """Of the Jacobian of the residuals with its columns scaled to length 1."""
     _, parts = problem.residual(theta[None])
-    share = parts / parts.sum(axis=-1, keepdims=True) if problem.objective.log else parts
-    jacobian = np.einsum("rt,rtk->rk", share[0], problem.design)
+    share = parts / parts.sum(axis=0) if problem.objective.log else parts
+    jacobian = np.einsum("tr,rtk->rk", share[:, 0], problem.design)
     length = np.linalg.norm(jacobian, axis=0)
     if not (length > 0).all():
         return float("inf")

@@ -7,7 +7,8 @@ eigenvalues enter by magnitude (saddle-free Newton), which keeps every step a de
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from simlib.fit.objective import Objective
 from simlib.law import Array, Bools, Indices
 
 TOLERANCE = 1e-9  # relative fall of the objective that the next step still promises
+BLOCK = 32  # members whose derivatives are taken together: their arrays stay in the cache
 RIDGE = 1e-9  # keeps the metric invertible along directions that the runs do not see
 
 
@@ -30,6 +32,33 @@ class Valley(NamedTuple):
     amplitude: int
     exponent: int
     floor: int
+
+
+class Layout(NamedTuple):
+    """A design as the solver reads it: which coordinates enter which term, and their products.
+
+    `columns` (terms, k, runs) and `offset` (terms, 1, runs) give the exponents. `entries` lists the
+    coordinates that a term has and their values (runs,); `products` lists for each term two lists
+    of coordinates and the products of their values, shape (runs, pairs). Most entries of a design
+    are zero, so these are far fewer than all.
+    """
+
+    columns: Array
+    offset: Array
+    entries: list[tuple[int, int, Array]]
+    products: list[tuple[Indices, Indices, Array]]
+
+    @classmethod
+    def of(cls, design: Array, offset: Array) -> Layout:
+        """The layout of a design (runs, terms, k) with offset (runs, terms)."""
+        columns = np.ascontiguousarray(design.transpose(1, 2, 0))
+        entries, products = [], []
+        for t, term in enumerate(columns):
+            present = np.flatnonzero(term.any(axis=1))
+            entries += [(t, int(j), term[j]) for j in present]
+            i, j = (present[side] for side in np.triu_indices(len(present)))
+            products.append((i, j, (term[i] * term[j]).T))
+        return cls(columns, offset.T[:, None, :], entries, products)
 
 
 @dataclass(frozen=True)
@@ -49,19 +78,25 @@ class Problem:
     upper: Array
     valley: Valley | None = None
 
+    @cached_property
+    def layout(self) -> Layout:
+        """The design as the solver reads it."""
+        return Layout.of(self.design, self.offset)
+
     def members(self, keep: Indices) -> Problem:
         """The same problem for some members of the batch."""
-        return Problem(
-            self.design, self.offset, _rows(self.target, keep), _rows(self.weights, keep),
-            self.objective, self.lower, self.upper, self.valley,
-        )  # fmt: skip
+        if self.target.ndim == self.weights.ndim == 1:
+            return self
+        part = replace(self, target=_rows(self.target, keep), weights=_rows(self.weights, keep))
+        part.__dict__["layout"] = self.layout  # the design is the same: not laid out again
+        return part
 
     def residual(self, theta: Array) -> tuple[Array, Array]:
-        """Residuals (members, runs) and terms (members, runs, terms) at theta (members, k)."""
-        runs, terms, k = self.design.shape
-        exponent = theta @ self.design.reshape(runs * terms, k).T + self.offset.reshape(-1)
-        parts = np.exp(np.minimum(exponent, 600)).reshape(len(theta), runs, terms)
-        total = parts.sum(axis=-1)
+        """Residuals (members, runs) and terms (terms, members, runs) at theta (members, k)."""
+        parts = np.matmul(theta, self.layout.columns)
+        parts += self.layout.offset
+        np.exp(np.minimum(parts, 600, out=parts), out=parts)
+        total = parts.sum(axis=0)
         predicted = np.log(total) if self.objective.log else total
         return predicted - self.target, parts
 
@@ -81,29 +116,64 @@ def _move(valley: Valley | None, theta: Array, step: Array) -> Array:
         return new
     (log_e, b, log_g), (step_e, step_b, step_g) = theta[:, valley].T, step[:, valley].T
     e, g = np.exp(log_e), np.exp(log_g)
-    new_b = np.clip(b + step_b, b / 4, 4 * b)
-    slope_change = np.clip(step_e + step_b / b, -3, 3)
-    value_change = np.clip((e * step_e + g * step_g) / (e + g), -3, 3)
+    new_b = np.minimum(np.maximum(b + step_b, b / 4), 4 * b)
+    slope_change = np.minimum(np.maximum(step_e + step_b / b, -3), 3)
+    value_change = np.minimum(np.maximum((e * step_e + g * step_g) / (e + g), -3), 3)
     new_e = e * np.exp(slope_change) * b / new_b
     new_g = (e + g) * np.exp(value_change) - new_e
     inside = new_g > 0
-    straight = np.stack([np.log(new_e), new_b, np.log(np.where(inside, new_g, 1))], axis=1)
-    new[np.ix_(inside, valley)] = straight[inside]
+    straight = (np.log(new_e), new_b, np.log(np.where(inside, new_g, 1)))
+    for entry, values in zip(valley, straight, strict=True):
+        new[inside, entry] = values[inside]
     return new
+
+
+class Model(NamedTuple):
+    """What a step needs to know of the objective around each member's point.
+
+    `gradient` (members, k) without the coordinates held at a bound; in the columns of `basis`
+    (members, k, k) the metric is the identity and the Hessian the diagonal `bend` (members, k).
+    """
+
+    gradient: Array
+    basis: Array
+    bend: Array
+
+    @classmethod
+    def blank(cls, members: int, k: int) -> Model:
+        """Room for the models of so many members."""
+        return cls(np.zeros((members, k)), np.zeros((members, k, k)), np.zeros((members, k)))
+
+    def renew(self, members: Indices, found: Model) -> None:
+        """Put the models of some members in their places."""
+        for mine, new in zip(self, found, strict=True):
+            mine[members] = new
+
+    def step(self, members: Indices, damping: Array) -> tuple[Array, Array]:
+        """A descent step of some members and the fall of the objective that it promises."""
+        gradient, basis, bend = (values[members] for values in self)
+        inner = np.einsum("bki,bk->bi", basis, gradient) / (np.abs(bend) + damping[:, None])
+        step = -np.einsum("bki,bi->bk", basis, inner)
+        return step, -(step * gradient).sum(axis=-1)
 
 
 def _derivatives(
     problem: Problem, residual: Array, parts: Array, delta: float
 ) -> tuple[Array, Array, Array]:
     """Gradient (members, k), Hessian and reweighted Gauss-Newton matrix (members, k, k)."""
-    design, log = problem.design, problem.objective.log
-    runs, terms, k = design.shape
-    share = parts / parts.sum(axis=-1, keepdims=True) if log else parts
-    slope = np.matmul(share.transpose(1, 0, 2), design).transpose(1, 0, 2)
+    layout, log = problem.layout, problem.objective.log
+    members, runs, k = *residual.shape, layout.columns.shape[1]
+    share = parts / parts.sum(axis=0) if log else parts
+    slope = np.zeros((members, k, runs))
+    for term, coordinate, values in layout.entries:
+        slope[:, coordinate] += share[term] * values
     psi = problem.weights * np.clip(residual, -delta, delta)
-    gradient = np.einsum("br,brk->bk", psi, slope)
-    outer = (design[..., :, None] * design[..., None, :]).reshape(runs * terms, k * k)
-    curved = ((psi[..., None] * share).reshape(len(psi), -1) @ outer).reshape(-1, k, k)
+    gradient = np.einsum("br,bkr->bk", psi, slope)
+    curved = np.zeros((members, k, k))
+    for weighed, (i, j, products) in zip(psi * share, layout.products, strict=True):
+        found = weighed @ products
+        curved[:, i, j] += found
+        curved[:, j, i] = curved[:, i, j]
     quadratic = problem.weights * (np.abs(residual) <= delta)
     bend = quadratic - psi if log else quadratic
     reweighted = problem.weights * np.minimum(1, delta / np.maximum(np.abs(residual), 1e-300))
@@ -112,30 +182,28 @@ def _derivatives(
 
 def _gram(weight: Array, slope: Array) -> Array:
     """`sum_i weight_i slope_i slope_i^T` of each member, shape (members, k, k)."""
-    return np.matmul((weight[..., None] * slope).transpose(0, 2, 1), slope)
+    return np.matmul(weight[:, None] * slope, slope.transpose(0, 2, 1))
 
 
-def _step(
-    gradient: Array, hessian: Array, metric: Array, damping: Array, frozen: Bools
-) -> tuple[Array, Array]:
-    """A descent step in the metric's units and the fall of the objective that it promises.
+def _model(problem: Problem, theta: Array, residual: Array, parts: Array, delta: float) -> Model:
+    """The models at theta, whose residuals and terms are known.
 
     The reweighted Gauss-Newton matrix majorises the Huber objective, so damping by it shortens a
     step across the kinks of an objective close to absolute values, not along its valleys.
     """
-    k = gradient.shape[1]
+    gradient, hessian, metric = _derivatives(problem, residual, parts, delta)
+    lowest, highest = theta <= problem.lower, theta >= problem.upper
+    frozen = (lowest & (gradient > 0)) | (highest & (gradient < 0))
     free = ~frozen
     diagonal = np.einsum("bii->bi", metric)
     metric = metric * free[:, :, None] * free[:, None, :]
-    index = np.arange(k)
+    index = np.arange(theta.shape[1])
     metric[:, index, index] += np.where(frozen, 1.0, RIDGE * diagonal + 1e-150)
     root = np.linalg.inv(np.linalg.cholesky(metric))
     whitened = root @ (hessian * free[:, :, None] * free[:, None, :]) @ root.transpose(0, 2, 1)
-    values, vectors = np.linalg.eigh(whitened)
+    bend, vectors = np.linalg.eigh(whitened)
     basis = root.transpose(0, 2, 1) @ vectors
-    inner = np.einsum("bki,bk->bi", basis, gradient * free)
-    step = -np.einsum("bki,bi->bk", basis, inner / (np.abs(values) + damping[:, None])) * free
-    return step, -(step * gradient).sum(axis=-1)
+    return Model(gradient * free, basis * free[:, :, None], bend)
 
 
 def minimise(
@@ -148,26 +216,31 @@ def minimise(
     """
     delta = problem.objective.delta if delta is None else delta
     theta = np.clip(theta, problem.lower, problem.upper)
-    best, parts = problem.residual(theta)
-    value = problem.value(best, delta)
+    residual, parts = problem.residual(theta)
+    value = problem.value(residual, delta)
     converged = np.zeros(len(theta), dtype=bool)
     damping = np.full(len(theta), 1e-2)
-    live = np.arange(len(theta))
+    live = moved = np.arange(len(theta))
+    model = Model.blank(*theta.shape)
     for _ in range(max_steps):
+        # a member whose step was refused keeps its model: only the damping has changed
+        for first in range(0, len(moved), BLOCK):
+            block = slice(first, first + BLOCK)
+            part, at = problem.members(moved[block]), theta[moved[block]]
+            found = _model(part, at, residual[block], parts[:, block], delta)
+            model.renew(moved[block], found)
+        step, promise = model.step(live, damping[live])
         part = problem.members(live)
-        now = theta[live]
-        residual, parts = part.residual(now)
-        gradient, hessian, metric = _derivatives(part, residual, parts, delta)
-        frozen = ((now <= part.lower) & (gradient > 0)) | ((now >= part.upper) & (gradient < 0))
-        step, promise = _step(gradient, hessian, metric, damping[live], frozen)
-        trial = np.clip(_move(part.valley, now, step), part.lower, part.upper)
-        new = part.value(part.residual(trial)[0], delta)
+        trial = np.clip(_move(part.valley, theta[live], step), part.lower, part.upper)
+        residual, parts = part.residual(trial)
+        new = part.value(residual, delta)
         better = new < value[live]
         theta[live[better]], value[live[better]] = trial[better], new[better]
         damping[live] = np.where(better, damping[live] * 0.2, damping[live] * 6)
         done = (promise <= TOLERANCE * value[live]) | (damping[live] > 1e10)
         converged[live[done]] = True
-        live = live[~done]
+        again = better & ~done
+        residual, parts, moved, live = residual[again], parts[:, again], live[again], live[~done]
         if not len(live):
             break
     return theta, value, converged

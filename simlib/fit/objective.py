@@ -28,7 +28,8 @@ class Objective:
         """Huber's loss of each residual; `delta` overrides the objective's own."""
         delta = self.delta if delta is None else delta
         size = np.abs(residual)
-        return np.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
+        inner = np.minimum(size, delta)
+        return np.asarray(inner * (size - 0.5 * inner))
 
     def value(self, predicted: Array, measured: Array) -> Array:
         """The objective: mean over the last axis of runs."""

@@ -111,9 +111,9 @@ def fisher_widths(
     _check_noise(noise)
     settled, theta = _settled(law, grid, objective)
     _, parts = settled.problem.residual(theta[None])
-    share = parts[0] / parts[0].sum(axis=-1, keepdims=True)  # slopes of log loss
-    jacobian = np.einsum("rt,rtk->rk", share, settled.problem.design)
-    ratio = objective.delta / (noise if objective.log else noise * float(np.median(parts.sum(-1))))
+    total = parts[:, 0].sum(axis=0)
+    jacobian = np.einsum("tr,rtk->rk", parts[:, 0] / total, settled.problem.design)  # of log loss
+    ratio = objective.delta / (noise if objective.log else noise * float(np.median(total)))
     scale = ndtri((1 + level) / 2) * noise * huber_inflation(ratio) / np.sqrt(grid.repeats)
     r = np.linalg.qr(jacobian, mode="r")
     if np.abs(np.diag(r)).min() < 1e-12 * np.abs(np.diag(r)).max():
