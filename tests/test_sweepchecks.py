@@ -42,7 +42,7 @@ def law_file() -> LawFile:
     rng = np.random.default_rng(0)
     spread = np.exp(0.01 * rng.standard_normal((50, 7)))
     record = {
-        "runs": 144, "log_rmse": 0.01, "level": 0.9, "range": RANGES,
+        "runs": 144, "log_rmse": 0.01, "level": 0.9, "range": RANGES, "status": "converged",
         "intervals": {name: [1.0, 2.0] for name in LAW.names()},
         "profile_intervals": {"a_S": [1, 100], "b_S": [0.5, 1.0], "c": [None, 1.0]},
     }  # fmt: skip
