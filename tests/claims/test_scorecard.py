@@ -199,10 +199,10 @@ def test_patterns_are_close_where_they_are_and_lose_where_they_do():
                           "2:8": "contradicts"}  # fmt: skip
 
 
-def pruned(cost: float) -> Sources:
+def pruned(cost: float, **change: object) -> Sources:
     runs = [r for r in table() if r.sparsity == 0.75]
     runs += [
-        r.model_copy(update={"run_id": f"a-{r.run_id}", "pruner": "acdc",
+        r.model_copy(update={"run_id": f"a-{r.run_id}", **(change or {"pruner": "acdc"}),
                              "loss": r.loss * np.exp(cost + 1e-3 * (i % 3))})
         for i, r in enumerate(runs)
     ]  # fmt: skip
@@ -214,6 +214,13 @@ def test_a_better_pruner_contradicts_and_the_missing_ablation_is_named():
     assert worse.verdict == "reproduced with caveat"
     assert better.verdict == "not reproduced"
     assert any("ignores the masks" in said for said in worse.missing)
+
+
+@pytest.mark.parametrize(("cost", "answer"), [(0.02, "supports"), (-0.02, "contradicts")])
+def test_what_ignoring_the_masks_costs_is_asked_at_each_length_of_training(cost, answer):
+    found = decide("C15", pruned(cost, mask_optimizer=False)).evidence
+    assert [e.answer for e in found] == [answer] * 5
+    assert all("masks unknown to the optimizer, adamw" in e.runs for e in found)
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0.0, "supports"), (0.2, "contradicts")])
