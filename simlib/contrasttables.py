@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 
-from simlib.contrasts import Estimate, Pairs, Spread, against_dense, arms
+from simlib.contrasts import Estimate, Pairs, Spread, against_dense, arms, match
 from simlib.lawfile import LawFile
 from simlib.runs import RunTable
 from simlib.tables import Table, number, percent, with_interval
@@ -66,9 +67,11 @@ def contrast_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
     )  # fmt: skip
 
 
-def group_table(contrasts: Sequence[Pairs], groups: Mapping[str, str]) -> Table:
-    """Change of loss of every arm, one column a family or other group of the reference runs."""
-    split = [pairs.split(lambda r: r.family) for pairs in contrasts]
+def group_table(
+    contrasts: Sequence[Pairs], groups: Mapping[Any, str], field: str = "family"
+) -> Table:
+    """Change of loss of every arm, one column a group: a value of a field of the reference runs."""
+    split = [pairs.split(lambda r: getattr(r, field)) for pairs in contrasts]
     rows = []
     for pairs, found in zip(contrasts, split, strict=True):
         columns = [change(found[g].effect()) if g in found else "not trained" for g in groups]
@@ -91,6 +94,24 @@ def disagreements(contrasts: Sequence[Pairs], groups: Mapping[str, str]) -> str:
             if low is not None and high is not None and low > high
         ]
     return "; ".join(found) or "none"
+
+
+def awareness_table(runs: RunTable) -> Table:
+    """What it costs if the optimizer does not know the masks, one row an optimizer and a way."""
+    rows = []
+    for optimizer in sorted({r.optimizer for r in runs}):
+        group = runs.where(optimizer=optimizer)
+        for arm in arms(group):
+            if arm.aware:
+                continue
+            pairs = match(group, arm, reference=arm._replace(aware=True))
+            rows.append((optimizer, str(pairs.reference), cells(pairs), change(pairs.effect()),
+                         change(pairs.effect_over_cells()), verdict(pairs)))  # fmt: skip
+    return Table(
+        ("optimizer", "way of pruning", "pairs", "loss if it ignores the masks", "over cells",
+         "verdict"),
+        rows,
+    )  # fmt: skip
 
 
 def size_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:

@@ -87,7 +87,7 @@ def families_differ(sources: Sources) -> Outcome:
 
     def difference(name: str) -> Evidence:
         kind, family = questions[name]
-        runs = sources.runs("pruners-laptop")
+        runs = _shortest(sources.runs("pruners-laptop"))
         nm = sources.runs("nm-laptop") if kind == "1:4" else runs
         here, there = _cost(runs, kind, family), _cost(nm, kind, "gpt")
         found = difference_of_means(here.differences, there.differences)
@@ -99,6 +99,12 @@ def families_differ(sources: Sources) -> Outcome:
         )  # fmt: skip
 
     return ask(questions, difference)
+
+
+def _shortest(runs: RunTable) -> RunTable:
+    """The least data of each family: only language models were trained for longer, too."""
+    least = {f: min(r.data_seen for r in runs.where(family=f)) for f in {r.family for r in runs}}
+    return RunTable(r for r in runs if r.data_seen == least[r.family])
 
 
 def _cost(runs: RunTable, kind: str, family: str) -> Pairs:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simlib.fit.objective import Objective
-from simlib.law import Array, Bools, Indices
+from simlib.law import Array, Indices
 
 TOLERANCE = 1e-9  # relative fall of the objective that the next step still promises
 BLOCK = 32  # members whose derivatives are taken together: their arrays stay in the cache
