@@ -28,6 +28,7 @@ __all__ = [
 FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EXTENSION_FORMS}
 
 AGREE = 1e-3  # relative distance from the best objective at which a start agrees with it
+MANY = 5000  # runs above which a sample of so many tells the starts apart
 NOTHING = 1e-16  # an objective this small is a residual of 1e-8: the runs lie on the law
 
 
@@ -59,9 +60,7 @@ def fit(
     settled, data, begin = prepare(runs, form, objective, starts, rng)
     form, units, problem = settled.form, settled.units, settled.problem
     stage("starts")
-    ends, values, converged = minimise(problem, begin)
-    best = int(np.argmin(values))
-    theta = ends[best]
+    theta, value, converged, agreeing = _optimum(problem, begin)
     law = form.to_law(theta, units)
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
@@ -70,9 +69,9 @@ def fit(
         law=law,
         form=form,
         objective=objective,
-        value=float(values[best]),
-        status=_status(theta, bool(converged[best]), form),
-        agreeing=float((values <= values[best] * (1 + AGREE) + NOTHING).mean()),
+        value=value,
+        status=_status(theta, converged, form),
+        agreeing=agreeing,
         starts=starts,
         runs=len(data),
         log_rmse=float(np.sqrt((residuals**2).mean())),
@@ -84,6 +83,23 @@ def fit(
         profile_intervals=_profiles(settled, theta, profile_resamples, level, rng, stage),
         seed=seed,
     )
+
+
+def _optimum(problem: Problem, begin: Array) -> tuple[Array, float, bool, float]:
+    """The best end of the starts, its objective, whether it converged, the share that agrees.
+
+    Where there are many runs, a sample of them decides which end is best, and only that end is
+    brought to the optimum of all.
+    """
+    runs = len(problem.design)
+    sample = problem.runs(np.linspace(0, runs - 1, MANY).astype(int)) if runs > MANY else problem
+    ends, values, converged = minimise(sample, begin)
+    best = int(np.argmin(values))
+    agreeing = float((values <= values[best] * (1 + AGREE) + NOTHING).mean())
+    if runs > MANY:
+        ends, values, converged = minimise(problem, ends[best : best + 1])
+        best = 0
+    return ends[best], float(values[best]), bool(converged[best]), agreeing
 
 
 def _status(theta: Array, converged: bool, form: Form) -> Status:

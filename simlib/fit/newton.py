@@ -91,6 +91,14 @@ class Problem:
         part.__dict__["layout"] = self.layout  # the design is the same: not laid out again
         return part
 
+    def runs(self, keep: Indices) -> Problem:
+        """The same problem on some of the runs, whose weights are made to add up to 1."""
+        weights = self.weights[..., keep]
+        return replace(
+            self, design=self.design[keep], offset=self.offset[keep],
+            target=self.target[..., keep], weights=weights / weights.sum(axis=-1, keepdims=True),
+        )  # fmt: skip
+
     def residual(self, theta: Array) -> tuple[Array, Array]:
         """Residuals (members, runs) and terms (terms, members, runs) at theta (members, k)."""
         parts = np.matmul(theta, self.layout.columns)
