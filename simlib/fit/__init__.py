@@ -29,6 +29,7 @@ FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EX
 
 AGREE = 1e-3  # relative distance from the best objective at which a start agrees with it
 MANY = 5000  # runs above which a sample of so many tells the starts apart
+LONG = 5000  # steps for the best end, many times what a bounded optimum takes
 NOTHING = 1e-16  # an objective this small is a residual of 1e-8: the runs lie on the law
 
 
@@ -89,15 +90,16 @@ def _optimum(problem: Problem, begin: Array) -> tuple[Array, float, bool, float]
     """The best end of the starts, its objective, whether it converged, the share that agrees.
 
     Where there are many runs, a sample of them decides which end is best, and only that end is
-    brought to the optimum of all.
+    brought to the optimum of all. Runs that cannot tell a term from none leave a valley that falls
+    ever more slowly towards a bound: there, too, only the best end goes on.
     """
     runs = len(problem.design)
     sample = problem.runs(np.linspace(0, runs - 1, MANY).astype(int)) if runs > MANY else problem
     ends, values, converged = minimise(sample, begin)
     best = int(np.argmin(values))
     agreeing = float((values <= values[best] * (1 + AGREE) + NOTHING).mean())
-    if runs > MANY:
-        ends, values, converged = minimise(problem, ends[best : best + 1])
+    if runs > MANY or not converged[best]:
+        ends, values, converged = minimise(problem, ends[best : best + 1], max_steps=LONG)
         best = 0
     return ends[best], float(values[best]), bool(converged[best]), agreeing
 
