@@ -42,6 +42,16 @@ class LawFile:
             raise InputError(f"the law {self.name!r} is of the form {kind!r}, not a joint law")
         return self.law
 
+    @property
+    def unidentified(self) -> list[str]:
+        """Coefficients that the fit's warnings call not identified."""
+        said = self.record.get("warnings", [])
+        return [
+            name
+            for name in self.law.names()
+            if any(text.startswith(f"{name} is not identified") for text in said)
+        ]
+
     def members(self, dims: int = 0) -> JointLaw:
         """The ensemble of a joint law, ready to meet points with `dims` axes.
 

@@ -118,16 +118,18 @@ def _ends(values: Sequence[float], text: object) -> str:
 def identified_table(law_file: LawFile) -> Table:
     """Each coefficient of a fitted law with both intervals and a verdict."""
     kinds = ("intervals", "profile_intervals")
-    said = law_file.record.get("warnings", [])
     rows = []
+
+    def verdict(name: str) -> str:
+        return "not identified" if name in law_file.unidentified else "identified"
+
     for name in JointLaw.names():
         value = float(np.asarray(getattr(law_file.law, name)))
         cells = []
         for kind in kinds:
             ends = law_file.record.get(kind, {}).get(name)
             cells.append("" if ends is None else f"{number(ends[0])} to {number(ends[1])}")
-        open_end = any(s.startswith(f"{name} is not identified") for s in said)
-        rows.append((name, number(value), *cells, "not identified" if open_end else "identified"))
+        rows.append((name, number(value), *cells, verdict(name)))
     return Table(("coefficient", "estimate", "resampled runs", "profile", "verdict"), rows)
 
 

@@ -15,6 +15,7 @@ from simlib.simulate.design import (
     LEAST_PARAMS,
     QUANTITIES,
     Design,
+    least_size,
     recommend,
     simulated_widths,
 )
@@ -38,14 +39,15 @@ SHOWN = 3
                    "three exponents]")  # fmt: skip
 @click.option("--noise", type=float, help="Deviation of log loss.  [default: the law's log-RMSE]")
 @click.option("--most-runs", type=int, default=150, show_default=True, help="Most runs allowed.")
-@click.option("--least-params", type=float, default=LEAST_PARAMS, show_default=True,
-              help="Smallest size allowed: the law is not asked about smaller ones.")  # fmt: skip
+@click.option("--least-params", type=float,
+              help=f"Smallest size allowed.  [default: {LEAST_PARAMS:g}, or the law's own smallest "
+                   "run if smaller]")  # fmt: skip
 @click.option("--cost", type=click.Choice(list(COSTS)), default="dense", show_default=True,
               help="Whether training saves the multiplications with pruned weights.")  # fmt: skip
 @json_option
 def command(
     law_name: str, flops: float, targets: tuple[str, ...], noise: float | None, most_runs: int,
-    least_params: float, cost: str, as_json: bool,
+    least_params: float | None, cost: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Recommend a grid of runs: sparsities, sizes and amounts of data that cost a budget together.
 
@@ -57,7 +59,8 @@ def command(
     flops = budget_in_flops(flops)
     law, wanted = law_file.joint, targets or EXPONENTS
     best = recommend(law, flops, noise, targets=wanted, most_runs=most_runs,
-                     least_params=least_params, cost=cost_model(cost))  # fmt: skip
+                     least_params=least_size(law_file) if least_params is None else least_params,
+                     cost=cost_model(cost))  # fmt: skip
     drawn = simulated_widths(
         law, best[0].grid, noise, quantities={name: QUANTITIES[name] for name in wanted}
     )

@@ -47,7 +47,7 @@ level_option = click.option(
     show_default=True,
     help="Level of the intervals.",
 )
-seed_option = click.option("--seed", type=int, default=0, show_default=True)
+seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 delta_option = click.option(
     "--delta", type=float, help="Huber delta [default: the table's own, else 0.001]."

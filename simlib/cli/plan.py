@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from simlib.cli.options import json_option, level_option
 from simlib.datasets import load_law
@@ -16,6 +18,7 @@ from simlib.simulate.allocate import TrainingCost
 from simlib.simulate.checkpoint import Checkpoint
 from simlib.simulate.footprint import STORAGE
 from simlib.simulate.forecast import Distance
+from simlib.simulate.front import Front, pareto_front
 from simlib.simulate.hardware import CATALOGUE, DEFAULT_UTILISATION, Cluster, accelerator
 from simlib.simulate.limits import Limits, budget_in_flops, weight_ceiling
 from simlib.simulate.plan import Choice, Plan, fitted_limits, make_plan, plan_for_loss
@@ -33,6 +36,7 @@ Examples:
   simlib plan --law t5-c4-refit --flops 1e21 --checkpoint-params 1e9 --checkpoint-data 1e11
 """
 LEAST = "least_flops"
+FRONT_POINTS = 12
 
 
 @click.command(epilog=EXAMPLES)
@@ -82,6 +86,8 @@ LEAST = "least_flops"
 @click.option("--widen", type=float,
               help="Stretch intervals of the loss.  [default: as far as the calibration on the "
                    "law's table demands]")  # fmt: skip
+@click.option("--front", is_flag=True,
+              help="Also the least loss of each smaller size within the budget.")  # fmt: skip
 @json_option
 def command(**options: Any) -> None:
     """Spend a budget on training and serving: the best dense, sparse and 2:4 run side by side.
@@ -89,6 +95,7 @@ def command(**options: Any) -> None:
     Give one of --flops, --gpu-hours, --money and --target-loss. Hours are counted with the cost
     model's savings; the warnings say what they are without.
     """
+    _refuse_without_hardware(options)
     law_file = load_law(options["law_name"])
     cluster = _cluster(options)
     cost = parse_speedups(options["speedup"]) if options["speedup"] else cost_model(options["cost"])
@@ -100,8 +107,33 @@ def command(**options: Any) -> None:
         cluster=cluster, checkpoint=_checkpoint(options), level=options["level"],
         noise=options["noise"], widen=widen,
     )  # fmt: skip
-    found = {**plan_object(plan), **({LEAST: least} if least else {})}
-    click.echo(json.dumps(found) if options["as_json"] else _text(plan, limits, least))
+    fronts = _fronts(law_file, flops, cost, limits) if options["front"] else {}
+    if options["as_json"]:
+        drawn = {"front": {kind: _points(front) for kind, front in fronts.items()}}
+        found = {**plan_object(plan), **({LEAST: least} if least else {})}
+        click.echo(json.dumps({**found, **(drawn if fronts else {})}))
+    else:
+        click.echo("\n".join([_text(plan, limits, least), *_front_lines(fronts)]))
+
+
+def _refuse_without_hardware(options: dict[str, Any]) -> None:
+    """Options that say nothing without an accelerator are a mistake, not to be passed over."""
+    typed = click.get_current_context().get_parameter_source
+    for name in ("gpus", "precision", "utilisation", "price"):
+        if options["hardware"] is None and typed(name) == ParameterSource.COMMANDLINE:
+            raise InputError(f"--{name} {options[name]} says nothing without --hardware: name an "
+                             "accelerator")  # fmt: skip
+
+
+def _fronts(
+    law_file: LawFile, flops: float, cost: TrainingCost, limits: Limits
+) -> dict[str, Front]:  # fmt: skip
+    """What each size can reach within the budget, dense and sparse, from small to large."""
+    dense = replace(limits, sparsity=0.0, kept=STORAGE["dense"])
+    return {
+        kind: pareto_front(law_file.joint, flops, cost, within, points=FRONT_POINTS)
+        for kind, within in (("dense", dense), ("sparse", limits))
+    }
 
 
 def _checkpoint(options: dict[str, Any]) -> Checkpoint | None:
@@ -222,11 +254,11 @@ def _rows(plan: Plan) -> dict[str, Any]:
         "non-zero parameters": lambda c: f"{c.nonzero_params:.3g}",
         "parameters under the mask": lambda c: f"{c.dense_params:.3g}",
         "tokens or images": lambda c: f"{c.data_seen:.3g}",
-        "loss": lambda c: f"{c.loss:.4f}" + _span(c.interval, ".3f"),
-        "stored weights, GB": lambda c: f"{c.inference_bytes / 1e9:.3g}",
     }
     if any(c.effective_data != c.data_seen for c in plan.choices):
         rows["which count as"] = lambda c: f"{c.effective_data:.3g}"
+    rows["loss"] = lambda c: f"{c.loss:.4f}" + _span(c.interval, ".3f")
+    rows["stored weights, GB"] = lambda c: f"{c.inference_bytes / 1e9:.3g}"
     if plan.dense.gpu_hours is not None:
         rows["GPU-hours of training"] = lambda c: f"{c.gpu_hours:.3g}"
         rows["days, with restarts"] = lambda c: f"{c.days:.3g}"
@@ -235,6 +267,23 @@ def _rows(plan: Plan) -> dict[str, Any]:
     if plan.dense.energy is not None:
         rows["energy of training, MWh"] = lambda c: f"{c.energy / 1e3:.3g}"
     return rows
+
+
+def _points(front: Front) -> list[dict[str, float]]:
+    names = {"sparsity": front.S, "nonzero_params": front.N, "data_seen": front.D,
+             "loss": front.loss}  # fmt: skip
+    return [
+        dict(zip(names, map(float, row), strict=True)) for row in zip(*names.values(), strict=True)
+    ]
+
+
+def _front_lines(fronts: dict[str, Front]) -> list[str]:
+    return [
+        f"{kind} front: {p['nonzero_params']:.3g} non-zero parameters, {p['sparsity']:.1%} sparse, "
+        f"{p['data_seen']:.3g} data, loss {p['loss']:.4f}"
+        for kind, front in fronts.items()
+        for p in _points(front)
+    ]
 
 
 def _pruned_wins(plan: Plan) -> list[str]:

@@ -12,9 +12,9 @@ from simlib.cli.options import json_option, seed_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.law import Array
+from simlib.lawfile import LawFile
 from simlib.runs import write_table
-from simlib.simulate.forecast import residual_noise
-from simlib.simulate.virtual import Noise, virtual_runs
+from simlib.simulate.virtual import Noise, usual_noise, virtual_runs
 
 EXAMPLES = """
 \b
@@ -31,21 +31,24 @@ Examples:
 @click.option("--nonzero-params", required=True, help="Non-zero parameters, by commas.")
 @click.option("--data-seen", required=True, help="Tokens or images, by commas.")
 @click.option("--repeats", type=int, default=1, show_default=True, help="Runs of each setting.")
-@click.option("--seed-noise", type=float, default=0.0, show_default=True,
+@click.option("--seed-noise", type=float,
               help="Deviation of log loss between repeats of a setting.")  # fmt: skip
-@click.option("--misfit", type=float,
-              help="A setting's deviation from the law [default: its log-RMSE].")  # fmt: skip
+@click.option("--misfit", type=float, help="A setting's deviation of log loss from the law.")
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True,
               help="The run table (.csv) to write.")  # fmt: skip
 @json_option
 def command(
     law_name: str, sparsity: str, nonzero_params: str, data_seen: str, repeats: int,
-    seed_noise: float, misfit: float | None, seed: int, out: Path, as_json: bool,
+    seed_noise: float | None, misfit: float | None, seed: int, out: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    """Draw a table of runs from a law with noise: every combination of the values given."""
+    """Draw a table of runs from a law with noise: every combination of the values given.
+
+    Without --seed-noise and --misfit both are those of the runs behind the law, estimated from
+    their repeats and their scatter about it.
+    """
     law_file = load_law(law_name)
-    noise = Noise(seed_noise, residual_noise(law_file) if misfit is None else misfit)
+    noise = _noise(law_file, seed_noise, misfit)
     axes = np.meshgrid(
         numbers("sparsity", sparsity), numbers("nonzero-params", nonzero_params),
         numbers("data-seen", data_seen), indexing="ij",
@@ -54,8 +57,18 @@ def command(
     write_table(out, runs)
     found = {"out": str(out), "runs": len(runs), "law": law_file.name, "simulated": True,
              "seed_noise": noise.seed, "misfit": noise.misfit, "seed": seed}  # fmt: skip
-    said = f"wrote {len(runs)} simulated runs of {law_file.name} to {out}"
+    said = (
+        f"wrote {len(runs)} simulated runs of {law_file.name} to {out}, with noise of log loss "
+        f"{noise.seed or 0:.2%} between repeats and {noise.misfit:.2%} between settings"
+    )
     click.echo(json.dumps(found) if as_json else said)
+
+
+def _noise(law_file: LawFile, seed: float | None, misfit: float | None) -> Noise:
+    if seed is not None and misfit is not None:
+        return Noise(seed, misfit)
+    usual = usual_noise(law_file)
+    return Noise(usual.seed if seed is None else seed, usual.misfit if misfit is None else misfit)
 
 
 def numbers(name: str, text: str) -> Array:

@@ -22,6 +22,7 @@ def warnings_of(
     """All that is to be said of a plan, what weighs most first."""
     return (
         *_distances(plan),
+        *_behind(law_file),
         *_repeats(plan, law_file, limits),
         *_pruned(plan, checkpoint),
         *_choices(plan, limits),
@@ -36,6 +37,18 @@ def _distances(plan: Plan) -> list[str]:
         said.append(
             "the probabilities count refits of the law: that its form may be wrong so far from the "
             "runs is not in them"
+        )
+    return said
+
+
+def _behind(law_file: LawFile) -> list[str]:
+    """What the fit of the law has to say: runs that are simulated, coefficients left open."""
+    said = [text for text in law_file.record.get("warnings", []) if "simulated" in text]
+    if law_file.unidentified:
+        said.append(
+            f"the runs behind {law_file.name!r} do not identify "
+            f"{', '.join(law_file.unidentified)}: the intervals hold that, more runs would narrow "
+            "them"
         )
     return said
 
@@ -99,6 +112,11 @@ def _choices(plan: Plan, limits: Limits) -> list[str]:
         said.append(
             f"intervals of the loss are stretched {plan.widen:.2f} times about the forecast, as "
             "runs kept out of a fit demanded"
+        )
+    elif plan.widen == 1:
+        said.append(
+            "intervals of the loss are the refits' own: `simlib calibrate` on the law's table says "
+            "how much wider runs kept out of a fit would have them"
         )
     left = 1 - (sparse.train_flops + sparse.serve_flops) / plan.flops
     if left > 1e-6:

@@ -19,9 +19,11 @@ from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, Objective
 from simlib.fit.preparation import Settled, prepare
 from simlib.law import Array, JointLaw
+from simlib.lawfile import LawFile
 from simlib.optimum import COSTS, chinchilla_flops, compute_multiple
 from simlib.simulate.allocate import TrainingCost
 from simlib.simulate.blocks import check_level, tails
+from simlib.simulate.forecast import fitted_range
 
 Quantity = Callable[[JointLaw], Array]
 STEP = 1e-5  # of theta, for the slope of a quantity
@@ -201,6 +203,11 @@ LEAST_PARAMS = 1e5
 TILTS = (0.3, 1.0, 3.0)  # data of the middle run over that of the dense optimum of its size
 
 
+def least_size(law_file: LawFile) -> float:
+    """The smallest size to ask a law about: `LEAST_PARAMS`, or its own smallest run if smaller."""
+    return min(LEAST_PARAMS, float(fitted_range(law_file)[0][1]))
+
+
 def recommend(
     law: JointLaw, flops: float, noise: float, *, targets: Sequence[str] = EXPONENTS,
     most_runs: int = 150, least_params: float = LEAST_PARAMS,
@@ -218,6 +225,8 @@ def recommend(
                          f"{', '.join(QUANTITIES)}")  # fmt: skip
     if not (np.isfinite(flops) and flops > 0):
         raise InputError(f"a budget must be positive and finite, got {flops} FLOP")
+    if not (np.isfinite(least_params) and least_params > 0):
+        raise InputError(f"the smallest size must be positive and finite, got {least_params}")
     wanted = {name: QUANTITIES[name] for name in targets}
     found = []
     for S, sizes, data, size_span, data_span, tilt in product(
@@ -234,7 +243,7 @@ def recommend(
         found.append(Design(grid, grid.flops(cost), widths, max(widths.values())))
     if not found:
         raise InputError(
-            f"no grid of at most {most_runs} runs above {least_params:g} parameters costs "
+            f"no grid of at most {most_runs} runs from {least_params:g} parameters on costs "
             f"{flops:g} FLOP: allow 27 runs or more, smaller models, or a larger budget"
         )
     return sorted(found, key=lambda d: d.score)[:keep]

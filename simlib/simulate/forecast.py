@@ -94,8 +94,11 @@ def forecast(
     """
     check_level(level)
     noise = residual_noise(law_file) if noise is None else noise
-    if not (np.isfinite(noise) and noise >= 0 and widen > 0):
-        raise InputError(f"noise must be at least 0 and widen positive, got {noise} and {widen}")
+    if not (np.isfinite(noise) and noise >= 0):
+        raise InputError(f"the noise of log loss must be at least 0 and finite, got {noise}")
+    if not (np.isfinite(widen) and widen > 0):
+        raise InputError(f"intervals are stretched by a positive factor, got {widen}: give 1 to "
+                         "leave them as they are")  # fmt: skip
     points = np.broadcast_arrays(fraction(S), positive("nonzero_params", N),
                                  positive("data_seen", D))  # fmt: skip
     loss = np.asarray(law_file.law(*points))

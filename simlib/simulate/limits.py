@@ -18,6 +18,7 @@ FLOP_PER_SERVED_TOKEN = 2.0  # a token and non-zero parameter: the forward pass 
 PLAUSIBLE_FLOPS = (1e9, 1e32)
 PLAUSIBLE_HOURS = (1e-3, 1e12)
 PLAUSIBLE_MONEY = (1e-3, 1e15)
+SMALLEST_WEIGHTS = 1e3  # bytes, below which no model is stored
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,28 @@ def weight_ceiling(
     ceiling of `seconds_per_token x bandwidth x devices` bytes. Raises InputError for a latency
     without hardware and for a ceiling that is not positive.
     """
-    for name, value in (("memory, bytes", memory), ("latency, seconds", seconds_per_token)):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise InputError(f"a ceiling on {name}, must be positive, got {value:g}")
-    ceilings = [] if memory is None else [memory]
+    said = {"a memory of {:g} bytes": memory, "a latency of {:g} s a token": seconds_per_token}
+    ceilings = {}
+    for words, value in said.items():
+        if value is None:
+            continue
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"a ceiling must be positive and finite, got {words.format(value)}")
+        ceilings[words.format(value)] = value
     if seconds_per_token is not None:
+        words = list(ceilings)[-1]
         if cluster is None:
             raise InputError(
-                f"a latency of {seconds_per_token:g} s a token limits the model only on given "
-                "hardware: name an accelerator too"
+                f"{words} limits the model only on given hardware: name an accelerator too"
             )
-        ceilings.append(seconds_per_token * cluster.device.bandwidth * cluster.devices)
-    return min(ceilings, default=None)
+        ceilings[words] *= cluster.device.bandwidth * cluster.devices
+    for words, ceiling in ceilings.items():
+        if ceiling < SMALLEST_WEIGHTS:
+            raise InputError(
+                f"no model meets {words}: that is {ceiling:.3g} bytes of weights; is it in another "
+                "unit?"
+            )
+    return min(ceilings.values(), default=None)
 
 
 def budget_in_flops(

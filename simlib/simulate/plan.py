@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.law import JointLaw
+from simlib.law import Array, JointLaw
 from simlib.lawfile import LawFile
 from simlib.optimum import COSTS, cost_model
 from simlib.simulate.allocate import (
@@ -75,7 +75,8 @@ class Plan:
     `probability_sparse_wins` is the share of the ensemble in which this very sparse run has a
     lower loss than this very dense run (0 where the sparse run is dense);
     `probability_sparsity_helps` the share in which some sparsity would. `measurements` are runs
-    whose loss would tell most about the difference.
+    whose loss would tell most about the difference; where the sparse run is dense, about that
+    with the sparsity which those refits choose that are not.
     """
 
     law: str
@@ -150,16 +151,31 @@ def make_plan(
         )  # fmt: skip
     losses = {k: members(run.S, run.N, counted[k]) for k, run in found.items()}
     gains = {k: losses["dense"] - losses[k] for k in found if k != "dense"}
+    doubt = gains["sparse"] if found["sparse"].S > 0 else _doubt(law, members, own, found["dense"],
+                                                                 flops, model, limits)  # fmt: skip
     plan = Plan(
         law_file.name, model.name, float(flops), level, widen,
         choices["dense"], choices["sparse"], choices["2:4"],
         float((gains["sparse"] > 0).mean()), float((gains["2:4"] > 0).mean()),
         float((own.S > 0).mean()),
-        deciding_runs(law_file, gains["sparse"], AFFORDABLE * flops, noise=noise), (),
+        deciding_runs(law_file, doubt, AFFORDABLE * flops, noise=noise), (),
         choices.get("pruned"),
         float((gains["pruned"] > 0).mean()) if "pruned" in gains else None,
     )  # fmt: skip
     return replace(plan, warnings=warnings_of(plan, law_file, limits, cluster, checkpoint))
+
+
+def _doubt(
+    law: JointLaw, members: JointLaw, own: Allocation, dense: Allocation, flops: float,
+    model: TrainingCost, limits: Limits,
+) -> Array:  # fmt: skip
+    """What each member gains over the dense run by the sparsity that sparse members choose."""
+    sparse = own.S[own.S > 0]
+    if not len(sparse):
+        return np.zeros(own.S.shape)
+    run = allocate(law, float(np.median(sparse)), flops, model, limits)
+    data = [limits.effective_data(r.S, r.D) for r in (dense, run)]
+    return np.asarray(members(dense.S, dense.N, data[0]) - members(run.S, run.N, data[1]))
 
 
 def plan_for_loss(

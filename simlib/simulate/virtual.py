@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import simlib
+from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.law import Array, Indices, Law, fraction, positive
+from simlib.lawfile import LawFile
 from simlib.runs import RunRecord, RunTable
+from simlib.simulate.forecast import residual_noise
 
 MARK = "simulated"
+MOST_NOISE = 1.0  # of log loss: a factor of 2.7 either way
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,18 @@ def estimate_noise(runs: RunTable, law: Law) -> Noise:
     return Noise(float(np.sqrt(within)), float(np.sqrt(misfit)))
 
 
+def usual_noise(law_file: LawFile) -> Noise:
+    """The noise of the runs behind a law: estimated from their table where it ships.
+
+    Elsewhere, as for published runs without repeats, all that the law file records is one
+    deviation, which is taken for misfit. Raises InputError for a law that records none.
+    """
+    table = law_file.record.get("made", {}).get("table")
+    if table in table_names():
+        return estimate_noise(load_runs(table), law_file.law)
+    return Noise(None, residual_noise(law_file))
+
+
 def _cells(S: Array, N: Array, D: Array) -> Indices:
     """Number of the setting that each run belongs to."""
     _, cell = np.unique(np.stack([S, N, D]), axis=1, return_inverse=True)
@@ -78,10 +94,16 @@ def virtual_runs(
     """A run table drawn from a law at the points (S, N, D), which broadcast, each `repeats` times.
 
     Every record says that it is simulated: in its run_id, dataset, device and commit. Raises
-    InputError for points outside the law's domain or fewer than one repeat.
+    InputError for points outside the law's domain, fewer than one repeat, or noise so large that
+    no loss is left.
     """
     if repeats < 1:
         raise InputError(f"a virtual table repeats each run at least once, got {repeats}")
+    if noise.total > MOST_NOISE:
+        raise InputError(
+            f"noise of {noise.total:g} on log loss is more than any table has: give a share of the "
+            "loss, such as 0.01"
+        )
     axes = np.broadcast_arrays(fraction(S), np.rint(positive("nonzero_params", N)),
                                np.rint(positive("data_seen", D)))  # fmt: skip
     columns = [np.tile(a.ravel(), repeats) for a in axes]

@@ -261,7 +261,7 @@ H100 = Cluster(accelerator("h100"))
         (lambda: Limits(sparsity=1.0), r"in \[0, 1\), got 1"),
         (lambda: Limits(serve_tokens=-1), "at least 0, got -1"),
         (lambda: weight_ceiling(None, 0.1, None), "name an accelerator"),
-        (lambda: weight_ceiling(-3.0, None, None), "memory, bytes, must be positive, got -3"),
+        (lambda: weight_ceiling(-3.0, None, None), "positive and finite, got a memory of -3"),
         (lambda: parse_speedups("fast"), "sparsity:factor"),
         (lambda: SpeedupCost(((1.5, 2.0),)), "1.5:2"),
         (lambda: two_four_cost(3.0), r"in \[1, 2\]"),
