@@ -13,6 +13,7 @@ from simlib.simulate.design import (
     Grid,
     fisher_widths,
     huber_inflation,
+    least_size,
     recommend,
     simulated_widths,
     widths_by_data,
@@ -89,6 +90,14 @@ def test_recommended_grids_cost_the_budget_and_come_best_first():
         assert again["b_D"] == pytest.approx(design.score, rel=1e-6)
 
 
+def test_laws_of_small_runs_are_asked_about_sizes_as_small_as_theirs():
+    assert least_size(load_law("t5-c4-refit")) == 1e5
+    ours = load_law("gpt-laptop")
+    assert least_size(ours) == ours.record["range"]["nonzero_params"][0] < 1e5
+    found = recommend(ours.joint, 1e15, 0.02, targets=("b_N",), least_params=least_size(ours))
+    assert min(found[0].grid.sizes) >= least_size(ours)
+
+
 def test_cost_of_a_grid_is_the_sum_of_its_runs():
     grid = Grid((0.0, 0.5), (1e6,), (1e9, 2e9), repeats=2)
     assert len(grid) == 8
@@ -104,6 +113,7 @@ def test_cost_of_a_grid_is_the_sum_of_its_runs():
         (lambda: fisher_widths(LAW, GOOD, -1.0), "noise"),
         (lambda: recommend(LAW, 1e19, 0.01, targets=("b_X",)), "unknown target 'b_X'"),
         (lambda: recommend(LAW, -1.0, 0.01), "budget"),
+        (lambda: recommend(LAW, 1e19, 0.01, least_params=np.nan), "smallest size"),
         (lambda: recommend(LAW, 1e19, 0.01, most_runs=5), "of at most 5 runs"),
     ],
 )

@@ -147,6 +147,27 @@ def test_deciding_runs_are_affordable_and_tell_more_together():
     assert all(m.flops <= AFFORDABLE * 1e23 for m in plan.measurements)
 
 
+def test_where_dense_is_best_the_runs_to_measure_are_those_about_the_sparsity_in_doubt():
+    plan = make_plan(VIT, 1e19, limits=Limits(sparsity=0.875))
+    assert plan.sparse.sparsity == 0
+    assert 0 < plan.probability_sparsity_helps < 0.5
+    assert plan.measurements
+    assert all(m.changes_the_answer < 0.5 for m in plan.measurements)
+    law = VIT.law.vector()
+    sure = LawFile("sure", VIT.law, JointLaw.from_vector(np.tile(law, (5, 1))), VIT.record)
+    assert make_plan(sure, 1e19, limits=Limits(sparsity=0.875)).measurements == ()
+
+
+def test_a_plan_passes_on_what_the_fit_warned_of():
+    plan = make_plan(load_law("gpt-laptop"), 1e13, "sparse")
+    assert any("do not identify a_S, b_S, c_S" in said for said in plan.warnings)
+    simulated = "8 of 8 runs are simulated, not measured (simulated:x)"
+    drawn = LawFile("drawn", T5.law, T5.ensemble, T5.record | {"warnings": [simulated]})
+    said = make_plan(drawn, 1e22).warnings
+    assert simulated in said
+    assert not any("do not identify" in text for text in said)
+
+
 def test_a_difference_that_one_coefficient_decides_is_told_by_the_run_that_shows_it():
     """Only b_D differs between members, so runs with little or much data tell nearly all."""
     vector = np.tile(VIT.law.vector(), (200, 1))

@@ -73,6 +73,18 @@ def test_a_target_loss_gives_the_least_budgets():
     assert found["least_flops"]["sparse"]["flops"] <= found["least_flops"]["dense"]["flops"]
 
 
+def test_a_front_lists_what_smaller_sizes_reach_up_to_the_plan_itself():
+    found = json.loads(run(*PLAN, "--flops", 1e22, "--memory", 8, "--front", "--json"))
+    for kind, points in found["front"].items():
+        plan, sizes = found[kind], [p["nonzero_params"] for p in points]
+        assert sizes == sorted(sizes)
+        assert points[-1]["loss"] == pytest.approx(plan["loss"], rel=1e-9)
+        assert sizes[-1] == pytest.approx(plan["nonzero_params"], rel=1e-4)
+        assert all(p["loss"] > plan["loss"] for p in points[:-1])
+    assert "front" not in json.loads(run(*PLAN, "--flops", 1e22, "--json"))
+    assert run(*PLAN, "--flops", 1e22, "--front").count("sparse front: ") > 5
+
+
 def test_the_text_names_the_three_runs_and_every_warning():
     said = run(*PLAN, "--flops", 1e23, "--hardware", "tpu-v5p", "--price", 3)
     assert re.search(r"dense +sparse +2:4", said)
@@ -131,6 +143,11 @@ def test_fit_reads_a_strangers_columns(tmp_path, released):
         ((*PLAN,), "got none"),
         ((*PLAN, "--flops", "1e21", "--latency", "1"), "name an accelerator"),
         ((*PLAN, "--flops", "1e21", "--max-params", "10"), "no model meets"),
+        ((*PLAN, "--flops", "1e21", "--gpus", "8"), "--gpus 8 says nothing without --hardware"),
+        ((*PLAN, "--flops", "1e21", "--memory", "1e-9"), "no model meets a memory of 1 bytes"),
+        ((*PLAN, "--flops", "1e21", "--latency", "1e-9", "--hardware", "h100"), "another unit"),
+        ((*PLAN, "--flops", "1e21", "--noise", "-1"), "noise of log loss must be at least 0"),
+        ((*PLAN, "--flops", "1e21", "--widen", "0"), "positive factor, got 0"),
         ((*PLAN, "--target-loss", "0.1"), "no dense budget reaches"),
         (("plan", "--law", "t5-c4", "--flops", "1e21"), "has no ensemble"),
         (("design", "--law", "t5-c4-refit", "--flops", "1e19", "--target", "x"), "unknown target"),
@@ -175,14 +192,20 @@ def test_shipped_scores_say_that_intervals_of_smaller_runs_are_too_narrow(table,
     assert score.widen > 1.5
 
 
-def test_intervals_are_stretched_as_the_tables_calibration_demands():
-    demanded = load_score("t5-c4").score.widen
+@pytest.mark.parametrize(
+    ("law", "table", "flops"),
+    [("t5-c4-refit", "t5-c4", 1e21), ("gpt-laptop", "gpt-laptop", 1e12),
+     ("vit-laptop", "vit-laptop", 1e11)],
+)  # fmt: skip
+def test_intervals_are_stretched_as_the_tables_calibration_demands(law, table, flops):
+    demanded = load_score(table).score.widen
     spans = {}
     for widen in ((), ("--widen", 1)):
-        found = json.loads(run(*PLAN, "--flops", 1e21, *widen, "--json"))
+        found = json.loads(run("plan", "--law", law, "--flops", flops, *widen, "--json"))
         low, high = found["dense"]["interval"]
         spans[found["widen"]] = np.log(high / low)
-        assert any("stretched" in said for said in found["warnings"]) == (found["widen"] > 1)
+        assert any("are stretched" in said for said in found["warnings"]) == (found["widen"] > 1)
+        assert any("refits' own" in said for said in found["warnings"]) == (found["widen"] == 1)
     assert spans[demanded] == pytest.approx(demanded * spans[1.0])
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from simulated import random_law
 
+from simlib.datasets import load_law, load_runs
 from simlib.errors import InputError
 from simlib.fit import fit
 from simlib.law import PUBLISHED
@@ -13,6 +14,7 @@ from simlib.simulate.virtual import (
     estimate_noise,
     is_simulated,
     simulated_warning,
+    usual_noise,
     virtual_runs,
 )
 
@@ -48,6 +50,15 @@ def test_without_repeats_all_residual_is_misfit():
     assert found.misfit == pytest.approx(0.01, rel=0.25)
 
 
+def test_usual_noise_is_that_of_the_laws_own_table():
+    ours, theirs = load_law("gpt-laptop"), load_law("t5-c4-refit")
+    found = usual_noise(ours)
+    assert found == estimate_noise(load_runs("gpt-laptop"), ours.law)
+    assert found.seed > 0  # it has repeats
+    assert found.total == pytest.approx(ours.record["log_rmse"], rel=0.2)
+    assert usual_noise(theirs) == Noise(None, theirs.record["log_rmse"])  # one run a setting
+
+
 def test_every_record_is_marked_and_the_marks_survive_a_file(tmp_path):
     runs = virtual_runs(PUBLISHED["t5-c4"], S, N, D, Noise(0.01, 0.0), name="t5-c4", repeats=2)
     write_table(tmp_path / "virtual.csv", runs)
@@ -79,6 +90,7 @@ def test_the_same_seed_gives_the_same_table_and_another_another():
     ("wrong", "said"),
     [
         (lambda: Noise(-0.1, 0.0), "at least 0"),
+        (lambda: virtual_runs(LAW, 0.5, 1e7, 1e9, Noise(0.0, 1e3)), "noise of 1000 on log loss"),
         (lambda: virtual_runs(LAW, 1.0, 1e7, 1e9, Noise(0.0, 0.0)), "sparsity"),
         (lambda: virtual_runs(LAW, 0.5, 1e7, 1e9, Noise(0.0, 0.0), repeats=0), "at least once"),
         (
