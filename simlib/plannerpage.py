@@ -1,7 +1,8 @@
-"""The planner page: its controls and charts, and the laws that `planner.js` computes with.
+"""The planner page: its controls and charts, and the laws that its scripts compute with.
 
-The page's script fills the table and the charts with the formulas of `simlib.law`,
-`simlib.optimum` and `simlib.simulate`; everything those formulas need is handed over here.
+The page's scripts compute with the formulas of `simlib.law`, `simlib.optimum` and
+`simlib.simulate` (`planner-law.js`) and fill the table and the charts (`planner.js`); everything
+that those formulas need is handed over here.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ class Slider:
 
 
 SLIDERS = (
-    Slider("N", "Non-zero parameters", 6, 12, 9, 0.05),
-    Slider("C", "Compute, training and serving", 15, 28, 22, 0.05),
-    Slider("serve", "Tokens or images to serve", 8, 16, 8, 0.1),  # the left end: none
+    Slider("N", "Non-zero parameters", 3, 12, 9, 0.05),
+    Slider("C", "Compute, training and serving", 8, 28, 22, 0.05),
+    Slider("serve", "Tokens or images to serve", 4, 16, 4, 0.1),  # the left end: none
     Slider("speedup", "2:4 speed-up, where the mask is on", 1, 2, 1, 0.05),
 )
 
@@ -104,8 +105,10 @@ class Planner:
         page = (
             '<div class="planner"><link rel="stylesheet" href="../_static/planner.css">'
             f'<div class="planner-controls">{self._law()}{self._cost()}{_sliders()}</div>'
+            '<p class="planner-fitted"></p>'
             f'<p class="planner-said" role="status"></p>{_table()}<p class="planner-warned"></p>'
             f'<script type="application/json">{payload}</script>'
+            '<script defer src="../_static/planner-law.js"></script>'
             '<script defer src="../_static/planner.js"></script>'
             "<noscript><p>The plan is computed by JavaScript in the page.</p></noscript></div>"
         )
@@ -118,8 +121,9 @@ class Planner:
             for name, f in self.laws.items()
         )
         return (
-            '<div><label for="planner-law">Law</label>'
-            f'<select id="planner-law" name="law">{options}</select></div>'
+            '<div><label for="planner-law">Law</label><div class="planner-choices">'
+            f'<select id="planner-law" name="law">{options}</select> '
+            '<button type="button" class="planner-runs">Go to its runs</button></div></div>'
         )
 
     def _cost(self) -> str:
@@ -182,9 +186,11 @@ def loss_chart() -> alt.LayerChart:
 def map_chart() -> alt.LayerChart:
     """Training compute at which each sparsity is optimal, against size, with the reader's point.
 
-    The script of the page fills the data `contours`, `dense` and `point`.
+    The dense runs that the law was fitted to are shaded. The script of the page fills the data
+    `fitted`, `contours`, `dense` and `point`.
     """
     x = charts.log_x("nonzero_params", "Non-zero parameters")
+    runs = charts.band(alt.NamedData("fitted"), x, "low", "high", charts.GREEN[0])
     y = alt.Y(
         "flops:Q", title="Training compute (FLOP)", scale=alt.Scale(type="log"),
         axis=alt.Axis(labelExpr="'1e' + round(log(datum.value) / LN10)", tickCount=8),
@@ -197,9 +203,10 @@ def map_chart() -> alt.LayerChart:
     point = here.mark_point(filled=True, opacity=1, size=140, color=charts.ORANGE[0])
     name = here.mark_text(dy=-14, fontSize=13, color=charts.ORANGE[0]).encode(text="run:N")
     layered: alt.LayerChart = (
-        lines.encode(x=x, y=y, color=charts.sparsity_colour(CONTOURS))
+        runs
+        + lines.encode(x=x, y=y, color=charts.sparsity_colour(CONTOURS))
         + optimum.encode(x=x, y=y)
         + point
         + name
     )
-    return layered.properties(datasets={"contours": [], "dense": [], "point": []})
+    return layered.properties(datasets={"fitted": [], "contours": [], "dense": [], "point": []})

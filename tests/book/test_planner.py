@@ -52,6 +52,9 @@ class Planner:
         self.page.select_option(".planner [name=law]", law)
         self.page.check(f".planner [name=cost][value={cost}]")
 
+    def go_to_runs(self) -> None:
+        self.page.click(".planner-runs")
+
     def cells(self) -> dict[str, list[float]]:
         """Every number of the table with its interval, by run and row."""
         found: dict[str, list[float]] = self.page.evaluate(CELLS)
@@ -139,6 +142,12 @@ def assert_same(planner: Planner) -> None:
     np.testing.assert_allclose(lines["flops"], costs, **CLOSE)
     optimum = chinchilla_flops(law, dense["nonzero_params"])
     np.testing.assert_allclose(dense["flops"], optimum, **CLOSE)
+    fitted = planner.rows("fitted")
+    ranges = expected.file.record["range"]
+    np.testing.assert_allclose(fitted["nonzero_params"], ranges["nonzero_params"], **CLOSE)
+    for end, D in zip(("low", "high"), ranges["data_seen"], strict=True):
+        costs = cost_model("dense").flops(0.0, fitted["nonzero_params"], D)
+        np.testing.assert_allclose(fitted[end], costs, **CLOSE)
     point = planner.rows("point")
     np.testing.assert_allclose([point["nonzero_params"], point["flops"]],
                                [[N], [expected.flops]], **CLOSE)  # fmt: skip
@@ -155,6 +164,8 @@ MOVES = {
     "published, 2:4": ("t5-c4", "dense", {"speedup": "End ArrowLeft", "C": "PageUp"}),
     "no sparsity pays": ("vit-jft-refit", "dense", {"N": "End", "C": "PageDown"}),
     "small": ("vit-jft-refit", "sparse", {"N": "Home PageUp", "C": "PageDown PageDown"}),
+    "ours": ("gpt-laptop", "sparse", {"N": "PageDown PageDown", "C": "PageDown PageDown PageDown"}),
+    "ours, images": ("vit-laptop", "dense", {"N": "Home", "C": "Home PageUp", "serve": "PageUp"}),
     "rich": ("t5-c4-refit-body", "sparse", {"C": "End", "speedup": "PageUp"}),
 }
 
@@ -179,9 +190,38 @@ def test_every_shipped_joint_law_can_be_chosen(opened: Opener) -> None:
     assert set(planner_laws()) == joint
     options = "os => os.map(o => o.value)"
     assert set(planner.page.eval_on_selector_all(".planner option", options)) == joint
-    for law in joint:
+    for law in sorted(joint):
         planner.choose(law, "sparse")
         assert_same(planner)
+        planner.go_to_runs()
+        assert_same(planner)
+        planner.press("N", "ArrowLeft ArrowLeft")
+        planner.press("C", "ArrowRight ArrowRight ArrowRight")
+        assert_same(planner)
+
+
+@pytest.mark.parametrize("law", ["gpt-laptop", "vit-laptop", "t5-c4-refit"])
+def test_a_law_reaches_its_own_runs_and_says_so_far_from_them(opened: Opener, law: str) -> None:
+    """The sliders' ranges hold the runs behind every law, of thousands of parameters or billions."""
+    page = opened("book/planner")
+    planner = Planner(page.page)
+    planner.choose(law, "dense")
+    planner.press("serve", "PageUp")
+    planner.go_to_runs()
+    ranges = load_law(law).record["range"]
+    N, D = ranges["nonzero_params"][1], ranges["data_seen"][1]
+    setting = planner.setting
+    assert 10 ** float(setting["N"]) == pytest.approx(N, rel=0.07)
+    assert 10 ** float(setting["C"]) == pytest.approx(6 * N * D, rel=0.07)
+    assert setting["serve"] == next(str(s.low) for s in SLIDERS if s.name == "serve")
+    assert planner.cells()["dense D"] == [pytest.approx(D, rel=0.15)]
+    assert planner.text("warned") == ""
+    page.page.wait_for_function(f"location.hash.includes('N={setting['N']}')")
+    for name, key in (("N", "Home"), ("N", "End"), ("C", "End")):
+        planner.press(name, key)
+        assert "times in" in planner.text("warned")
+        assert_same(planner)
+    page.watch.assert_clean()
 
 
 def test_the_number_of_members_is_said(opened: Opener) -> None:
