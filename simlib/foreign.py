@@ -13,25 +13,33 @@ from simlib.runs import FIELDS, RunTable, table_of
 ESSENTIAL = ("nonzero_params", "sparsity", "data_seen", "loss")
 COUNTS = ("nonzero_params", "dense_params", "total_nonzero_params", "data_seen", "steps")
 MOST_NATS = 20.0  # a uniform guess over 5e8 classes
+COMPLEMENT = "1-"
+DELIMITERS = ",;\t"
 FEWEST = 1e3  # parameters or data below which a column must be in thousands, millions or billions
 
 
 @dataclass(frozen=True)
 class Column:
-    """Where a field's values are: `source` times `factor`, or a constant where it is a number."""
+    """Where a field's values are: `source` times `factor`, or a constant where it is a number.
+
+    With `complement` the value is one minus that: a density makes a sparsity.
+    """
 
     source: str
     factor: float = 1.0
+    complement: bool = False
 
 
 def parse_columns(text: str) -> dict[str, Column]:
     """Fields and their columns from `nonzero_params=n*1e6,data_seen=tokens,sparsity=0`.
 
-    Raises InputError for a pair that cannot be read or a field that a run table does not have.
+    `sparsity=1-d` takes a column of densities. Raises InputError for a pair that cannot be read or a field that a run table does not have.
     """
     found = {}
     for pair in text.split(","):
         field, equals, source = (part.strip() for part in pair.partition("="))
+        complement = field == "sparsity" and source.startswith(COMPLEMENT)
+        source = source.removeprefix(COMPLEMENT) if complement else source
         name, times, factor = (part.strip() for part in source.partition("*"))
         if not (equals and name) or field not in FIELDS:
             raise InputError(
@@ -39,7 +47,7 @@ def parse_columns(text: str) -> dict[str, Column]:
                 f"{', '.join(ESSENTIAL)}; got {pair!r}"
             )
         try:
-            found[field] = Column(name, float(factor) if times else 1.0)
+            found[field] = Column(name, float(factor) if times else 1.0, complement)
         except ValueError as error:
             raise InputError(f"{pair!r}: after * comes a number, got {factor!r}") from error
     return found
@@ -48,12 +56,15 @@ def parse_columns(text: str) -> dict[str, Column]:
 def read_foreign(path: str | Path, columns: dict[str, Column]) -> RunTable:
     """Read a CSV by its owner's column names; fields that keep their name need no entry.
 
-    Other columns are left out. Raises InputError naming what is missing, or whose unit cannot be
-    right, and the remedy.
+    Other columns are left out. Values are separated by commas, semicolons or tabs. Dense parameters
+    and sparsity stand in for non-zero parameters. Raises InputError naming what is missing, or whose
+    unit cannot be right, and the remedy.
     """
     path = Path(path)
     try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+        text = path.read_text(encoding="utf-8-sig")
+        between = max(DELIMITERS, key=text.partition("\n")[0].count)
+        rows = list(csv.reader(io.StringIO(text), delimiter=between))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a table ({error})") from error
     if len(rows) < 2:
@@ -65,8 +76,10 @@ def read_foreign(path: str | Path, columns: dict[str, Column]) -> RunTable:
         if row and len(row) != len(header):
             raise InputError(f"{path}: row {number} has {len(row)} values where the header has "
                              f"{len(header)}")  # fmt: skip
-    cells = [[_cell(row, header, f, c) for f, c in known.items()] for row in body if row]
-    table = table_of(path, list(known), _plausible(path, list(known), cells))
+    cells = [{f: _cell(row, header, f, c) for f, c in known.items()} for row in body if row]
+    fields = list(_with_nonzero(dict.fromkeys(known, "")))
+    filled = [list(_with_nonzero(row).values()) for row in cells]
+    table = table_of(path, fields, _plausible(path, fields, filled))
     refuse_mixture(table)
     return table
 
@@ -76,7 +89,11 @@ def _refuse_missing(path: Path, header: list[str], known: dict[str, Column]) -> 
         if column.source not in header and not _is_number(column.source):
             raise InputError(f"{path}: there is no column {column.source!r} for {field}; there are "
                              f"{', '.join(header)}")  # fmt: skip
-    missing = [name for name in ESSENTIAL if name not in known]
+        if header.count(column.source) > 1:
+            raise InputError(f"{path}: {header.count(column.source)} columns are called "
+                             f"{column.source!r}: give the one that holds {field} a name of its own"
+                             )  # fmt: skip
+    missing = [name for name in ESSENTIAL if name not in _with_nonzero(dict.fromkeys(known, ""))]
     if missing:
         hint = " (write sparsity=0 if all runs are dense)" * (missing[0] == "sparsity")
         raise InputError(
@@ -93,7 +110,19 @@ def _cell(row: list[str], header: list[str], field: str, column: Column) -> str:
     value = float(text) * column.factor
     if field in COUNTS:
         return str(round(value)) if abs(value) < float("inf") else text
+    if column.complement:
+        return repr(round(1 - value, 12))  # 1 - 0.9 is 0.1
     return repr(value) if column.factor != 1 else text
+
+
+def _with_nonzero(row: dict[str, str]) -> dict[str, str]:
+    """The row with non-zero parameters, from dense ones and the sparsity where it has none."""
+    if "nonzero_params" in row or not {"dense_params", "sparsity"} <= set(row):
+        return row
+    dense, sparsity = row["dense_params"], row["sparsity"]
+    known = _is_number(dense) and _is_number(sparsity) and abs(float(dense)) < float("inf")
+    nonzero = str(round(float(dense) * (1 - float(sparsity)))) if known else dense
+    return {**row, "nonzero_params": nonzero}
 
 
 def _is_number(text: str) -> bool:
@@ -111,7 +140,11 @@ def _plausible(path: Path, fields: list[str], cells: list[list[str]]) -> list[li
         most[field] = max(values, default=float("nan"))
     if 1 < most["sparsity"] <= 100:
         raise InputError(f"{path}: sparsity reaches {most['sparsity']:g}; it is a fraction here: "
-                         "for percentages write sparsity=COLUMN*0.01")  # fmt: skip
+                         "for percentages write sparsity=COLUMN*0.01, for percentages of what is "
+                         "left sparsity=1-COLUMN*0.01")  # fmt: skip
+    if most["sparsity"] == 1:
+        raise InputError(f"{path}: sparsity reaches 1, a model of zeros; if the column holds "
+                         "densities, write sparsity=1-COLUMN")  # fmt: skip
     for field in ("nonzero_params", "data_seen"):
         if most[field] < FEWEST:
             raise InputError(f"{path}: {field} is {most[field]:g} at most; if that is in millions, "

@@ -39,7 +39,10 @@ class LawFile:
         """The law, if it is a joint law. Raises InputError otherwise."""
         if not isinstance(self.law, JointLaw):
             kind = law_name(self.law)
-            raise InputError(f"the law {self.name!r} is of the form {kind!r}, not a joint law")
+            raise InputError(
+                f"the law {self.name!r} is of the form {kind!r}, not a joint law, and says nothing "
+                "of what is asked: take a law of the form joint"
+            )
         return self.law
 
     @property

@@ -170,7 +170,8 @@ def loss_chart() -> alt.LayerChart:
     The script of the page fills the data `curve` and `runs`.
     """
     x = alt.X("S:Q", title="Sparsity", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1]))
-    y = alt.Y("loss:Q", title="Predicted loss (nats)", scale=alt.Scale(zero=False))
+    room = alt.Scale(zero=False, padding=20)  # pixels, for the name below the lowest point
+    y = alt.Y("loss:Q", title="Predicted loss (nats)", scale=room)
     curve = alt.Chart(alt.NamedData("curve"))
     shade = charts.band(alt.NamedData("curve"), x, "low", "high")
     runs = alt.Chart(alt.NamedData("runs")).encode(y=y)
@@ -178,8 +179,14 @@ def loss_chart() -> alt.LayerChart:
         x=alt.X("low_S:Q"), x2=alt.X2("high_S:Q")
     )
     points = runs.mark_point(filled=True, opacity=1, size=120, color=charts.ORANGE[0]).encode(x=x)
-    names = runs.mark_text(dy=-14, fontSize=13, color=charts.ORANGE[0]).encode(x=x, text="run:N")
-    layered: alt.LayerChart = shade + curve.mark_line().encode(x=x, y=y) + spread + points + names
+    # the best one is named below its point: it may lie on one of the others
+    named = [
+        runs.transform_filter(f"datum.run {equal} 'best'")
+        .mark_text(dy=dy, fontSize=13, color=charts.ORANGE[0])
+        .encode(x=x, text="run:N")
+        for equal, dy in (("!==", -14), ("===", 17))
+    ]
+    layered = alt.layer(shade, curve.mark_line().encode(x=x, y=y), spread, points, *named)
     return layered.properties(datasets={"curve": [], "runs": []})
 
 

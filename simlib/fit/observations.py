@@ -96,9 +96,11 @@ def _refuse_too_few(runs: Columns, form: Form) -> None:
     for (name, values), least in zip(named, form.distinct, strict=True):
         have = len(np.unique(values))
         if have < least:
+            dense = form.name == "joint" and not runs.S.any()
+            remedy = ": add sparse runs, or fit the form dense" * dense
             raise InputError(
                 f"the runs have {have} different value{'s' * (have != 1)} of {name}, and the "
-                f"{form.name} law needs at least {least} to tell its coefficients apart"
+                f"{form.name} law needs at least {least} to tell its coefficients apart{remedy}"
             )
     if form.name == "dense" and (runs.S > 0).any():
         raise InputError("the dense law fits dense runs only: keep the runs with sparsity 0")
