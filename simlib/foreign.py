@@ -33,7 +33,8 @@ class Column:
 def parse_columns(text: str) -> dict[str, Column]:
     """Fields and their columns from `nonzero_params=n*1e6,data_seen=tokens,sparsity=0`.
 
-    `sparsity=1-d` takes a column of densities. Raises InputError for a pair that cannot be read or a field that a run table does not have.
+    `sparsity=1-d` takes a column of densities. Raises InputError for a pair that cannot be read or
+    a field that a run table does not have.
     """
     found = {}
     for pair in text.split(","):
@@ -57,8 +58,8 @@ def read_foreign(path: str | Path, columns: dict[str, Column]) -> RunTable:
     """Read a CSV by its owner's column names; fields that keep their name need no entry.
 
     Other columns are left out. Values are separated by commas, semicolons or tabs. Dense parameters
-    and sparsity stand in for non-zero parameters. Raises InputError naming what is missing, or whose
-    unit cannot be right, and the remedy.
+    and sparsity stand in for non-zero parameters. Raises InputError naming what is missing, or
+    whose unit cannot be right, and the remedy.
     """
     path = Path(path)
     try:

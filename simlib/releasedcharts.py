@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.law import JointLaw
+from simlib.law import Law
 from simlib.lawfile import LawFile
 from simlib.lawtables import estimate
 from simlib.published import HeldOutRun
@@ -18,7 +18,7 @@ from simlib.tables import Table, number, percent
 
 
 def predicted_against_measured(
-    runs: RunTable | None, law: JointLaw, name: str
+    runs: RunTable | None, law: Law, name: str
 ) -> alt.LayerChart | Table:
     """Relative residual of each run against its size; without the runs, a line that says so."""
     if runs is None:

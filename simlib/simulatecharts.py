@@ -17,11 +17,11 @@ from simlib.simulate.allocate import best_allocation, gain
 from simlib.simulate.blocks import summarise, tails
 from simlib.simulate.calibration import Calibration
 from simlib.simulate.front import pareto_front
-from simlib.simulate.limits import Limits
+from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN, Limits
 from simlib.tables import number, percent
 
 SPARSITIES = np.linspace(0, 0.95, 96)
-SERVED = np.geomspace(1e9, 1e15, 25)
+SERVED = np.geomspace(1e-3, 1e3, 25)  # times what costs the budget at the size best without any
 TITLES = {"dense": "Dense training cost", "sparse": "Sparse training cost"}
 
 
@@ -58,19 +58,21 @@ def sparsity_against_serving(
 ) -> alt.LayerChart:
     """Best sparsity against the tokens that one budget has to serve besides training."""
     model = cost_model(cost)
+    size = float(best_allocation(law_file.joint, flops, model, replace(limits, serve_tokens=0.0)).N)
+    served = SERVED * flops / (FLOP_PER_SERVED_TOKEN * size)
     values = np.empty((3, len(SERVED)))
-    for i, tokens in enumerate(SERVED):
+    for i, tokens in enumerate(served):
         within = replace(limits, serve_tokens=float(tokens))
         values[0, i] = best_allocation(law_file.joint, flops, model, within).S
         members = best_allocation(law_file.members(), flops, model, within).S
         values[1:, i] = np.quantile(members, tails(level))
-    data = charts.rows(law=law_file.name, served=SERVED, sparsity=values[0], low=values[1],
+    data = charts.rows(law=law_file.name, served=served, sparsity=values[0], low=values[1],
                        high=values[2])  # fmt: skip
     chart = bands([data], "served", "sparsity", "Tokens to serve", "Best sparsity", log=True)
     text = f"""Best sparsity against the number of tokens that a budget of {number(flops)} FLOP has
         to serve after training, {TITLES[cost].lower()}, with its band. It goes from
-        {percent(values[0, 0])} without much serving to {percent(values[0, -1])} at the right end,
-        where serving takes most of the budget."""
+        {percent(values[0, 0])} at {number(served[0])} tokens to {percent(values[0, -1])} at
+        {number(served[-1])}."""
     layered: alt.LayerChart = charts.describe(chart.properties(title=TITLES[cost]), text)
     return layered
 
@@ -93,11 +95,16 @@ def fronts(law_file: LawFile, flops: float, cost: str, limits: Limits) -> alt.La
         color=alt.Color("run:N", scale=scale, title=None),
     )  # fmt: skip
     chart = base.mark_line() + base.mark_point(filled=True, size=40)
-    sparse = ends["sparse"]
+    dense, sparse = ends["dense"], ends["sparse"]
+    shared = [max(dense.N[0], sparse.N[0]), min(dense.N[-1], sparse.N[-1])]
+    lower = [np.interp(np.log(shared), np.log(f.N), f.loss) for f in (dense, sparse)]
+    gains = lower[0] - lower[1]
     text = f"""Least predicted loss of every number of non-zero parameters within {number(flops)}
-        FLOP, {TITLES[cost].lower()}, one line dense and one sparse. Both fall with size; the sparse
-        line lies below, most of all at small sizes, where its sparsity reaches
-        {percent(float(sparse.S[0]))}, against {percent(float(sparse.S[-1]))} at its large end."""
+        FLOP, {TITLES[cost].lower()}, one line dense and one sparse. The sparse line lies
+        {gains[0]:.4f} nats below the dense one at {number(shared[0])} parameters and
+        {gains[1]:.4f} at {number(shared[1])}; its sparsity goes from
+        {percent(float(sparse.S[0]))} at its small end to {percent(float(sparse.S[-1]))} at its
+        large one."""
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
@@ -123,8 +130,10 @@ def widths_against_span(
     ).encode(y="y:Q")  # fmt: skip
     chart = base.mark_line() + base.mark_point(filled=True, size=45) + rule
     text = f"""Expected half-width of the interval of {name} against the span of the amounts of
-        data, one line for each number of them. All lines fall steeply with the span and lie close
-        together; the dashed line is the goal of {percent(goal)}."""
+        data, one line for each number of them. With {counts[0]} amounts it goes from
+        {percent(widths[0, 0])} at a span of {number(spans[0], 2)} to {percent(widths[0, -1])} at
+        {number(spans[-1], 2)}, with {counts[-1]} from {percent(widths[-1, 0])} to
+        {percent(widths[-1, -1])}; the dashed line is the goal of {percent(goal)}."""
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from simlib.law import JointLaw
 from simlib.lawfile import LawFile
 from simlib.simulate.calibration import Score
 from simlib.simulate.design import Design
@@ -17,28 +16,33 @@ from simlib.tables import Table, number, percent, with_interval
 
 def plan_table(plan: Plan) -> Table:
     """Dense, sparse, 2:4 and, with a checkpoint, pruned run of one plan, side by side."""
+    return choices_table(plan.choices)
+
+
+def choices_table(choices: Sequence[Choice]) -> Table:
+    """Runs side by side, one column each."""
     rows = [
-        ("sparsity", *(_sparsity(c) for c in plan.choices)),
-        ("non-zero parameters", *(number(c.nonzero_params) for c in plan.choices)),
-        ("parameters under the mask", *(number(c.dense_params) for c in plan.choices)),
-        ("tokens or images", *(number(c.data_seen) for c in plan.choices)),
-        ("predicted loss", *(with_interval(c.loss, c.interval, 4) for c in plan.choices)),
-        ("training FLOP", *(number(c.train_flops) for c in plan.choices)),
-        ("serving FLOP", *(number(c.serve_flops) for c in plan.choices)),
-        ("stored weights, GB", *(number(c.inference_bytes / 1e9) for c in plan.choices)),
-        ("memory to train, GB", *(number(c.training_bytes / 1e9) for c in plan.choices)),
+        ("sparsity", *(_sparsity(c) for c in choices)),
+        ("non-zero parameters", *(number(c.nonzero_params) for c in choices)),
+        ("parameters under the mask", *(number(c.dense_params) for c in choices)),
+        ("tokens or images", *(number(c.data_seen) for c in choices)),
+        ("predicted loss", *(with_interval(c.loss, c.interval, 4) for c in choices)),
+        ("training FLOP", *(number(c.train_flops) for c in choices)),
+        ("serving FLOP", *(number(c.serve_flops) for c in choices)),
+        ("stored weights, GB", *(number(c.inference_bytes / 1e9) for c in choices)),
+        ("memory to train, GB", *(number(c.training_bytes / 1e9) for c in choices)),
     ]
-    if any(c.effective_data != c.data_seen for c in plan.choices):
-        rows.insert(4, ("which count as", *(number(c.effective_data) for c in plan.choices)))
-    if plan.dense.gpu_hours is not None:
+    if any(c.effective_data != c.data_seen for c in choices):
+        rows.insert(4, ("which count as", *(number(c.effective_data) for c in choices)))
+    if choices[0].gpu_hours is not None:
         rows += [
-            ("device-hours of training", *(number(c.gpu_hours) for c in plan.choices)),
-            ("days, restarts included", *(number(c.days) for c in plan.choices)),
+            ("device-hours of training", *(number(c.gpu_hours) for c in choices)),
+            ("days, restarts included", *(number(c.days) for c in choices)),
         ]
-    if plan.dense.energy is not None:
-        energy = (number((c.energy or 0.0) / 1e3) for c in plan.choices)
+    if choices[0].energy is not None:
+        energy = (number((c.energy or 0.0) / 1e3) for c in choices)
         rows.append(("energy of training, MWh", *energy))
-    return Table(("", *(c.kind for c in plan.choices)), rows)
+    return Table(("", *(c.kind for c in choices)), rows)
 
 
 def _sparsity(choice: Choice) -> str:
@@ -78,7 +82,7 @@ def measurement_table(found: Sequence[Measurement]) -> Table:
          percent(m.explains), percent(m.changes_the_answer, 1))
         for m in found
     ]  # fmt: skip
-    return Table(header, rows)
+    return Table(header, rows or [("no run tells anything", *[""] * (len(header) - 1))])
 
 
 def calibration_table(found: Mapping[str, Score]) -> Table:
@@ -123,7 +127,7 @@ def identified_table(law_file: LawFile) -> Table:
     def verdict(name: str) -> str:
         return "not identified" if name in law_file.unidentified else "identified"
 
-    for name in JointLaw.names():
+    for name in law_file.law.names():
         value = float(np.asarray(getattr(law_file.law, name)))
         cells = []
         for kind in kinds:

@@ -69,8 +69,10 @@ def allocate(
         spent = _with_repeats(law, S, flops, per_datum, limits, spent)
     if limits.data_seen is not None:
         spent = np.minimum(spent, per_datum * limits.data_seen)
-    N = np.minimum(flops / (serving + spent), limits.largest_params(S))
-    D = (flops / N - serving) / per_datum
+    free, most = flops / (serving + spent), limits.largest_params(S)
+    N = np.minimum(free, most)
+    # below the ceiling without the difference of two nearly equal numbers, where serving is most
+    D = np.where(free <= most, spent / per_datum, (flops / N - serving) / per_datum)
     if limits.data_seen is not None:
         D = np.minimum(D, limits.data_seen)
     S, N, D = np.broadcast_arrays(S, N, D)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective, fit
+from simlib.errors import InputError
+from simlib.fit import DEFAULT_OBJECTIVE, DENSE, JOINT, AnyForm, Objective, fit
+from simlib.law import DenseLaw, JointLaw
 from simlib.lawfile import LawFile
 from simlib.runs import RunTable
 from simlib.simulate.virtual import simulated_warning
 
 
 def fit_law(
-    runs: RunTable, form: AnyForm = JOINT, objective: Objective = DEFAULT_OBJECTIVE, *,
+    runs: RunTable, form: AnyForm | None = None, objective: Objective = DEFAULT_OBJECTIVE, *,
     name: str = "yours", resamples: int = 400, profile_resamples: int = 0, seed: int = 0,
 ) -> LawFile:  # fmt: skip
     """The law of a run table with its ensemble, range, residual noise, intervals and warnings.
 
-    Raises InputError for a table that cannot identify the form.
+    Without a form it is the joint law, or the dense law where no run is sparse. Raises InputError
+    for a table that cannot identify the form.
     """
     runs = runs.finished
+    form = form or (JOINT if runs.sparsity.any() else DENSE)
     result = fit(runs, form, objective, resamples=resamples, profile_resamples=profile_resamples,
                  seed=seed)  # fmt: skip
     columns = {n: getattr(runs, n) for n in ("sparsity", "nonzero_params", "data_seen")}
@@ -34,3 +38,20 @@ def fit_law(
         "seed": seed,
     }
     return LawFile(name, result.law, result.ensemble, record)
+
+
+def dense_part(law_file: LawFile) -> LawFile:
+    """A dense law as a joint law that sparsity neither helps nor harms, for dense plans.
+
+    Nothing that it says of a sparse run means anything. Raises InputError for another form.
+    """
+    law, members = law_file.law, law_file.ensemble
+    if not isinstance(law, DenseLaw):
+        raise InputError(f"the law {law_file.name!r} is not a dense law")
+    ensemble = _dense_joint(members) if isinstance(members, DenseLaw) else None
+    return LawFile(law_file.name, _dense_joint(law), ensemble, law_file.record)
+
+
+def _dense_joint(law: DenseLaw) -> JointLaw:
+    zero = 0.0 * law.A
+    return JointLaw(zero, zero + 1, law.A, law.alpha, law.B ** (1 / law.beta), law.beta, law.E)

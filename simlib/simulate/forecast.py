@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from simlib.errors import InputError
-from simlib.law import Array, Bools, fraction, positive
+from simlib.law import Array, Bools, JointLaw, fraction, positive
 from simlib.lawfile import LawFile
 from simlib.simulate.blocks import BLOCK, check_level, ensemble_of, tails
 
@@ -165,6 +165,15 @@ def fitted_range(law_file: LawFile) -> tuple[Array, Array]:
         )
     ends = np.array([ranges[n] for n in ("sparsity", "nonzero_params", "data_seen")], dtype=float)
     return ends[:, 0], ends[:, 1]
+
+
+def fitted_alike(one: LawFile, other: LawFile) -> bool:
+    """Whether two joint laws are of the same runs, with their parameters counted the same way."""
+    if not (isinstance(one.law, JointLaw) and isinstance(other.law, JointLaw)):
+        return False
+    tables = [f.record.get("made", {}).get("table_sha256") for f in (one, other)]
+    ranges = [f.record.get("range") for f in (one, other)]
+    return None not in (*tables, *ranges) and tables[0] == tables[1] and ranges[0] == ranges[1]
 
 
 def _outside(value: Array, low: float, high: float) -> Array:

@@ -202,7 +202,7 @@ def test_every_shipped_joint_law_can_be_chosen(opened: Opener) -> None:
 
 @pytest.mark.parametrize("law", ["gpt-laptop", "vit-laptop", "t5-c4-refit"])
 def test_a_law_reaches_its_own_runs_and_says_so_far_from_them(opened: Opener, law: str) -> None:
-    """The sliders' ranges hold the runs behind every law, of thousands of parameters or billions."""
+    """The sliders' ranges hold the runs behind every law, of thousands of parameters on."""
     page = opened("book/planner")
     planner = Planner(page.page)
     planner.choose(law, "dense")
