@@ -62,12 +62,7 @@ def read_foreign(path: str | Path, columns: dict[str, Column]) -> RunTable:
     whose unit cannot be right, and the remedy.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        between = max(DELIMITERS, key=text.partition("\n")[0].count)
-        rows = list(csv.reader(io.StringIO(text), delimiter=between))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+    rows = read_cells(path)
     if len(rows) < 2:
         raise InputError(f"{path}: there are no runs below the header")
     header, body = [h.strip() for h in rows[0]], rows[1:]
@@ -83,6 +78,16 @@ def read_foreign(path: str | Path, columns: dict[str, Column]) -> RunTable:
     table = table_of(path, fields, _plausible(path, fields, filled))
     refuse_mixture(table)
     return table
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    """The cells of a file, row by row, header first. Raises InputError for no table."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        between = max(DELIMITERS, key=text.partition("\n")[0].count)
+        return list(csv.reader(io.StringIO(text), delimiter=between))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error})") from error
 
 
 def _refuse_missing(path: Path, header: list[str], known: dict[str, Column]) -> None:

@@ -44,6 +44,28 @@ def test_fields_that_keep_their_name_need_no_entry_and_a_number_is_a_constant(tm
     assert (record.nonzero_params, record.data_seen, record.sparsity) == (10**6, 10**9, 0.0)
 
 
+def test_densities_dense_parameters_and_semicolons_are_understood(tmp_path):
+    """The same runs as a stranger may write them: dense size, per cent left, semicolons."""
+    rows = zip(TRUTH.nonzero_params / (1 - TRUTH.sparsity), 100 * (1 - TRUTH.sparsity),
+               TRUTH.data_seen, TRUTH.loss, strict=True)  # fmt: skip
+    text = "\n".join(";".join(map(str, row)) for row in [("p", "left", "d", "loss"), *rows])
+    path = tmp_path / "european.csv"
+    path.write_text(text)
+    table = read_foreign(path, parse_columns("dense_params=p,sparsity=1-left*0.01,data_seen=d"))
+    np.testing.assert_allclose(table.nonzero_params, TRUTH.nonzero_params, atol=1)
+    np.testing.assert_allclose(table.sparsity, TRUTH.sparsity, atol=1e-12)
+    assert len(set(table.sparsity)) == len(set(TRUTH.sparsity))
+
+
+def test_two_columns_of_one_name_are_refused_where_one_is_needed(tmp_path):
+    header = ("n", "n", "loss", "d", "x", "x")
+    path = write(tmp_path / "twice.csv", [["1e6", "2e6", "2.5", "1e9", "", ""]], header)
+    with pytest.raises(InputError, match="2 columns are called 'n'"):
+        read_foreign(path, parse_columns("nonzero_params=n,data_seen=d,sparsity=0"))
+    table = read_foreign(path, parse_columns("nonzero_params=3e6,data_seen=d,sparsity=0"))
+    assert table.nonzero_params.tolist() == [3e6]
+
+
 def test_pairs_are_parsed_with_their_factor():
     found = parse_columns(" nonzero_params = n * 1e6 , loss=val")
     assert found == {"nonzero_params": Column("n", 1e6), "loss": Column("val")}
@@ -59,6 +81,8 @@ def test_pairs_are_parsed_with_their_factor():
         (NAMES.replace("val", "vall"), "no column 'vall' for loss; there are n, pct"),
         (NAMES + "*100", "perplexity"),
         ("params=n", "field=column pairs"),
+        (NAMES.replace("pct*0.01", "1-pct"), "sparsity=1-COLUMN|row"),
+        (NAMES.replace("pct*0.01", "1"), "if the column holds densities, write sparsity=1-COLUMN"),
         ("loss", "field=column pairs"),
         ("loss=val*two", "after . comes a number, got 'two'"),
     ],

@@ -130,6 +130,18 @@ def test_command_reports_where_the_result_is(tiny: Path, tmp_path: Path) -> None
     assert output_of(nbformat.read(out, as_version=4))[0] == 2.0  # type: ignore[index]
 
 
+def test_a_file_is_found_from_where_the_user_stands(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel runs in another folder, to which `my.csv` would say nothing."""
+    monkeypatch.chdir(tmp_path)
+    Path("my.csv").write_text("n\n")
+    done = CliRunner().invoke(command, [str(tiny), "-p", "grid", "my.csv", "--out", "out.ipynb"])
+    assert done.exit_code == 0, done.output
+    seen = output_of(nbformat.read("out.ipynb", as_version=4))[2]  # type: ignore[index]
+    assert seen == str(tmp_path / "my.csv")
+
+
 def test_command_without_a_name_is_a_usage_error() -> None:
     assert CliRunner().invoke(command, []).exit_code == 2
 

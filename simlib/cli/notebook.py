@@ -34,6 +34,12 @@ def _show_list(as_json: bool) -> None:
             click.echo(f"{line:<40} {field['help']}".rstrip())
 
 
+def _found_here(value: str) -> str:
+    """A file named from where the user stands, for a kernel that runs in another folder."""
+    path = Path(value)
+    return str(path.resolve()) if path.suffix and path.is_file() else value
+
+
 @click.command("notebook", epilog=EXAMPLE)
 @click.argument("name", required=False)
 @click.option(
@@ -72,7 +78,8 @@ def command(
     path = notebooks.find(name)
     target = out or Path("runs") / "notebooks" / f"{path.stem}.ipynb"
     try:
-        notebooks.run(path, dict(pairs), target, progress=True)
+        given = {key: _found_here(value) for key, value in pairs}
+        notebooks.run(path, given, target, progress=True)
     except notebooks.NotebookFailed as error:
         click.echo(f"error: {name} failed in {error} (see {target})", err=True)
         raise SystemExit(1) from error

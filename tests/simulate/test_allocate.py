@@ -179,6 +179,18 @@ def test_serving_makes_models_smaller_and_trains_them_longer(law, tokens):
     assert serving.D / serving.N > alone.D / alone.N
 
 
+@settings(max_examples=30, deadline=None)
+@given(laws, st.floats(30, 90).map(np.exp))
+def test_serving_that_takes_nearly_all_still_leaves_data_and_meets_the_budget(law, tokens):
+    within = Limits(serve_tokens=tokens, sparsity=0.9)
+    for found in (
+        allocate(law, 0.5, 1e13, limits=within),
+        best_allocation(law, 1e13, limits=within),
+    ):
+        assert found.D > 0
+        assert spent(found, COSTS["dense"], within) == pytest.approx(1e13, rel=1e-12)
+
+
 @settings(max_examples=6, deadline=None)
 @given(laws, costs, st.floats(42, 56).map(np.exp))
 def test_least_cost_undoes_the_plan(law, cost, flops):

@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 from simulated import random_law
 
-from simlib.datasets import load_law
+from simlib.datasets import law_names, load_law
 from simlib.errors import InputError
 from simlib.law import DenseLaw, JointLaw
 from simlib.lawfile import LawFile
 from simlib.optimum import optimal_sparsity
 from simlib.published import T5_XL
 from simlib.simulate.blocks import summarise
-from simlib.simulate.forecast import compare, distance, forecast, mixture_quantile
+from simlib.simulate.forecast import (
+    compare,
+    distance,
+    fitted_alike,
+    forecast,
+    mixture_quantile,
+)
 
 T5 = load_law("t5-c4-refit")
 INSIDE = (0.5, 1e7, 3e10)
@@ -100,6 +106,13 @@ def test_laws_disagree_more_the_farther_they_extrapolate():
     losses, ratio = compare(laws, 0.75, [2e7, 1e11], [3e10, 1e13])
     assert set(losses) == {"t5-c4", "t5-c4-refit"}
     assert ratio[1] > ratio[0] >= 1
+
+
+def test_laws_are_alike_that_count_the_same_runs_the_same_way():
+    alike = {n for n in law_names() if fitted_alike(load_law(n), T5)}
+    assert {"t5-c4", "t5-c4-refit", "t5-c4-authors"} <= alike
+    assert not alike & {"t5-c4-refit-total", "vit-jft-refit", "gpt-laptop"}
+    assert not fitted_alike(LawFile("bare", T5.law, None), T5)
 
 
 def test_a_mixture_has_the_quantiles_of_its_draws():

@@ -5,14 +5,17 @@ import pytest
 
 from simlib import simulatecharts, simulatetables
 from simlib.datasets import load_law
+from simlib.errors import InputError
 from simlib.foreign import parse_columns, read_foreign
+from simlib.law import DenseLaw
+from simlib.simulate.allocate import allocate
 from simlib.simulate.calibration import calibrate
 from simlib.simulate.design import recommend
 from simlib.simulate.example import stranger_table
-from simlib.simulate.fitted import fit_law
+from simlib.simulate.fitted import dense_part, fit_law
 from simlib.simulate.limits import Limits
 from simlib.simulate.plan import make_plan
-from simlib.simulate.virtual import is_simulated
+from simlib.simulate.virtual import Noise, is_simulated, virtual_runs
 
 VIT = load_law("vit-jft-refit")
 
@@ -46,6 +49,22 @@ def test_the_example_uses_the_authors_runs_where_they_are_at_hand(tmp_path, rele
     refit = load_law("t5-c4-refit")
     assert float(found.joint.b_N) == pytest.approx(float(refit.joint.b_N), rel=1e-4)
     assert not any(is_simulated(r) for r in table)
+
+
+def test_a_table_without_sparse_runs_gets_a_dense_law_and_a_dense_plan():
+    N, D = (a.ravel() for a in np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(1e9, 1e12, 5)))
+    truth = VIT.joint
+    table = virtual_runs(truth, 0.0, N, D, Noise(0.0, 1e-4))
+    found = fit_law(table, resamples=20)
+    assert isinstance(found.law, DenseLaw)
+    assert len(simulatetables.identified_table(found).rows) == 5
+    plan = make_plan(dense_part(found), 1e20)
+    best = allocate(truth, 0.0, 1e20)
+    assert plan.dense.loss == pytest.approx(float(best.loss), rel=1e-3)
+    assert plan.dense.nonzero_params == pytest.approx(float(best.N), rel=0.1)
+    assert len(simulatetables.choices_table([plan.dense]).header) == 2
+    with pytest.raises(InputError, match="not a dense law"):
+        dense_part(VIT)
 
 
 def test_tables_of_a_plan_have_a_column_a_run_and_empty_warnings_say_so():
