@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -69,14 +69,34 @@ def hold(path: Path) -> Iterator[None]:
     The lock goes with its holder, however that ends, so a worker that outlives a killed sweep
     and the worker of the next sweep never write the same run.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    with file:
+    with _opened(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def claim(path: Path, *, alone: bool = False) -> Iterator[None]:
+    """Work in the folder of `path` beside others who share it, or `alone`.
+
+    Raises InputError at once if somebody works there alone, or anybody where `alone` is asked.
+    """
+    with _opened(path) as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another sweep works in {path.parent} now: wait for its end, or choose another "
+                "folder"
+            ) from error
+        yield
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w")
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path, error: Exception) -> InputError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.runs import RunRecord, append_record
-from simlib.train.checkpoint import hold, load_state, save_state
+from simlib.train.checkpoint import claim, hold, load_state, save_state
 from simlib.train.feed import make_feed
 from simlib.train.lane import LOG_EVERY, Lane
 from simlib.train.records import Folder, make_record, save_side
@@ -89,13 +89,14 @@ def train_pack(
     todo = [c for c in configs if c.run_id not in done]
     group_size = together or TOGETHER[configs[0].device] if configs else 1
     job = Job(folder, progress or _silent, checkpoint_seconds)
-    for level in trunk_levels(folder, todo):
-        for group in _chunks(level, group_size):
-            job.train_trunks(group)
-    first = [c for c in todo if c.start == "scratch"]
-    then = [c for c in todo if c.start != "scratch"]
-    for runs in (*_chunks(first, group_size), *_chunks(then, group_size)):
-        job.finish(runs)
+    with claim(folder.lock) if todo else nullcontext():
+        for level in trunk_levels(folder, todo):
+            for group in _chunks(level, group_size):
+                job.train_trunks(group)
+        first = [c for c in todo if c.start == "scratch"]
+        then = [c for c in todo if c.start != "scratch"]
+        for runs in (*_chunks(first, group_size), *_chunks(then, group_size)):
+            job.finish(runs)
     rows = {r.run_id: r for r in folder.recorded()}
     return [rows[c.run_id] for c in configs]
 
@@ -160,7 +161,7 @@ class Job:
     def _train_trunks(self, segments: Sequence[Segment]) -> None:
         ends = [(self._trunk_lane(s), s.until) for s in segments]
         paths = [self.folder.trunk(s.config, s.until) for s in segments]
-        resumes = [p.with_name("resume.safetensors") for p in paths]
+        resumes = [self.folder.trunk_resume(s.config) for s in segments]
         self._advance(ends, resumes)
         for (lane, _), path, resume in zip(ends, paths, resumes, strict=True):
             save_state(path, lane.state_dict())
@@ -190,7 +191,7 @@ class Job:
     def _lane(self, config: RunConfig) -> Lane:
         start = None
         if config.start != "scratch":
-            start = load_state(self._start(config), config.device)
+            start = load_state(self.folder.start(config), config.device)
         lane = Lane(config, make_feed(config), _already_read(config, start or {}))
         resume = self.folder.resume(config)
         trunk = self.folder.trunk_before(config, config.private_from)
@@ -205,24 +206,13 @@ class Job:
     def _trunk_lane(self, segment: Segment) -> Lane:
         lane = Lane(segment.config, make_feed(segment.config))
         saved = self.folder.trunk_before(segment.config, segment.until)
-        resume = self.folder.trunk(segment.config, 0).with_name("resume.safetensors")
+        resume = self.folder.trunk_resume(segment.config)
         paths = [p for p in (saved, resume) if p and p.exists()]
         states = [load_state(p, segment.config.device) for p in paths]
         states = [s for s in states if s["position"] <= segment.until]
         if states:
             lane.load_state_dict(max(states, key=lambda s: s["position"]))
         return lane
-
-    def _start(self, config: RunConfig) -> Path:
-        named = Path(config.start)
-        places = [self.folder.weights(config.start), named / "weights.safetensors", named]
-        found = [p for p in places if p.is_file()]
-        if not found:
-            raise InputError(
-                f"start {config.start!r} is neither a finished run in {self.folder.root} nor a "
-                "checkpoint file: train that run first"
-            )
-        return found[0]
 
     def _advance(self, ends: Sequence[tuple[Lane, int]], resumes: Sequence[Path]) -> None:
         """Step every lane in turn until each is at its end or has diverged."""

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from simlib.config import RunConfig
+from simlib.errors import InputError
 from simlib.models import Data, build_model
 from simlib.runs import RunRecord, RunTable, read_table
 from simlib.train.checkpoint import load_state, save_state, write_text
@@ -38,6 +39,11 @@ class Folder:
         """The run table."""
         return self.root / TABLE
 
+    @property
+    def lock(self) -> Path:
+        """What says that somebody works here; see `claim`."""
+        return self.root / "lock"
+
     def of(self, config: RunConfig) -> Path:
         """The folder of one run."""
         return self.root / config.run_id
@@ -59,6 +65,31 @@ class Folder:
         limit = self.trunk(config, step)
         saved = [p for p in limit.parent.glob("[0-9]*.safetensors") if p.name <= limit.name]
         return max(saved, default=None)
+
+    def trunk_resume(self, config: RunConfig) -> Path:
+        """The checkpoint of a trunk on its way."""
+        return self.trunk(config, 0).with_name("resume.safetensors")
+
+    def brought_start(self, config: RunConfig) -> Path:
+        """Where the weights that a run starts from lie if they came from another machine."""
+        return self.of(config) / "start.safetensors"
+
+    def start(self, config: RunConfig) -> Path:
+        """The weights that a run starts from. Raises InputError if there are none."""
+        named = Path(config.start)
+        places = [
+            self.brought_start(config),
+            self.weights(config.start),
+            named / "weights.safetensors",
+            named,
+        ]
+        found = [p for p in places if p.is_file()]
+        if not found:
+            raise InputError(
+                f"start {config.start!r} is neither a finished run in {self.root} nor a "
+                "checkpoint file: train that run first"
+            )
+        return found[0]
 
     def refuse_if_read_only(self) -> None:
         """Raise InputError if nothing can be written here."""
