@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +24,7 @@ Examples:
   simlib sweep notebooks/grids/gpt-ci.yaml --out runs/gpt-ci --workers 2
   simlib sweep notebooks/grids/gpt-ci.yaml --only sparsity=0.75 --only seed=0
   simlib sweep notebooks/grids/nm-laptop.yaml --out runs/laptop --table nm-laptop.csv
+  simlib sweep notebooks/grids/gpt-laptop.yaml --engine ray --address auto
 """
 
 
@@ -34,6 +36,10 @@ Examples:
 @click.option("--only", multiple=True, help="field=value or the start of a run_id; repeatable.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 @click.option("--engine", default="local", show_default=True, help="local or ray.")
+@click.option(
+    "--address", help="Of a Ray cluster, host:port or auto.  [default: find or start one]"
+)
+@click.option("--gpu-share", type=float, help="Of a GPU, for one task on Ray.  [default: 1]")
 @json_option
 def command(
     grid: Path,
@@ -43,6 +49,8 @@ def command(
     only: tuple[str, ...],
     workers: int | None,
     engine: str,
+    address: str | None,
+    gpu_share: float | None,
     as_json: bool,
 ) -> None:
     """Train every run of GRID, a YAML file, that OUT/runs.csv does not hold yet.
@@ -62,7 +70,8 @@ def command(
         _show_plan(chosen, folder, workers, as_json)
         return
     try:
-        result = _sweep(chosen.configs, folder, engine, workers)
+        place = {"engine": engine, "workers": workers, "address": address, "gpu_share": gpu_share}
+        result = _sweep(chosen.configs, folder, place)
     except KeyboardInterrupt:
         click.echo("interrupted: the same command continues where it was", err=True)
         sys.exit(130)
@@ -72,15 +81,17 @@ def command(
     sys.exit(1 if result.failures or len(result.diverged) else 0)
 
 
-def _sweep(
-    configs: Sequence[RunConfig], folder: str, engine: str, workers: int | None
-) -> SweepResult:
+def _sweep(configs: Sequence[RunConfig], folder: str, place: dict[str, Any]) -> SweepResult:
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     from simlib.sweep import sweep
     from simlib.train import Folder, TerminalProgress
 
     done = {r.run_id for r in Folder(Path(folder)).recorded()}
-    with TerminalProgress([c for c in configs if c.run_id not in done]) as progress:
-        return sweep(configs, folder, engine=engine, workers=workers, progress=progress)
+    todo = [c for c in configs if c.run_id not in done]
+    # what Ray prints belongs with the progress; stdout is for the result
+    with redirect_stdout(sys.stderr), logging_redirect_tqdm(), TerminalProgress(todo) as progress:
+        return sweep(configs, folder, progress=progress, **place)
 
 
 def _show_plan(grid: Grid, folder: str, workers: int | None, as_json: bool) -> None:

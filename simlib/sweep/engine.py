@@ -11,10 +11,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
+from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.sweep.tasks import Task
 from simlib.sweep.worker import Failure, log_path, work
 from simlib.train.pack import Progress
+from simlib.train.settings import check_device
 
 ENGINES = ("local", "ray")
 # glibc hands large blocks back to the system whenever they are freed, and every step takes them
@@ -27,19 +29,61 @@ KEEP_MEMORY = {
 
 
 class Engine(Protocol):
-    """Anything that can do tasks, each after those it needs."""
+    """Anything that can do tasks, each after those it needs.
+
+    `alone`: whether it needs a folder in which no other sweep works.
+    """
+
+    alone: bool
+
+    def check_device(self, config: RunConfig) -> None:
+        """Raise InputError if there is no place for a run; called for all before `run`."""
+
+    def gpus(self) -> int:
+        """How many tasks are done on GPUs at the same time."""
+
+    def close(self) -> None:
+        """Let go of everything."""
 
     def run(self, tasks: Sequence[Task], root: Path, progress: Progress) -> list[Failure]:
         """Do all tasks whose needs were met; a failure never stops the others."""
 
 
-def make_engine(name: str, workers: int | None, checkpoint_seconds: float) -> Engine:
-    """The engine called `name`. Raises InputError for one that is not there."""
-    if name == "local":
-        return LocalEngine(workers, checkpoint_seconds)
+def make_engine(
+    name: str,
+    workers: int | None,
+    checkpoint_seconds: float,
+    address: str | None = None,
+    gpu_share: float | None = None,
+) -> Engine:
+    """The engine called `name`; see `sweep`. Raises InputError for one that is not there."""
+    if name not in ENGINES:
+        raise InputError(f"engine {name!r} is unknown: use {' or '.join(ENGINES)}")
     if name == "ray":
-        raise InputError("engine 'ray' is not available yet: use engine 'local'")
-    raise InputError(f"engine {name!r} is unknown: use {' or '.join(ENGINES)}")
+        return _ray_engine(workers, checkpoint_seconds, address, gpu_share)
+    if address is not None or gpu_share is not None:
+        raise InputError("an address and a share of a GPU are for engine 'ray': leave them out")
+    return LocalEngine(workers, checkpoint_seconds)
+
+
+def _ray_engine(
+    workers: int | None, checkpoint_seconds: float, address: str | None, gpu_share: float | None
+) -> Engine:
+    try:
+        from simlib.sweep.ray import RayEngine
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise InputError(
+            "engine 'ray' needs Ray, which is not installed: pip install 'simlib[ray]'"
+        ) from error
+    return RayEngine(workers, checkpoint_seconds, address, gpu_share or 1.0)
+
+
+def not_begun(waiting: Sequence[Task], root: Path) -> list[Failure]:
+    """The failures of tasks that were left because another one failed."""
+    reason = "not begun: it needs a task that failed"
+    return [Failure(t.name, reason, log_path(root, t)) for t in waiting]
 
 
 def cores() -> int:
@@ -72,6 +116,16 @@ class LocalEngine:
     workers: int | None = None
     checkpoint_seconds: float = 30.0
     running: list[Worker] = field(default_factory=list)
+    alone: bool = False
+
+    def check_device(self, config: RunConfig) -> None:
+        check_device(config)
+
+    def gpus(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        """Nothing is held between two sweeps."""
 
     def run(self, tasks: Sequence[Task], root: Path, progress: Progress) -> list[Failure]:
         waiting, done, failed = list(tasks), set[str](), list[Failure]()
@@ -92,8 +146,7 @@ class LocalEngine:
                         failed.append(Failure(worker.task.name, worker.reason, log))
         finally:
             self._stop()
-        reason = "not begun: it needs a task that failed"
-        return failed + [Failure(t.name, reason, log_path(root, t)) for t in waiting]
+        return failed + not_begun(waiting, root)
 
     def _start(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from simlib.runs import RunTable
 from simlib.sweep.engine import make_engine
 from simlib.sweep.tasks import plan_tasks
 from simlib.sweep.worker import Failure
+from simlib.train.checkpoint import claim
 from simlib.train.feed import make_feed
 from simlib.train.pack import Progress, Update, refuse_twins
 from simlib.train.records import Folder
@@ -37,6 +39,8 @@ def sweep(
     *,
     engine: str = "local",
     workers: int | None = None,
+    address: str | None = None,
+    gpu_share: float | None = None,
     progress: Progress | None = None,
     checkpoint_seconds: float = 30.0,
 ) -> SweepResult:
@@ -48,8 +52,12 @@ def sweep(
     Args:
         configs: the runs; those that share a trunk are recognised.
         out: folder of the runs; see `simlib.train.Folder`.
-        engine: "local".
-        workers: processes; by default as many as cores, over the threads of each.
+        engine: "local" for processes on this machine, "ray" for tasks on a Ray cluster.
+        workers: tasks at a time; by default as many as there are cores for (local), or as the
+            cluster has room for (ray).
+        address: of a Ray cluster's head, host:port or "auto"; by default one that runs on this
+            machine, or else one started for this sweep. A connection that is open is used.
+        gpu_share: of one GPU, what a task on Ray takes; 1 by default.
         progress: called in this process with every `Update` of every worker.
         checkpoint_seconds: time between the checkpoints of a worker.
 
@@ -58,19 +66,28 @@ def sweep(
             anything is trained.
     """
     folder = Folder(Path(out))
-    chosen = make_engine(engine, workers, checkpoint_seconds)
-    todo = check(configs, folder)
-    failures = chosen.run(plan_tasks(folder, todo), folder.root, progress or _silent)
+    chosen = make_engine(engine, workers, checkpoint_seconds, address, gpu_share)
+    failures: list[Failure] = []
+    with closing(chosen):
+        if todo := check(configs, folder, chosen.check_device):
+            with claim(folder.lock, alone=chosen.alone):
+                tasks = plan_tasks(folder, todo, chosen.gpus())
+                failures = chosen.run(tasks, folder.root, progress or _silent)
     rows = {r.run_id: r for r in folder.recorded()}
     return SweepResult(
         RunTable(rows[c.run_id] for c in configs if c.run_id in rows), tuple(failures)
     )
 
 
-def check(configs: Sequence[RunConfig], folder: Folder) -> list[RunConfig]:
+def check(
+    configs: Sequence[RunConfig],
+    folder: Folder,
+    device: Callable[[RunConfig], None] = check_device,
+) -> list[RunConfig]:
     """The runs that are not recorded yet, after a look at everything that could stop them.
 
-    Builds the corpora that are missing. Raises InputError for what cannot work.
+    Builds the corpora that are missing. Raises InputError for what cannot work; `device` does so
+    for a config whose device is not there, by default on this machine.
     """
     refuse_twins(configs)
     recorded = folder.recorded()
@@ -79,7 +96,7 @@ def check(configs: Sequence[RunConfig], folder: Folder) -> list[RunConfig]:
     hashes = {r.dataset: r.dataset_sha256 for r in recorded}
     looked: set[tuple[str, str, str, int, int]] = set()
     for config in todo:
-        check_device(config)
+        device(config)
         key = (config.family, config.corpus, config.corpus_sha256, config.seq_len, config.batch)
         if key not in looked:
             looked.add(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -28,25 +29,30 @@ class Task:
         return self.configs[0] if self.configs else self.segments[0].config
 
 
-def plan_tasks(folder: Folder, todo: Sequence[RunConfig]) -> list[Task]:
-    """Tasks for the runs `todo`, longest first; on a GPU several lanes share a task."""
+def plan_tasks(folder: Folder, todo: Sequence[RunConfig], gpus: int = 1) -> list[Task]:
+    """Tasks for the runs `todo`, longest first; on a GPU several lanes share a task.
+
+    With `gpus` tasks at a time on GPUs, no more share one than keep all GPUs busy.
+    """
     made: dict[tuple[str, int], str] = {}
     tasks: list[Task] = []
     for level in trunk_levels(folder, todo):
-        for group in _groups(level, lambda s: s.config):
+        for group in _groups(level, lambda s: s.config, gpus):
             name = f"trunk-{group[0].config.trunk_id}-{group[0].until}"
             before = {made[s.config.trunk_id, p] for s in group for p in _earlier(made, s)}
             tasks.append(Task(name, segments=tuple(group), needs=frozenset(before)))
             made |= {(s.config.trunk_id, s.until): name for s in group}
-    return tasks + _run_tasks(todo, made)
+    return tasks + _run_tasks(todo, made, gpus)
 
 
-def _run_tasks(todo: Sequence[RunConfig], made: dict[tuple[str, int], str]) -> list[Task]:
+def _run_tasks(
+    todo: Sequence[RunConfig], made: dict[tuple[str, int], str], gpus: int
+) -> list[Task]:
     ids = {c.run_id for c in todo}
     order = sorted(todo, key=work_left, reverse=True)
     # a run and its start are never done in turns
-    groups = _groups([c for c in order if c.start not in ids], lambda c: c)
-    groups += _groups([c for c in order if c.start in ids], lambda c: c)
+    groups = _groups([c for c in order if c.start not in ids], lambda c: c, gpus)
+    groups += _groups([c for c in order if c.start in ids], lambda c: c, gpus)
     names = {c.run_id: f"run-{group[0].run_id}" for group in groups for c in group}
     tasks = []
     for group in groups:
@@ -74,7 +80,7 @@ def _earlier(made: dict[tuple[str, int], str], segment: Segment) -> list[int]:
     return sorted(s for s in stops if s < segment.until)[-1:]
 
 
-def _groups(items: Sequence[T], config_of: Callable[[T], RunConfig]) -> list[list[T]]:
+def _groups(items: Sequence[T], config_of: Callable[[T], RunConfig], gpus: int) -> list[list[T]]:
     """Chunks of items for one worker: single on a CPU, as many as take turns on a GPU."""
     kinds: dict[tuple[str, int], list[T]] = {}
     for item in items:
@@ -82,6 +88,6 @@ def _groups(items: Sequence[T], config_of: Callable[[T], RunConfig]) -> list[lis
         kinds.setdefault((config.device, config.threads), []).append(item)
     groups = []
     for (device, _), members in kinds.items():
-        size = TOGETHER[device]
+        size = min(TOGETHER[device], math.ceil(len(members) / gpus))
         groups += [members[i : i + size] for i in range(0, len(members), size)]
     return groups

@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol
 
 from simlib.errors import InputError
 from simlib.sweep.tasks import Task
@@ -18,6 +20,7 @@ from simlib.train.pack import Job, Update
 from simlib.train.records import Folder
 
 log = logging.getLogger("simlib.sweep")
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 @dataclass(frozen=True)
@@ -44,26 +47,50 @@ def work(task: Task, root: Path, checkpoint_seconds: float, pipe: Connection) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the driver's to handle
     try:
         _write_log(log_path(root, task))
-        job = Job(Folder(root), Reporter(pipe), checkpoint_seconds)
+    except InputError as error:
+        pipe.send(str(error))
+    else:
+        train(task, root, checkpoint_seconds, pipe)
+
+
+class Outlet(Protocol):
+    """Where a worker's messages go: a pipe, or what takes its place."""
+
+    def send(self, message: Update | str | None, /) -> None:
+        """Send; raises BrokenPipeError if nobody listens any more."""
+
+
+def train(
+    task: Task,
+    root: Path,
+    checkpoint_seconds: float,
+    outlet: Outlet,
+    inspect: Callable[[Task], None] | None = None,
+) -> None:
+    """Train a task, after `inspect` has looked at it; messages as in `work`."""
+    try:
+        if inspect:
+            inspect(task)
+        job = Job(Folder(root), Reporter(outlet), checkpoint_seconds)
         job.train_trunks(task.segments)
         job.finish(task.configs)
     except BrokenPipeError:
         log.warning("the driver is gone: stopping here, the same command continues")
     except InputError as error:
         log.error("%s", error)
-        pipe.send(str(error))
+        outlet.send(str(error))
     except Exception as error:
         log.error("%s", traceback.format_exc())
-        pipe.send(f"{type(error).__name__}: {error}".splitlines()[0])
+        outlet.send(f"{type(error).__name__}: {error}".splitlines()[0])
     else:
-        pipe.send(None)
+        outlet.send(None)
 
 
 class Reporter:
     """Sends updates to the driver and logs every tenth of a run."""
 
-    def __init__(self, pipe: Connection) -> None:
-        self.pipe = pipe
+    def __init__(self, outlet: Outlet) -> None:
+        self.outlet = outlet
         self.tenths: dict[str, int] = {}
 
     def __call__(self, update: Update) -> None:
@@ -80,7 +107,7 @@ class Reporter:
             )
         if update.finished:
             log.info("recorded: %s", update.finished)
-        self.pipe.send(update)
+        self.outlet.send(update)
 
 
 def _write_log(path: Path) -> None:
@@ -92,6 +119,5 @@ def _write_log(path: Path) -> None:
         raise cannot_write(path, error) from error
     os.dup2(file.fileno(), sys.stdout.fileno())
     os.dup2(file.fileno(), sys.stderr.fileno())
-    form = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.INFO, stream=file, format=form, force=True)
+    logging.basicConfig(level=logging.INFO, stream=file, format=LOG_FORMAT, force=True)
     logging.captureWarnings(True)

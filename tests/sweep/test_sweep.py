@@ -116,8 +116,8 @@ def test_dense_starts_are_trained_before_the_runs_that_prune_them(tmp_path: Path
 def test_bad_requests_end_before_training(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="twice"):
         sweep([CONFIGS[0], CONFIGS[0]], tmp_path)
-    with pytest.raises(InputError, match="not available yet"):
-        sweep(CONFIGS, tmp_path, engine="ray")
+    with pytest.raises(InputError, match="for engine 'ray'"):
+        sweep(CONFIGS, tmp_path, address="auto")
     with pytest.raises(InputError, match="unknown"):
         sweep(CONFIGS, tmp_path, engine="slurm")
     with pytest.raises(InputError, match="could not be written"):

@@ -1,0 +1,283 @@
+"""Tasks on a Ray cluster, for `engine="ray"`: the only module that imports Ray.
+
+Every task is one Ray task that streams parcels back (see `simlib.sweep.remote`). The driver keeps
+the folder, decides what goes where, and gives a task of a lost node to another one together with
+the last checkpoint that came.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError
+
+from simlib.config import RunConfig
+from simlib.errors import InputError
+from simlib.sweep.engine import KEEP_MEMORY, not_begun
+from simlib.sweep.remote import Parcel, conditions, keep, needed, remaining, train_away
+from simlib.sweep.tasks import Task
+from simlib.sweep.worker import Failure, log_path
+from simlib.train.checkpoint import cannot_write
+from simlib.train.pack import Progress
+from simlib.train.records import Folder
+
+log = logging.getLogger("simlib.sweep")
+TRIES = 3  # times that a task may be lost in a row without a checkpoint in between
+_AT_A_TIME = 512  # tasks handed to Ray and not ended: enough for any scheduler to look ahead
+_ANSWER_SECONDS = 5.0  # for a head to answer, and for tasks to end when the driver is stopped
+_PARCEL_SECONDS = 600.0  # for a parcel that was announced to arrive
+
+
+@dataclass
+class Running:
+    """A task on the cluster: its stream of parcels, what was sent along, what has come back."""
+
+    task: Task
+    stream: Any
+    sent: dict[Path, Any]
+    saved: bool = False
+
+
+@dataclass(frozen=True)
+class End:
+    """How a task on the cluster ended: lost with its node, failed for a reason, or well."""
+
+    lost: bool = False
+    reason: str | None = None
+
+
+@dataclass
+class RayEngine:
+    """Tasks on the nodes of a Ray cluster, as many at a time as its CPUs and GPUs allow.
+
+    A task takes as many CPUs as its runs have threads, and `gpu_share` of a GPU if they train on
+    one. Nodes need the same simlib and corpora as the driver, and no disk in common.
+    """
+
+    workers: int | None = None
+    checkpoint_seconds: float = 30.0
+    address: str | None = None
+    gpu_share: float = 1.0
+    alone: bool = True  # the records of two drivers that share a folder could double
+    _ours: bool = False
+    _running: list[Running] = field(default_factory=list)
+    _lost: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gpu_share <= 1:
+            raise InputError(
+                f"a share of {self.gpu_share:g} of a GPU is impossible: use one above 0, up to 1"
+            )
+
+    def check_device(self, config: RunConfig) -> None:
+        """Raise InputError if no node has room for a run, or no cluster answers."""
+        self._connect()
+        wants = self._resources(config)
+        if not any(all(n.get(k, 0) >= v for k, v in wants.items()) for n in _nodes()):
+            raise InputError(
+                f"no node of the Ray cluster has {_listed(wants)} for a run with device "
+                f"{config.device!r} and {config.threads} threads: add such a node first"
+            )
+
+    def gpus(self) -> int:
+        """How many tasks are done on GPUs at the same time."""
+        return max(1, sum(int(n.get("GPU", 0) / self.gpu_share) for n in _nodes()))
+
+    def run(self, tasks: Sequence[Task], root: Path, progress: Progress) -> list[Failure]:
+        """Do all tasks whose needs were met; a failure never stops the others."""
+        folder, waiting = Folder(root), list(tasks)
+        done, failed = set[str](), list[Failure]()
+        while True:
+            failed += self._start(waiting, done, folder)
+            if not self._running:
+                break  # what is left needs a task that failed
+            for worker in self._ready():
+                ended = self._take(worker, folder, progress)
+                if ended is None:
+                    continue
+                self._running.remove(worker)
+                if ended.lost:
+                    waiting.insert(0, worker.task)
+                elif ended.reason is None:
+                    done.add(worker.task.name)
+                else:
+                    failed.append(_failure(worker.task, root, ended.reason))
+        return failed + not_begun(waiting, root)
+
+    def close(self) -> None:
+        """Stop what still runs, and leave the cluster if this engine joined it."""
+        try:
+            for worker in self._running:
+                ray.cancel(worker.stream)
+            ends = [w.stream.completed() for w in self._running]
+            if ends:  # they remove their folders
+                ray.wait(ends, num_returns=len(ends), timeout=_ANSWER_SECONDS)
+        finally:
+            self._running.clear()
+            if self._ours:
+                ray.shutdown()
+                self._ours = False
+
+    def _connect(self) -> None:
+        if ray.is_initialized():
+            return
+        address = self.address or os.environ.get("RAY_ADDRESS")
+        _refuse_silence(address)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the cluster
+        try:
+            ray.init(
+                address=address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (RayError, RuntimeError, ConnectionError, ValueError, AssertionError) as error:
+            reason = str(error).strip().split("\n", 1)[0].rstrip(".")
+            raise InputError(f"{_named(address)} cannot be joined ({reason}): {_REMEDY}") from error
+        self._ours = True
+
+    def _resources(self, config: RunConfig) -> dict[str, float]:
+        wants: dict[str, float] = {"CPU": config.threads}
+        return wants | ({"GPU": self.gpu_share} if config.device == "cuda" else {})
+
+    def _start(self, waiting: list[Task], done: set[str], folder: Folder) -> list[Failure]:
+        """Hand over every task whose turn it is; returns those that cannot begin."""
+        failed = []
+        for task in [t for t in waiting if t.needs <= done]:
+            if len(self._running) >= (self.workers or _AT_A_TIME):
+                break
+            waiting.remove(task)
+            try:
+                self._running.append(self._hand_over(task, folder))
+            except InputError as error:
+                _note(log_path(folder.root, task), str(error))
+                failed.append(_failure(task, folder.root, str(error)))
+        return failed
+
+    def _hand_over(self, task: Task, folder: Folder) -> Running:
+        left = remaining(folder, task)
+        files = needed(folder, left)
+        there = {path: ref for w in self._running for path, ref in w.sent.items()}
+        sent = {p: there[p] if p in there else ray.put(p.read_bytes()) for p in files.values()}
+        wants = self._resources(task.config)
+        stream = _train_away.options(
+            name=task.name, num_cpus=wants["CPU"], num_gpus=wants.get("GPU", 0)
+        ).remote(
+            left,
+            conditions(left),
+            self.checkpoint_seconds,
+            list(files),
+            *(sent[p] for p in files.values()),
+        )
+        return Running(task, stream, sent)
+
+    def _ready(self) -> list[Running]:
+        """Those that have something to say, at least one."""
+        streams = [w.stream for w in self._running]
+        ray.wait(streams)
+        ready, _ = ray.wait(streams, num_returns=len(streams), timeout=0)
+        return [w for w in self._running if w.stream in ready]
+
+    def _take(self, worker: Running, folder: Folder, progress: Progress) -> End | None:
+        """Take a parcel; the end of its task, if this was the last."""
+        place = log_path(folder.root, worker.task)
+        try:
+            parcel: Parcel = ray.get(next(worker.stream), timeout=_PARCEL_SECONDS)
+        except RayTaskError as error:
+            return End(reason=f"{type(error.cause).__name__}: {error.cause}".splitlines()[0])
+        except (RayError, StopIteration) as error:
+            return self._after_loss(worker, place, error)
+        try:
+            _append(place, parcel.log)
+            keep(folder, worker.task, parcel)
+        except InputError as error:
+            ray.cancel(worker.stream)
+            return End(reason=str(error))
+        worker.saved = worker.saved or bool(parcel.files)
+        for update in parcel.updates:
+            progress(update)
+        return End(reason=parcel.reason) if parcel.over else None
+
+    def _after_loss(self, worker: Running, place: Path, error: Exception) -> End:
+        name, reason = worker.task.name, _reason(error)
+        self._lost[name] = 1 if worker.saved else self._lost[name] + 1
+        if self._lost[name] >= TRIES:
+            return End(reason=f"{reason}, {TRIES} times in a row without a checkpoint between")
+        _note(place, f"{reason}: continuing elsewhere from the last checkpoint")
+        log.warning("%s: %s: continuing elsewhere from the last checkpoint", name, reason)
+        return End(lost=True)
+
+
+_REMEDY = (
+    "give host:port of its head as `ray start --head` prints it, run this on one of its nodes, or "
+    "leave the address out to use this machine alone"
+)
+_train_away = ray.remote(
+    max_retries=0,  # a retry needs a newer checkpoint than Ray would send
+    num_returns="streaming",
+    runtime_env={"env_vars": KEEP_MEMORY},
+)(train_away)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """Resources of every living node."""
+    return [n["Resources"] for n in ray.nodes() if n["Alive"]]
+
+
+def _refuse_silence(address: str | None) -> None:
+    """Raise InputError if nothing listens at `address`: Ray itself would try for minutes."""
+    if address in (None, "auto", "local"):
+        return
+    if address.startswith("ray://"):
+        raise InputError(
+            f"{_named(address)} is one of Ray Client, which carries no checkpoints: {_REMEDY}"
+        )
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"{_named(address)} does not answer: {_REMEDY}") from error
+
+
+def _named(address: str | None) -> str:
+    return f"the Ray cluster at address {address!r}" if address else "a Ray cluster here"
+
+
+def _listed(wants: dict[str, float]) -> str:
+    return " and ".join(f"{amount:g} {kind}" for kind, amount in wants.items())
+
+
+def _reason(error: Exception) -> str:
+    """What became of a task that ended without a word."""
+    if isinstance(error, OutOfMemoryError):
+        return "its node ran out of memory"
+    if isinstance(error, NodeDiedError):
+        return "its node was lost"
+    return "its worker crashed"
+
+
+def _failure(task: Task, root: Path, reason: str) -> Failure:
+    return Failure(task.name, reason, log_path(root, task))
+
+
+def _note(path: Path, text: str) -> None:
+    """Add a line of the driver's to a task's log."""
+    _append(path, f"{time.strftime('%Y-%m-%d %H:%M:%S')} driver {text}\n")
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise cannot_write(path, error) from error
