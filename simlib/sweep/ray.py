@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import time
 from collections import Counter
@@ -81,10 +82,9 @@ class RayEngine:
     def check_device(self, config: RunConfig) -> None:
         """Raise InputError if no node has room for a run, or no cluster answers."""
         self._connect()
-        wants = self._resources(config)
-        if not any(all(n.get(k, 0) >= v for k, v in wants.items()) for n in _nodes()):
+        if lacking := self._lacking(config):
             raise InputError(
-                f"no node of the Ray cluster has {_listed(wants)} for a run with device "
+                f"no node of the Ray cluster has {lacking} for a run with device "
                 f"{config.device!r} and {config.threads} threads: add such a node first"
             )
 
@@ -141,13 +141,20 @@ class RayEngine:
                 logging_level=logging.ERROR,
             )
         except (RayError, RuntimeError, ConnectionError, ValueError, AssertionError) as error:
-            reason = str(error).strip().split("\n", 1)[0].rstrip(".")
+            reason = re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".")
             raise InputError(f"{_named(address)} cannot be joined ({reason}): {_REMEDY}") from error
         self._ours = True
 
     def _resources(self, config: RunConfig) -> dict[str, float]:
         wants: dict[str, float] = {"CPU": config.threads}
         return wants | ({"GPU": self.gpu_share} if config.device == "cuda" else {})
+
+    def _lacking(self, config: RunConfig) -> str:
+        """What no living node has, in words; empty if a node has room for a run."""
+        wants = self._resources(config)
+        if any(all(n.get(k, 0) >= v for k, v in wants.items()) for n in _nodes()):
+            return ""
+        return " and ".join(f"{amount:g} {kind}" for kind, amount in wants.items())
 
     def _start(self, waiting: list[Task], done: set[str], folder: Folder) -> list[Failure]:
         """Hand over every task whose turn it is; returns those that cannot begin."""
@@ -212,8 +219,10 @@ class RayEngine:
         self._lost[name] = 1 if worker.saved else self._lost[name] + 1
         if self._lost[name] >= TRIES:
             return End(reason=f"{reason}, {TRIES} times in a row without a checkpoint between")
-        _note(place, f"{reason}: continuing elsewhere from the last checkpoint")
-        log.warning("%s: %s: continuing elsewhere from the last checkpoint", name, reason)
+        lacking = self._lacking(worker.task.config)
+        when = f" when a node with {lacking} joins" if lacking else ""
+        _note(place, f"{reason}: going on from the last checkpoint{when}")
+        log.warning("%s: %s: going on from the last checkpoint%s", name, reason, when)
         return End(lost=True)
 
 
@@ -250,10 +259,6 @@ def _refuse_silence(address: str | None) -> None:
 
 def _named(address: str | None) -> str:
     return f"the Ray cluster at address {address!r}" if address else "a Ray cluster here"
-
-
-def _listed(wants: dict[str, float]) -> str:
-    return " and ".join(f"{amount:g} {kind}" for kind, amount in wants.items())
 
 
 def _reason(error: Exception) -> str:

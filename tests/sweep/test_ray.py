@@ -1,0 +1,152 @@
+"""Sweeps on Ray: a cluster of two machines, one of which is lost, changes nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from driver import BASE, ENTRIES
+from ray.cluster_utils import Cluster
+
+from simlib.config import RunConfig
+from simlib.errors import InputError
+from simlib.runs import RunTable
+from simlib.sweep import expand, sweep
+from simlib.train import Folder, Update, read_side
+from simlib.train.checkpoint import load_state
+
+CONFIGS = expand(BASE | {"steps": 600}, ENTRIES)
+LOST = RunConfig(
+    **(BASE | {"nonzero_params": 3072, "sparsity": 0.5}),
+    pruner="from_checkpoint",
+    start="nowhere",
+)
+MEASURED = {"seconds", "started_at"}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # a busy machine is not this test's matter
+}
+NODE = {
+    "num_cpus": 1,
+    "object_store_memory": 2**27,
+    "include_log_monitor": False,
+    "dashboard_agent_listen_port": 0,
+}
+
+
+def add_node(cluster: Cluster, **more: Any) -> Any:
+    """A node with one core to give; under load its start may miss the 30 seconds Ray allows."""
+    for last in (False, False, True):
+        try:
+            return cluster.add_node(**NODE, **more)
+        except Exception as error:
+            if last or "timed out" not in str(error):
+                raise
+    raise AssertionError
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster that has its head so far."""
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    made = Cluster()
+    with TemporaryDirectory(prefix="ray-") as place:  # short: sockets have names of 107 bytes
+        try:
+            add_node(made, no_monitor=True, include_dashboard=False, temp_dir=place)
+            yield made
+        finally:
+            ray.shutdown()
+            made.shutdown()
+
+
+class NodeKiller:
+    """Progress that kills a node as soon as a run there has left a checkpoint with the driver."""
+
+    def __init__(self, cluster: Cluster, node: Any, folder: Folder) -> None:
+        self.cluster, self.node, self.folder = cluster, node, folder
+        self.lost: RunConfig | None = None
+        self.saved = 0  # steps in the checkpoint
+        self.after: list[int] = []  # positions that the run reports later
+
+    def __call__(self, update: Update) -> None:
+        if update.config == self.lost:
+            self.after.append(update.position)
+        elif self.lost is None and self.folder.resume(update.config).exists():
+            self._kill(update.config)
+
+    def _kill(self, config: RunConfig) -> None:
+        (raylet,) = self.node.all_processes["raylet"]
+        for worker in psutil.Process(raylet.process.pid).children(recursive=True):
+            if config.run_id in " ".join(worker.cmdline()):
+                worker.suspend()  # it must not finish while its node goes down
+                self.lost = config
+                self.saved = load_state(self.folder.resume(config))["position"]
+                self.cluster.remove_node(self.node, allow_graceful=False)
+                worker.kill()
+
+
+def values(table: RunTable) -> dict[str, dict[str, object]]:
+    return {r.run_id: r.model_dump(exclude=MEASURED) for r in table}
+
+
+def weights(root: Path) -> list[bytes]:
+    return [Folder(root).weights(c.run_id).read_bytes() for c in CONFIGS]
+
+
+def curves(root: Path) -> list[list[float]]:
+    return [read_side(root, c.run_id)["curve"]["loss"] for c in CONFIGS]
+
+
+def trunks(root: Path) -> list[Path]:
+    return sorted(p.relative_to(root) for p in root.glob("trunks/*/*.safetensors"))
+
+
+def test_a_lost_node_changes_nothing(tmp_path: Path, cluster: Cluster) -> None:
+    local = sweep(CONFIGS, tmp_path / "local", workers=2)
+    folder = Folder(tmp_path / "ray")
+    killer = NodeKiller(cluster, add_node(cluster), folder)
+    result = sweep(
+        [*CONFIGS, LOST],
+        folder.root,
+        engine="ray",
+        address=cluster.address,
+        progress=killer,
+        checkpoint_seconds=0.05,
+    )
+    assert killer.lost, "no run on the second node left a checkpoint"
+    assert 0 < killer.saved < min(killer.after)
+    assert killer.after[-1] == killer.lost.total_steps
+    assert "its node was lost" in (folder.of(killer.lost) / "log.txt").read_text()
+    (failure,) = result.failures
+    assert "nowhere" in failure.reason
+    assert "nowhere" in failure.log.read_text()
+
+    assert values(result.runs) == values(local.runs)
+    assert values(folder.recorded()) == values(local.runs)
+    assert weights(folder.root) == weights(tmp_path / "local")
+    assert curves(folder.root) == curves(tmp_path / "local")
+    assert trunks(folder.root) == trunks(tmp_path / "local")
+    assert not list(folder.root.glob("**/resume.safetensors"))
+    assert not ray.is_initialized()
+
+    updates: list[Update] = []
+    again = sweep(CONFIGS, folder.root, engine="ray", address="nowhere:1", progress=updates.append)
+    assert values(again.runs) == values(local.runs)
+    assert updates == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "ray://127.0.0.1:10001"])
+def test_an_address_that_is_no_cluster_gets_a_sentence(tmp_path: Path, address: str) -> None:
+    with pytest.raises(InputError, match="address") as error:
+        sweep(CONFIGS, tmp_path, engine="ray", address=address)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "runs.csv").exists()
+
+
+def test_a_share_of_a_gpu_is_a_share(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="share"):
+        sweep(CONFIGS, tmp_path, engine="ray", gpu_share=1.5)
