@@ -6,6 +6,7 @@ layout of `nn.Linear` and convolutions: (outputs, inputs, ...).
 
 import math
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -70,18 +71,28 @@ class Pattern:
         """The mask over entries, given the mask over units."""
         return kept.view(shape)
 
-    def shares(self, keeps: list[int], alive: list[int]) -> list[int]:
-        """How many units each tensor may count on keeping, before scores are compared."""
+    def shares(self, keeps: list[int], alive: Callable[[], list[int]]) -> list[int]:
+        """How many units each tensor may count on keeping, before scores are compared.
+
+        Args:
+            keeps: how many units each tensor keeps if it alone decides.
+            alive: gives how many of each tensor's units are kept now.
+        """
         return keeps
 
-    def select(self, scores: list[Tensor], keeps: list[int]) -> list[Tensor]:
+    def select(self, scores: Iterable[Tensor], keeps: list[int]) -> Iterable[Tensor]:
         """Masks of the units with the highest scores, one per tensor.
+
+        Where tensors do not compete, each is done with before the scores of the next are made.
 
         Args:
             scores: float32 per tensor and unit, >= 0 or `OUT`.
             keeps: how many units each tensor keeps.
         """
-        return [top_k(score, keep) for score, keep in zip(scores, keeps, strict=True)]
+        return (self._choose(score, keep) for score, keep in zip(scores, keeps, strict=True))
+
+    def _choose(self, score: Tensor, keep: int) -> Tensor:
+        return top_k(score, keep)
 
     def mask_by_magnitude(self, weight: Tensor, sparsity: float) -> Tensor:
         """The mask, shaped as `weight`, that keeps its largest units at this sparsity."""
@@ -97,11 +108,12 @@ class Global(Pattern):
     def __str__(self) -> str:
         return "global"
 
-    def shares(self, keeps: list[int], alive: list[int]) -> list[int]:
-        total, now = sum(keeps), sum(alive)
-        return [min(size, size * total // now) for size in alive]
+    def shares(self, keeps: list[int], alive: Callable[[], list[int]]) -> list[int]:
+        sizes, total = alive(), sum(keeps)
+        return [min(size, size * total // sum(sizes)) for size in sizes]
 
-    def select(self, scores: list[Tensor], keeps: list[int]) -> list[Tensor]:
+    def select(self, scores: Iterable[Tensor], keeps: list[int]) -> Iterable[Tensor]:
+        scores = list(scores)
         # the best entry of a tensor stays, or a layer could vanish and the network with it
         best = [top_k(score, 1).view(-1) for score in scores]
         flat = [torch.where(b, torch.inf, s.view(-1)) for b, s in zip(best, scores, strict=True)]
@@ -149,9 +161,6 @@ class NM(Pattern):
                 f"Pattern {self} needs an input dimension divisible by {self.m}, but '{name}' "
                 f"is {tuple(shape)}: leave it out of the targets or change its width."
             )
-
-    def select(self, scores: list[Tensor], keeps: list[int]) -> list[Tensor]:
-        return [self._choose(score, keep) for score, keep in zip(scores, keeps, strict=True)]
 
     def _choose(self, score: Tensor, keep: int) -> Tensor:
         protected = top_n_of_m(score.movedim(1, -1), self.n, self.m).movedim(-1, 1)

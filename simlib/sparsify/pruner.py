@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from simlib.errors import InputError
 from simlib.sparsify.schedule import Constant, Schedule
 from simlib.sparsify.select import OUT, top_k
+from simlib.sparsify.shards import parts
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ class FromCheckpoint(Gmp):
         if self.weights is None:
             return
         try:
-            model.load_state_dict(self.weights)
+            model.load_state_dict(parts(self.weights, model))
         except RuntimeError as error:
             problem = " ".join(str(error).split())
             raise InputError(

@@ -1,6 +1,6 @@
 """Keeps a model in training sparse: the two lines between an optimizer and its masks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from simlib.sparsify.pattern import Pattern
 from simlib.sparsify.pruner import Candidates, Pruner, make_pruner
 from simlib.sparsify.schedule import Schedule
 from simlib.sparsify.select import nonzero_target
+from simlib.sparsify.shards import local, part, whole
 from simlib.sparsify.targets import resolve_targets
 
 
@@ -80,6 +81,7 @@ class Sparsifier:
         self.pruner.prepare(model, schedule)
         # multipliers of the parameter's own type: many times faster to apply than booleans
         self._keep = {name: torch.ones_like(p.detach()) for name, p in self._params.items()}
+        self._counts = {name: keep.numel() for name, keep in self._keep.items()}
         self._masking = False
         self._masked_versions: list[int] | None = None
         check_finite(self._params)
@@ -130,13 +132,13 @@ class Sparsifier:
         tensors: list[Tensor] = []
         multipliers: list[Tensor] = []
         for name in self._pruned:
-            parameter, keep = self._params[name], self._keep[name]
-            tensors.append(parameter)
+            parameter, keep = self._params[name], local(self._keep[name])
+            tensors.append(local(parameter))
             multipliers.append(keep)
             held = self._optimizer.state.get(parameter, {}) if self._optimizer else {}
             for value in held.values():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    tensors.append(value)
+                    tensors.append(local(value))
                     multipliers.append(keep)
         torch._foreach_mul_(tensors, multipliers)
 
@@ -152,7 +154,7 @@ class Sparsifier:
 
     def nonzero_counts(self) -> dict[str, int]:
         """Weights kept by the mask of every target, by parameter name."""
-        return {name: int(keep.count_nonzero()) for name, keep in self._keep.items()}
+        return dict(self._counts)
 
     @property
     def dense_params(self) -> int:
@@ -162,7 +164,7 @@ class Sparsifier:
     @property
     def nonzero_params(self) -> int:
         """Weights of all targets that the masks keep now."""
-        return sum(self.nonzero_counts().values())
+        return sum(self._counts.values())
 
     @property
     def sparsity(self) -> float:
@@ -206,9 +208,9 @@ class Sparsifier:
                 f"The saved masks do not fit '{wrong}': it was {shapes.get(wrong)} then and is "
                 f"{own.get(wrong)} now; resume with the same model and targets."
             )
-        for name, keep in self._keep.items():
-            keep.copy_(state["masks"][name])
-        self._masking = any(not bool(mask.all()) for mask in state["masks"].values())
+        for name, mask in state["masks"].items():
+            self._set(name, whole(mask))
+        self._masking = self.nonzero_params < self.dense_params
         self.position = int(state["position"])
 
     def _setup(self) -> str:
@@ -216,7 +218,13 @@ class Sparsifier:
 
     def _versions(self) -> list[int]:
         """Counters that every change of a parameter in place advances."""
-        return [parameter._version for parameter in self._params.values()]
+        return [local(parameter)._version for parameter in self._params.values()]
+
+    def _set(self, name: str, mask: Tensor) -> None:
+        """Take a whole mask: keep this process's part of it, and the count of all."""
+        keep = self._keep[name]
+        self._counts[name] = int(mask.count_nonzero())
+        local(keep).copy_(local(part(mask, keep)))
 
     @torch.no_grad()
     def _update(self, t: int) -> None:
@@ -228,32 +236,35 @@ class Sparsifier:
         self._masking = keeps != sizes
         if not self._masking:
             for name in self._pruned:
-                self._keep[name].fill_(1)
+                local(self._keep[name]).fill_(1)
+                self._counts[name] = self._keep[name].numel()
             return
         check_rankable({name: self._params[name] for name in self._pruned})
         kept = self.pattern.select(self._scores(t, keeps), keeps)
         for name, mask in zip(self._pruned, kept, strict=True):
-            self._keep[name].copy_(self.pattern.expand(mask, self._params[name].shape))
+            self._set(name, self.pattern.expand(mask, self._params[name].shape))
         self.apply()
 
-    def _scores(self, t: int, keeps: list[int]) -> list[Tensor]:
-        alive = [self.pattern.pool(self._keep[name].float()) > 0 for name in self._pruned]
-        shares = self.pattern.shares(keeps, [int(units.count_nonzero()) for units in alive])
-        candidates = [
-            Candidates(
-                magnitude=self.pattern.pool(self._params[name].abs().float()),
-                alive=units,
+    def _scores(self, t: int, keeps: list[int]) -> Iterator[Tensor]:
+        shares = self.pattern.shares(keeps, self._alive_counts)
+        for index, (name, share) in enumerate(zip(self._pruned, shares, strict=True)):
+            alive = self._alive(name)
+            units = Candidates(
+                magnitude=self.pattern.pool(whole(self._params[name]).abs().float()),
+                alive=alive,
                 keep=share,
                 step=t,
                 schedule=self.schedule,
                 gradient=partial(self._gradient, name),
-                random=partial(_uniform, units, (self.seed, index, t)),
+                random=partial(_uniform, alive, (self.seed, index, t)),
             )
-            for index, (name, units, share) in enumerate(
-                zip(self._pruned, alive, shares, strict=True)
-            )
-        ]
-        return [self.pruner.scores(units).float() for units in candidates]
+            yield self.pruner.scores(units).float()
+
+    def _alive(self, name: str) -> Tensor:
+        return self.pattern.pool(whole(self._keep[name]).float()) > 0
+
+    def _alive_counts(self) -> list[int]:
+        return [int(self._alive(name).count_nonzero()) for name in self._pruned]
 
     def _gradient(self, name: str) -> Tensor:
         return self.pattern.pool(dense_gradient(name, self._params[name]))

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from simlib.config import RunConfig
 from simlib.models.build import as_model
+from simlib.sparsify.shards import across, local
 from simlib.train.feed import Batch
 
 WARM_STEPS = 3  # steps run directly before capture, so that lazy initialisation is done
@@ -52,11 +53,19 @@ class Stepper:
         for parameter in self.parameters:
             parameter.grad = None
         with self.arithmetic():
-            loss = as_model(self.model).loss(batch)
+            loss = self._loss(batch)
         loss.backward()
         norm = self._clip()
         optimizer.step()
-        self.sums += torch.stack((loss.detach().float(), norm, torch.ones_like(norm)))
+        mean = self._mean(loss.detach().float())
+        self.sums += torch.stack((mean, norm, torch.ones_like(norm)))
+
+    def _loss(self, batch: Batch) -> Tensor:
+        return as_model(self.model).loss(batch)
+
+    def _mean(self, loss: Tensor) -> Tensor:
+        """The loss of the whole batch: this process has seen all of it."""
+        return loss
 
     def _clip(self) -> Tensor:
         """Scale gradients in place to a joint norm of at most `grad_clip` (0: no limit); the norm.
@@ -64,13 +73,15 @@ class Stepper:
         The norm is that of the weights that are trained. A pruner that regrows weights still finds
         the whole gradient, scaled alike.
         """
-        named = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}
+        grads = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}
+        named = {name: local(grad) for name, grad in grads.items()}
         masked = [name for name in named if name in self.kept]
         counted = [g for name, g in named.items() if name not in self.kept]
         if masked:
             pruned = [named[name] for name in masked]
-            counted += torch._foreach_mul(pruned, [self.kept[name] for name in masked])
-        norm = torch.stack(torch._foreach_norm(counted)).square().sum().sqrt()
+            counted += torch._foreach_mul(pruned, [local(self.kept[name]) for name in masked])
+        squares = torch.stack(torch._foreach_norm(counted)).square().sum()
+        norm = across(squares, grads.values(), "sum").sqrt()
         if self.config.grad_clip:
             factor = (self.config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_(list(named.values()), factor)

@@ -7,16 +7,18 @@ import time
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.models import build_model, prunable, sparsity_targets
 from simlib.models.build import as_model
 from simlib.sparsify import Sparsifier, make_schedule
-from simlib.train.capture import make_stepper
-from simlib.train.feed import Feed
-from simlib.train.optimizers import build_optimizer, set_lr
+from simlib.sparsify.checks import largest_magnitudes
+from simlib.sparsify.shards import parts
+from simlib.train.capture import Stepper, make_stepper
+from simlib.train.feed import Batch, Feed
+from simlib.train.optimizers import build_optimizer, load_optimizer, optimizer_state, set_lr
 from simlib.train.rates import lr_at
 
 LOG_EVERY = 20  # steps between points of the curve, and between looks for NaN
@@ -34,7 +36,8 @@ class Lane:
 
     def __init__(self, config: RunConfig, feed: Feed, first_batch: int = 0) -> None:
         self.config, self.feed, self.first_batch = config, feed, first_batch
-        self.model = build_model(config, feed.data).to(config.device)
+        self.shared_by: dict[str, Any] = {}  # for the side file, where several processes train
+        self.model = self._place(build_model(config, feed.data))
         self.body = [dict(self.model.named_parameters())[n] for n in prunable(self.model)]
         self.optimizer = build_optimizer(config, self.model)
         self.sparsifier: Sparsifier | None = None
@@ -44,8 +47,15 @@ class Lane:
         self.diverged = False
         self.curve: dict[str, list[float]] = {name: [] for name in CURVE}
         self._nonzero = self.dense_params
-        self._forward = make_stepper(config, self.model)
+        self._forward = self._make_stepper()
         self._forward.settle()  # a lane works on its own stream, and was made on another
+
+    def _place(self, model: nn.Module) -> nn.Module:
+        """The model where it is trained."""
+        return model.to(self.config.device)
+
+    def _make_stepper(self) -> Stepper:
+        return make_stepper(self.config, self.model)
 
     @property
     def dense_params(self) -> int:
@@ -90,7 +100,7 @@ class Lane:
             return sparsifier.step(t)
         except InputError:
             # weights that are no longer finite cannot be ranked: that is divergence
-            if all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            if math.isfinite(max(largest_magnitudes(list(self.model.parameters())))):
                 raise
             self.diverged = True
             return False
@@ -137,8 +147,8 @@ class Lane:
             "corpus_sha256": self.feed.sha256,
             "curve": {k: torch.tensor(v, dtype=torch.float64) for k, v in self.curve.items()},
             "sums": self._forward.sums,
-            "model": dict(self.model.state_dict()),
-            "optimizer": _optimizer_state(self.optimizer),
+            "model": self.weights(),
+            "optimizer": optimizer_state(self.optimizer),
             "masks": self.sparsifier.state_dict() if self.sparsifier else None,
         }
 
@@ -150,10 +160,8 @@ class Lane:
                 f"checkpoint was trained on {state['corpus_sha256'][:16]}...: restore that "
                 "version, or begin in another folder"
             )
-        self.model.load_state_dict(state["model"])
-        groups = self.optimizer.state_dict()["param_groups"]
-        numbered = {int(k): v for k, v in state["optimizer"].items()}
-        self.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
+        self.model.load_state_dict(parts(state["model"], self.model))
+        load_optimizer(self.optimizer, state["optimizer"])
         self.position, self.weight_steps = state["position"], state["weight_steps"]
         self.seconds, self.diverged = state["seconds"], state["diverged"]
         self.curve = {k: v.tolist() for k, v in state["curve"].items()}
@@ -162,10 +170,14 @@ class Lane:
             self._attach(state["masks"])
         self._forward.settle()
 
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by name."""
+        return dict(self.model.state_dict())
+
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Start from another run's weights. Raises InputError if they do not fit."""
         try:
-            self.model.load_state_dict(weights)
+            self.model.load_state_dict(parts(weights, self.model))
         except RuntimeError as error:
             raise InputError(
                 f"the weights of start {self.config.start!r} do not fit a {self.config.shape}: "
@@ -177,13 +189,12 @@ class Lane:
     def validate(self) -> tuple[float, float]:
         """Mean loss over the validation set and its standard error, nats."""
         self._forward.settle()
-        batches = zip(*(part.split(64) for part in self.feed.validation()), strict=True)
-        model, device = as_model(self.model), self.config.device
-        with self._forward.arithmetic():
-            parts = [model.losses(tuple(x.to(device) for x in batch)) for batch in batches]
-        losses = torch.cat(parts).double()
+        losses = self._losses(self.feed.validation()).double()
         return float(losses.mean()), float(losses.std() / math.sqrt(len(losses)))
 
-
-def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    return {str(k): v for k, v in optimizer.state_dict()["state"].items()}
+    def _losses(self, examples: Batch) -> Tensor:
+        """The loss of every example (examples,), nats."""
+        batches = zip(*(part.split(64) for part in examples), strict=True)
+        model, device = as_model(self.model), self.config.device
+        with self._forward.arithmetic():
+            return torch.cat([model.losses(tuple(x.to(device) for x in b)) for b in batches])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from simlib.config import RunConfig
+from simlib.sparsify.shards import across, is_sharded, local, part
 
 BETAS = (0.9, 0.99)  # small batches: a second moment over 100 steps follows the noise better
 
@@ -36,6 +37,26 @@ def set_lr(optimizer: Optimizer, lr: float) -> None:
             group["lr"].fill_(lr)
         else:
             group["lr"] = lr
+
+
+def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
+    """What the optimizer remembers of every parameter, by its number as text."""
+    return {str(k): v for k, v in optimizer.state_dict()["state"].items()}
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Take back `optimizer_state`; its tensors are whole, the optimizer's may be sharded."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    shared = {int(k): _parts(values, parameters[int(k)]) for k, values in state.items()}
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": shared, "param_groups": groups})
+
+
+def _parts(values: dict[str, Tensor], parameter: Tensor) -> dict[str, Tensor]:
+    return {
+        name: part(v, parameter) if v.shape == parameter.shape else v.to(parameter.device)
+        for name, v in values.items()
+    }
 
 
 class Adafactor(Optimizer):
@@ -73,17 +94,23 @@ class Adafactor(Optimizer):
             state["second"] = torch.zeros_like(parameter)
         state["step"] += 1
         weight = state["step"] ** -group["decay"]
-        gradient, second = parameter.grad, state["second"]
-        assert gradient is not None
+        assert parameter.grad is not None
+        values, gradient, second = (local(t) for t in (parameter, parameter.grad, state["second"]))
         second.lerp_(gradient.square().add_(1e-30), weight)
         update = gradient * second.rsqrt()
-        alive = parameter.ne(0) if self.sparsity_aware else torch.ones_like(parameter)
-        count = alive.sum().clamp_(min=1)
-        update /= _rms(update * alive, count).clamp_(min=1)
-        scale = _rms(parameter, count).clamp_(min=1e-3)
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.sub_(update * (scale * group["lr"]))
+        alive = values.ne(0) if self.sparsity_aware else torch.ones_like(values)
+        sums = ((update * alive).square().sum(), values.square().sum(), alive.sum())
+        update_sum, value_sum, count = _over_all_shards(sums, parameter)
+        count = count.clamp(min=1)
+        update /= (update_sum / count).sqrt().clamp_(min=1)
+        scale = (value_sum / count).sqrt().clamp_(min=1e-3)
+        values.mul_(1 - group["lr"] * group["weight_decay"])
+        values.sub_(update * (scale * group["lr"]))
 
 
-def _rms(values: Tensor, count: Tensor) -> Tensor:
-    return (values.square().sum() / count).sqrt()
+def _over_all_shards(sums: tuple[Tensor, ...], parameter: Tensor) -> tuple[Tensor, ...]:
+    """Sums over all entries of a parameter, given those over this process's entries."""
+    if not is_sharded(parameter):
+        return sums
+    total = across(torch.stack([s.double() for s in sums]), [parameter], "sum")
+    return tuple(total.to(parameter.dtype).unbind())

@@ -17,6 +17,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.runs import RunRecord, append_record
@@ -183,32 +185,38 @@ class Job:
         for lane, resume in zip(lanes, resumes, strict=True):
             with settings(lane.config):
                 record = make_record(lane, started)
-            save_side(self.folder, lane, record)
-            append_record(self.folder.table, record)
+            self._record(lane, record, lane.weights())
             resume.unlink(missing_ok=True)
             self._report(lane, record)
+
+    def _record(self, lane: Lane, record: RunRecord, weights: dict[str, Tensor]) -> None:
+        save_side(self.folder, lane, record, weights)
+        append_record(self.folder.table, record)
 
     def _lane(self, config: RunConfig) -> Lane:
         start = None
         if config.start != "scratch":
-            start = load_state(self.folder.start(config), config.device)
-        lane = Lane(config, make_feed(config), _already_read(config, start or {}))
+            start = load_state(self.folder.start(config))
+        lane = self._make_lane(config, _already_read(config, start or {}))
         resume = self.folder.resume(config)
         trunk = self.folder.trunk_before(config, config.private_from)
         if resume.exists():
-            lane.load_state_dict(load_state(resume, config.device))
+            lane.load_state_dict(load_state(resume))
         elif start:
             lane.load_weights(start["model"])
         elif trunk:
-            lane.load_state_dict(load_state(trunk, config.device))
+            lane.load_state_dict(load_state(trunk))
         return lane
+
+    def _make_lane(self, config: RunConfig, first_batch: int) -> Lane:
+        return Lane(config, make_feed(config), first_batch)
 
     def _trunk_lane(self, segment: Segment) -> Lane:
         lane = Lane(segment.config, make_feed(segment.config))
         saved = self.folder.trunk_before(segment.config, segment.until)
         resume = self.folder.trunk_resume(segment.config)
         paths = [p for p in (saved, resume) if p and p.exists()]
-        states = [load_state(p, segment.config.device) for p in paths]
+        states = [load_state(p) for p in paths]
         states = [s for s in states if s["position"] <= segment.until]
         if states:
             lane.load_state_dict(max(states, key=lambda s: s["position"]))
@@ -226,10 +234,16 @@ class Job:
                     lane.step()
                     if lane.position % LOG_EVERY == 0:
                         self._report(lane)
-                if time.monotonic() - saved >= self.checkpoint_seconds:
+                if self._is_due(saved):
                     for i in going:
-                        save_state(resumes[i], ends[i][0].state_dict())
+                        self._save(resumes[i], ends[i][0].state_dict())
                     saved = time.monotonic()
+
+    def _is_due(self, saved: float) -> bool:
+        return time.monotonic() - saved >= self.checkpoint_seconds
+
+    def _save(self, path: Path, state: dict[str, Any]) -> None:
+        save_state(path, state)
 
     def _report(self, lane: Lane, record: RunRecord | None = None) -> None:
         last = {name: values[-1] if values else float("nan") for name, values in lane.curve.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from simlib.config import RunConfig
 from simlib.errors import InputError
@@ -161,8 +161,8 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
     )
 
 
-def save_side(folder: Folder, lane: Lane, record: RunRecord) -> None:
-    """Write the side file and the final weights."""
+def save_side(folder: Folder, lane: Lane, record: RunRecord, weights: dict[str, Tensor]) -> None:
+    """Write the side file and the final weights, which are whole."""
     config, curve = lane.config, lane.curve
     side: dict[str, Any] = {
         "config": config.model_dump(),
@@ -176,13 +176,14 @@ def save_side(folder: Folder, lane: Lane, record: RunRecord) -> None:
         "data_per_second": record.data_seen / max(lane.seconds, 1e-9),
         "curve": {name: [_short(v) for v in values] for name, values in curve.items()},
     }
+    side |= lane.shared_by
     write_text(folder.of(config) / "side.json", json.dumps(side) + "\n")
-    weights = {
-        "model": dict(lane.model.state_dict()),
+    saved = {
+        "model": weights,
         "config": config.model_dump(),
         "data": vars(lane.feed.data),
     }
-    save_state(folder.weights(config.run_id), weights)
+    save_state(folder.weights(config.run_id), saved)
 
 
 def read_side(root: str | Path, run_id: str) -> dict[str, Any]:
