@@ -97,9 +97,9 @@ def join(kind: Kind, device: str) -> Iterator[Processes]:
     Raises InputError, before it waits for anybody, if torchrun did not start this process or
     there is no device for it.
     """
-    rank, size, place = started(kind)
+    rank, size = started(kind)
     if device == "cuda":
-        _take_device(place)
+        _take_device(os.environ)
     backend = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}[device]
     distributed.init_process_group(backend, rank=rank, world_size=size, timeout=PATIENCE)
     yield Processes(kind, rank, size, init_device_mesh(device, (size,)))
@@ -107,14 +107,13 @@ def join(kind: Kind, device: str) -> Iterator[Processes]:
     distributed.destroy_process_group()
 
 
-def started(kind: Kind, environment: Mapping[str, str] = os.environ) -> tuple[int, int, int]:
-    """This process's number, the number of processes, and this one's number on its machine.
+def started(kind: Kind, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """The number of this process, 0 for the first, and how many there are.
 
     Raises InputError if torchrun, or what stands in for it, did not start it.
     """
     try:
-        rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
-        return rank, size, int(environment.get("LOCAL_RANK", rank))
+        return int(environment["RANK"]), int(environment["WORLD_SIZE"])
     except (KeyError, ValueError):
         raise InputError(
             f"{kind} needs the processes that torchrun starts: put `torchrun --standalone "
@@ -122,11 +121,12 @@ def started(kind: Kind, environment: Mapping[str, str] = os.environ) -> tuple[in
         ) from None
 
 
-def _take_device(place: int) -> None:
-    devices = torch.cuda.device_count()
-    if place >= devices:
+def _take_device(environment: Mapping[str, str]) -> None:
+    """One GPU for each process of this machine; too few are found out by all of them alike."""
+    devices, wanted = torch.cuda.device_count(), int(environment.get("LOCAL_WORLD_SIZE", 1))
+    if wanted > devices:
         raise InputError(
-            f"process {place + 1} on this machine needs a GPU of its own, and torch finds "
-            f"{devices}: start that many with --nproc-per-node, or use device 'cpu'"
+            f"{wanted} processes on this machine need a GPU each, and torch finds {devices}: "
+            "start that many with --nproc-per-node, or use device 'cpu'"
         )
-    torch.cuda.set_device(place)
+    torch.cuda.set_device(int(environment.get("LOCAL_RANK", 0)))
