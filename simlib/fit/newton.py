@@ -38,27 +38,33 @@ class Layout(NamedTuple):
     """A design as the solver reads it: which coordinates enter which term, and their products.
 
     `columns` (terms, k, runs) and `offset` (terms, 1, runs) give the exponents. `entries` lists the
-    coordinates that a term has and their values (runs,); `products` lists for each term two lists
-    of coordinates and the products of their values, shape (runs, pairs). Most entries of a design
-    are zero, so these are far fewer than all.
+    coordinates that a term has and their values (runs,). `products` lists for each term the
+    products of two of its coordinates, (runs, pairs); `places` (all pairs, k * k) puts them into a
+    matrix. Most entries of a design are zero, so these are far fewer than all.
     """
 
     columns: Array
     offset: Array
     entries: list[tuple[int, int, Array]]
-    products: list[tuple[Indices, Indices, Array]]
+    products: list[Array]
+    places: Array
 
     @classmethod
     def of(cls, design: Array, offset: Array) -> Layout:
         """The layout of a design (runs, terms, k) with offset (runs, terms)."""
         columns = np.ascontiguousarray(design.transpose(1, 2, 0))
-        entries, products = [], []
+        entries, products, places = [], [], []
         for t, term in enumerate(columns):
             present = np.flatnonzero(term.any(axis=1))
             entries += [(t, int(j), term[j]) for j in present]
-            i, j = (present[side] for side in np.triu_indices(len(present)))
-            products.append((i, j, (term[i] * term[j]).T))
-        return cls(columns, offset.T[:, None, :], entries, products)
+            pairs = [(i, j) for n, i in enumerate(present) for j in present[n:]]
+            found = [term[i] * term[j] for i, j in pairs]  # none where all are held
+            products.append(np.array(found).reshape(len(pairs), len(design)).T)
+            for i, j in pairs:
+                place = np.zeros((len(term), len(term)))
+                place[i, j] = place[j, i] = 1
+                places.append(place.ravel())
+        return cls(columns, offset.T[:, None, :], entries, products, np.array(places))
 
 
 @dataclass(frozen=True)
@@ -130,9 +136,8 @@ def _move(valley: Valley | None, theta: Array, step: Array) -> Array:
     new_e = e * np.exp(slope_change) * b / new_b
     new_g = (e + g) * np.exp(value_change) - new_e
     inside = new_g > 0
-    straight = (np.log(new_e), new_b, np.log(np.where(inside, new_g, 1)))
-    for entry, values in zip(valley, straight, strict=True):
-        new[inside, entry] = values[inside]
+    straight = np.stack([np.log(new_e), new_b, np.log(np.where(inside, new_g, 1))], axis=1)
+    new[:, valley] = np.where(inside[:, None], straight, new[:, valley])
     return new
 
 
@@ -169,28 +174,27 @@ def _derivatives(
     problem: Problem, residual: Array, parts: Array, delta: float
 ) -> tuple[Array, Array, Array]:
     """Gradient (members, k), Hessian and reweighted Gauss-Newton matrix (members, k, k)."""
-    layout, log = problem.layout, problem.objective.log
+    layout, log, weights = problem.layout, problem.objective.log, problem.weights
     members, runs, k = *residual.shape, layout.columns.shape[1]
     share = parts / parts.sum(axis=0) if log else parts
     slope = np.zeros((members, k, runs))
     for term, coordinate, values in layout.entries:
         slope[:, coordinate] += share[term] * values
-    psi = problem.weights * np.clip(residual, -delta, delta)
-    gradient = np.einsum("br,bkr->bk", psi, slope)
-    curved = np.zeros((members, k, k))
-    for weighed, (i, j, products) in zip(psi * share, layout.products, strict=True):
-        found = weighed @ products
-        curved[:, i, j] += found
-        curved[:, j, i] = curved[:, i, j]
-    quadratic = problem.weights * (np.abs(residual) <= delta)
-    bend = quadratic - psi if log else quadratic
-    reweighted = problem.weights * np.minimum(1, delta / np.maximum(np.abs(residual), 1e-300))
-    return gradient, curved + _gram(bend, slope), _gram(reweighted, slope)
-
-
-def _gram(weight: Array, slope: Array) -> Array:
-    """`sum_i weight_i slope_i slope_i^T` of each member, shape (members, k, k)."""
-    return np.matmul(weight[:, None] * slope, slope.transpose(0, 2, 1))
+    size = np.abs(residual)
+    psi = weights * np.minimum(np.maximum(residual, -delta), delta)
+    gradient = np.matmul(slope, psi[:, :, None])[:, :, 0]
+    weighed = psi * share
+    found = [part @ products for part, products in zip(weighed, layout.products, strict=True)]
+    curved = (np.concatenate(found, axis=1) @ layout.places).reshape(-1, k, k)
+    both = np.empty((2, members, 1, runs))
+    bend, reweighted = both[:, :, 0]
+    np.multiply(weights, size <= delta, out=bend)
+    if log:
+        bend -= psi
+    np.multiply(weights, np.minimum(1, delta / np.maximum(size, 1e-300)), out=reweighted)
+    hessian, metric = np.matmul(both * slope, slope.transpose(0, 2, 1))
+    hessian += curved
+    return gradient, hessian, metric
 
 
 def _model(problem: Problem, theta: Array, residual: Array, parts: Array, delta: float) -> Model:
@@ -202,16 +206,22 @@ def _model(problem: Problem, theta: Array, residual: Array, parts: Array, delta:
     gradient, hessian, metric = _derivatives(problem, residual, parts, delta)
     lowest, highest = theta <= problem.lower, theta >= problem.upper
     frozen = (lowest & (gradient > 0)) | (highest & (gradient < 0))
-    free = ~frozen
     diagonal = np.einsum("bii->bi", metric)
-    metric = metric * free[:, :, None] * free[:, None, :]
-    index = np.arange(theta.shape[1])
-    metric[:, index, index] += np.where(frozen, 1.0, RIDGE * diagonal + 1e-150)
+    diagonal += RIDGE * diagonal + 1e-150
+    if at_bound := bool(frozen.any()):
+        free = ~frozen
+        for matrix in (hessian, metric):
+            matrix *= free[:, :, None]
+            matrix *= free[:, None, :]
+        gradient *= free
+        diagonal[frozen] = 1.0
     root = np.linalg.inv(np.linalg.cholesky(metric))
-    whitened = root @ (hessian * free[:, :, None] * free[:, None, :]) @ root.transpose(0, 2, 1)
-    bend, vectors = np.linalg.eigh(whitened)
-    basis = root.transpose(0, 2, 1) @ vectors
-    return Model(gradient * free, basis * free[:, :, None], bend)
+    turned = root.transpose(0, 2, 1)
+    bend, vectors = np.linalg.eigh(root @ hessian @ turned)
+    basis = turned @ vectors
+    if at_bound:
+        basis *= free[:, :, None]
+    return Model(gradient, basis, bend)
 
 
 def minimise(
