@@ -1,0 +1,245 @@
+"""Rows of the training half: a step, a mask update, a grid of sparsities, the share of the peak.
+
+Times are processor milliseconds of one thread, but for the grid, which is by the wall clock.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from plainloop import BATCH, SEQ_LEN, PlainLoop, config_of
+from torch import nn
+from turns import compare, hottest, quartiles, seconds
+
+from simlib.benchfile import Case, Goal
+from simlib.config import RunConfig
+from simlib.corpora import load_corpus
+from simlib.sparsify import Constant, Sparsifier
+from simlib.sweep import sweep
+from simlib.train.feed import make_feed
+from simlib.train.lane import Lane
+from simlib.train.settings import settings
+
+PRECISIONS = ("float32", "bfloat16")
+INTERVAL = 100  # steps between the mask updates of the rival's sparsifier
+NARROWEST = 256  # width from which the goal in bfloat16 holds
+
+
+def step(smoke: bool) -> Iterator[Case]:
+    """Dense steps against a plain loop, masked steps against dense ones, by width."""
+    torch.set_num_threads(1)
+    data = np.asarray(load_corpus("python").train)
+    for width in (64,) if smoke else (64, 128, 256, 512):
+        rounds, calls = (1, 1) if smoke else (9 if width < 512 else 5, max(1, 256 // width))
+        plain, ours = {}, {}
+        for precision in PRECISIONS:
+            config = config_of(width, precision=precision, lr=1e-3)
+            ours[precision] = Lane(config, make_feed(config)).step
+            plain[precision] = PlainLoop(config, data).step
+        goals = {"float32": 1.0, "bfloat16": 1.3 if width >= NARROWEST else None}
+        with settings(config):
+            for precision in PRECISIONS:
+                least = goals[precision]
+                yield compare(
+                    f"width {width}, {precision}", ours[precision], plain[precision],
+                    "a plain loop", rounds=rounds, calls=calls, unit="ms", times=1e3 / calls,
+                    other_times=1e3 / calls, goal=Goal("ratio", least=least) if least else None,
+                )  # fmt: skip
+            yield compare(
+                f"width {width}, bfloat16 against float32", ours["bfloat16"], plain["float32"],
+                "a plain loop in float32", rounds=rounds, calls=calls, unit="ms",
+                times=1e3 / calls, other_times=1e3 / calls,
+            )  # fmt: skip
+    for width in (48,) if smoke else (48, 192):
+        yield from _masked(width, data, *((1, 1) if smoke else (21, 4)))
+
+
+def _masked(width: int, data: np.ndarray, rounds: int, calls: int) -> Iterator[Case]:
+    """A masked step against a dense one, ours and that of torch's own pruning."""
+    config = config_of(width, 0.75)
+    feed = make_feed(config)
+    dense, sparse = Lane(config_of(width), feed), Lane(config, feed)
+    plain, pruned = PlainLoop(config, data), PlainLoop(config, data)
+    pruned.prune_with_torch(0.75)
+    pair = {"rounds": rounds, "calls": calls, "unit": "ms", "times": 1e3 / calls,
+            "other_times": 1e3 / calls}  # fmt: skip
+    with settings(config):
+        update, updates = _to_the_end_of_pruning(sparse)
+        yield compare(
+            f"width {width}, masked by us", sparse.step, dense.step, "the same step dense",
+            **pair, goal=Goal("ratio", least=1 / 1.02),
+        )  # fmt: skip
+        yield compare(
+            f"width {width}, masked by torch.nn.utils.prune", pruned.step, plain.step,
+            "the plain loop dense", **pair,
+        )  # fmt: skip
+        yield compare(f"width {width}, masked", sparse.step, pruned.step,
+                      "a plain loop with torch.nn.utils.prune", **pair)  # fmt: skip
+        each = 1e3 * statistics.median(seconds(dense.step) for _ in range(rounds))
+    share = update * updates / (config.total_steps * each)
+    yield Case(f"width {width}, mask updates, share of a run", "%", 100 * share,
+               goal=Goal("ours", most=2.0))  # fmt: skip
+
+
+def _to_the_end_of_pruning(lane: Lane) -> tuple[float, int]:
+    """Place the lane after its last mask; time of a mask update in ms, and their number."""
+    schedule_end = lane.config.prune_steps[1]
+    lane.step()
+    lane.position = lane.config.private_from
+    lane._attach()
+    sparsifier = lane.sparsifier
+    assert sparsifier is not None
+    updates = [t for t in sparsifier.schedule.updates() if t <= schedule_end]
+    times = []
+    for t in updates:
+        sparsifier.position = t - 1
+        times.append(1e3 * seconds(lambda t=t: sparsifier.update(t)))
+    lane.position = sparsifier.position = schedule_end
+    lane._count()
+    return statistics.median(times), len(updates)
+
+
+def busiest(width: int, precision: str) -> str:
+    """The operations that take most of a training step, with their shares of its time."""
+    config = config_of(width, precision=precision, lr=1e-3)
+    lane = Lane(config, make_feed(config))
+    with settings(config):
+        for _ in range(3):
+            lane.step()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+            for _ in range(5):
+                lane.step()
+    events = sorted(found.key_averages(), key=lambda e: -e.self_cpu_time_total)
+    total = sum(event.self_cpu_time_total for event in events)
+    return "; ".join(f"{e.key} {e.self_cpu_time_total / total:.0%}" for e in events[:6])
+
+
+def step_profile() -> str:
+    """The operations of steps of two widths."""
+    torch.set_num_threads(1)
+    return " | ".join(
+        f"width {w}, {p}: {busiest(w, p)}" for w, p in ((64, "float32"), (256, "bfloat16"))
+    )
+
+
+def mask_update(smoke: bool) -> Iterator[Case]:
+    """One whole mask update at 75 % against ways to find the threshold alone."""
+    torch.set_num_threads(1)
+    shape = (256, 64) if smoke else (4096, 1024)
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Linear(shape[1], shape[0], bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.randn(shape, generator=generator))
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.randn(2, shape[1])).sum().backward()
+    optimizer.step()
+    sparsifier = Sparsifier(
+        model, optimizer, schedule=Constant(0, 10**9, INTERVAL), targets=0.75
+    )  # fmt: skip
+    scores = model.weight.detach().abs().view(-1)
+    rivals: dict[str, tuple[Callable[[], object], Goal | None]] = {
+        "full sort": (lambda: scores.sort(), Goal("ratio", least=5)),
+        "torch.topk": (lambda: scores.topk(len(scores) // 4, sorted=False), None),
+        "torch.kthvalue": (lambda: scores.kthvalue(3 * len(scores) // 4), None),
+    }
+    for against, (other, goal) in rivals.items():
+        yield compare(
+            f"{shape[0]} x {shape[1]}, 25 % kept",
+            lambda: sparsifier.update(sparsifier.position + INTERVAL), other, against,
+            rounds=1 if smoke else 9, unit="ms", times=1e3, other_times=1e3,
+            goal=None if smoke else goal,
+        )  # fmt: skip
+
+
+def mask_update_profile() -> str:
+    """Where an update spends its time."""
+    return hottest(lambda: list(mask_update(False)))
+
+
+def grid(smoke: bool) -> Iterator[Case]:
+    """Four sparsities as one sweep against each run alone, by the wall clock, records included."""
+    steps, levels = (30, (0.0, 0.75)) if smoke else (1200, (0.0, 0.5, 0.75, 0.875))
+    windows = {"valid_windows": 16} if smoke else {}
+    configs = [config_of(48, s, steps=steps, **windows) for s in levels]
+    data = np.asarray(load_corpus("python").train)
+
+    def ours() -> None:
+        with tempfile.TemporaryDirectory() as out:
+            sweep(configs, out, workers=1 if smoke else None)
+
+    def each_alone() -> None:
+        for config in configs:
+            loop = PlainLoop(config, data, config.sparsity)
+            for _ in range(steps):
+                loop.step()
+
+    yield compare(
+        f"width 48, {steps} steps each", ours, each_alone,
+        f"plain loops, {torch.get_num_threads()} threads", rounds=1 if smoke else 3,
+        clock=time.perf_counter, goal=None if smoke else Goal("ratio", least=1.8),
+        note="validation and records are counted for us, not for the rival",
+    )  # fmt: skip
+
+
+def grid_profile() -> str:
+    """What a sweep spends beside training: its own clock against the wall's."""
+    config = config_of(48, 0.75, steps=1200)
+    with tempfile.TemporaryDirectory() as out:
+        spent = seconds(lambda: sweep([config], out), time.perf_counter)
+    lane = Lane(config, make_feed(config))
+    with settings(config):
+        each = statistics.median(seconds(lane.step, time.perf_counter) for _ in range(50))
+    share = each * config.total_steps / spent
+    return (
+        f"one run takes {spent:.1f} s, of which its {config.total_steps} steps of "
+        f"{1e3 * each:.2f} ms are {share:.0%}; {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def peak(smoke: bool) -> Iterator[Case]:
+    """FLOP of a step's matrix products over its time, as a share of the fastest product here."""
+    torch.set_num_threads(1)
+    for precision in PRECISIONS:
+        fastest = _peak(getattr(torch, precision), 256 if smoke else 1024, 2 if smoke else 7)
+        yield Case(f"fastest product, {precision}", "GFLOP/s", fastest)
+        for width in (64,) if smoke else (64, 128, 256, 512):
+            config = config_of(width, precision=precision, lr=1e-3)
+            lane = Lane(config, make_feed(config))
+            with settings(config):
+                lane.step()
+                each = quartiles([seconds(lane.step) for _ in range(2 if smoke else 9)])[1]
+            share = _product_flops(config) / each / 1e9 / fastest
+            yield Case(f"width {width}, {precision}", "%", 100 * share, note="of that")
+
+
+def _peak(dtype: torch.dtype, size: int, rounds: int) -> float:
+    """The fastest of square products of a few sizes, GFLOP/s."""
+    best = 0.0
+    for n in (size // 2, size):
+        a, b = (torch.randn(n, n).to(dtype) for _ in range(2))
+        torch.mm(a, b)
+        best = max(best, *(2e-9 * n**3 / seconds(lambda a=a, b=b: torch.mm(a, b))
+                           for _ in range(rounds)))  # fmt: skip
+    return best
+
+
+def _product_flops(config: RunConfig) -> float:
+    """FLOP of a step's matrix products: blocks, head, and the causal half of attention."""
+    shape, tokens = config.shape, BATCH * SEQ_LEN
+    matrices = shape.depth * (4 * shape.width**2 + 2 * shape.width * shape.hidden)
+    head = 256 * shape.width
+    attention = shape.depth * 2 * SEQ_LEN * shape.width
+    return 6.0 * tokens * (matrices + head + attention / 2)
+
+
+def peak_profile() -> str:
+    """The reason for the rest: what else a step does, by width."""
+    torch.set_num_threads(1)
+    return " | ".join(f"width {w}, float32: {busiest(w, 'float32')}" for w in (64, 512))
