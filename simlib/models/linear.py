@@ -3,7 +3,7 @@
 In float32 torch hands products to the processor maker's library, which on other makers' chips does
 half of what they can: about 90 against 200 GFLOP/s on one core of an AMD EPYC with AVX-512
 (`benchmarks/kernels.py`). The operator below reaches oneDNN's kernels; where torch does not have
-it, on a GPU and in bfloat16 (oneDNN already) a layer is an ordinary one.
+it, on a GPU and in bfloat16 (oneDNN already) a layer is an ordinary one. A layer whose mask is fixed may skip its zeros instead.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from simlib.models.compiled import SparseProduct
 
 
 def _find_operator() -> Any:
@@ -54,8 +56,20 @@ class Linear(nn.Linear):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, bias=False)
+        self.product: SparseProduct | None = None
+
+    def skip_zeros(self, mask: Tensor | None) -> None:
+        """From now on multiply with the weights under `mask` alone; None: with all again.
+
+        mask: boolean (outputs, inputs); a weight outside it must be zero and stay zero. Float32 on
+        a CPU only. Raises InputError where the kernels cannot be compiled.
+        """
+        self.product = None if mask is None else SparseProduct(mask)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.product is not None and not torch.is_autocast_enabled("cpu"):
+            products = self.product(x.reshape(-1, self.in_features), self.weight)
+            return products.view(*x.shape[:-1], self.out_features)
         small = min(self.in_features, self.out_features) < _LEAST
         usual = _OPERATOR is None or x.device.type != "cpu" or x.dtype != torch.float32
         if small or usual or torch.is_autocast_enabled("cpu"):

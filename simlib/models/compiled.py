@@ -1,0 +1,191 @@
+"""The kernels of `sparse.c`, compiled for this processor by the machine's own C compiler."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from torch import Tensor
+
+from simlib.errors import InputError
+
+TILE = 64  # as in sparse.c
+_SOURCE = Path(__file__).with_name("sparse.c")
+_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+_POINTER, _INTEGER = ctypes.c_void_p, ctypes.c_int64
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The kernels, compiled on first use into the cache (a second or two).
+
+    Raises InputError where there is no C compiler, or it cannot compile them.
+    """
+    compiler = _compiler()
+    described = [_SOURCE.read_text(), compiler, *_FLAGS, _processor()]
+    key = hashlib.sha256("\0".join(described).encode()).hexdigest()[:16]
+    cache_folder = os.environ.get("SIMLIB_CACHE") or platformdirs.user_cache_dir("simlib")
+    path = Path(cache_folder) / "kernels" / f"sparse-{key}.so"
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _compile(compiler, path)
+        found = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise InputError(
+            f"sparse kernels cannot be kept in {path.parent} ({error.strerror or error}): set "
+            "SIMLIB_CACHE to a folder that can be written, or use kernels 'masks'"
+        ) from error
+    for function in (found.forward, found.backward):
+        function.restype = None
+    found.forward.argtypes = [_POINTER] * 3 + [_INTEGER] * 3 + [_POINTER] * 3
+    found.backward.argtypes = [_POINTER] * 5 + [_INTEGER] * 3 + [_POINTER] * 5
+    return found
+
+
+def why_not() -> str:
+    """Why there are no sparse kernels here, in a sentence; empty where there are."""
+    try:
+        library()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _compiler() -> str:
+    named = shlex.split(os.environ.get("CC", "")) or ["cc", "gcc", "clang"]
+    found = next((path for name in named if (path := shutil.which(name))), None)
+    if found is None:
+        raise InputError(
+            "sparse kernels are compiled on first use, and there is no C compiler here: install "
+            "gcc or clang, or use kernels 'masks'"
+        )
+    return found
+
+
+def _processor() -> str:
+    """What -march=native may depend on, for caches that several machines share."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line for line in lines if line.startswith("flags")), "")
+
+
+def _compile(compiler: str, path: Path) -> None:
+    """Write `path` in one step: of two processes that compile at once either may win."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as work:
+        made = Path(work) / path.name
+        command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise InputError(
+                f"{compiler} cannot compile the sparse kernels ({done.stderr.strip()[-300:]}): "
+                "name another compiler in CC, or use kernels 'masks'"
+            )
+        made.replace(path)
+
+
+class Rows:
+    """Where the weights kept of a matrix (rows, columns) lie, row by row.
+
+    `flat` are their places in the matrix that is stored, `shape` (rows, columns), which is the
+    transpose of this one where `turned`.
+    """
+
+    def __init__(self, mask: Tensor, turned: bool = False) -> None:
+        stored_columns = mask.shape[1]
+        view = mask.t() if turned else mask
+        row, column = view.nonzero(as_tuple=True)
+        counts = torch.bincount(row, minlength=view.shape[0])
+        self.start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
+        self.place = column.int()
+        self.flat = column * stored_columns + row if turned else row * stored_columns + column
+
+    def values(self, weight: Tensor) -> Tensor:
+        """The kept weights in order, (kept,)."""
+        return torch.take(weight, self.flat)
+
+
+class SparseProduct:
+    """`x @ weight.T` and its derivatives where only the weights under `mask` are not zero.
+
+    mask: boolean (outputs, inputs). The gradient to the weights is zero outside the mask.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        self.library = library()
+        self.outputs, self.inputs = mask.shape
+        self.rows, self.columns = Rows(mask), Rows(mask, turned=True)
+        self.scratch = torch.empty(2 * (self.inputs + self.outputs) * TILE)
+        self._held: tuple[int, Tensor] | None = None
+
+    def __call__(self, x_MxI: Tensor, weight_OxI: Tensor) -> Tensor:
+        """Products with the values that the weight has now; differentiable."""
+        if not torch.is_grad_enabled():
+            return self.multiply(x_MxI, self._values(weight_OxI))
+        result: Tensor = _Product.apply(x_MxI, weight_OxI, self)
+        return result
+
+    def _values(self, weight_OxI: Tensor) -> Tensor:
+        """The kept values; picked out once where nothing trains, and again after a change."""
+        version = weight_OxI._version
+        if self._held is None or self._held[0] != version:
+            self._held = (version, self.rows.values(weight_OxI.detach()))
+        return self._held[1]
+
+    def multiply(self, x_MxI: Tensor, values: Tensor) -> Tensor:
+        """The forward product with kept values."""
+        x_MxI = x_MxI.contiguous()
+        y_MxO = x_MxI.new_empty(x_MxI.shape[0], self.outputs)
+        self.library.forward(
+            *_at(x_MxI, values, y_MxO), x_MxI.shape[0], self.inputs, self.outputs,
+            *_at(self.rows.start, self.rows.place, self.scratch),
+        )  # fmt: skip
+        return y_MxO
+
+    def gradients(
+        self, x_MxI: Tensor, g_MxO: Tensor, weight_OxI: Tensor, to_inputs: bool
+    ) -> tuple[Tensor | None, Tensor]:
+        """Gradients to the inputs, if wanted, and to the weights."""
+        x_MxI, g_MxO = x_MxI.contiguous(), g_MxO.contiguous()
+        to_x_MxI = torch.empty_like(x_MxI) if to_inputs else None
+        to_w_OxI = torch.empty_like(weight_OxI)
+        values = self.columns.values(weight_OxI)
+        self.library.backward(
+            *_at(x_MxI, g_MxO, values, to_x_MxI, to_w_OxI),
+            x_MxI.shape[0], self.inputs, self.outputs,
+            *_at(self.rows.start, self.rows.place, self.columns.start, self.columns.place,
+                 self.scratch),
+        )  # fmt: skip
+        return to_x_MxI, to_w_OxI
+
+
+class _Product(torch.autograd.Function):
+    """Keeps inputs and weights for the backward products, as a dense layer does."""
+
+    @staticmethod
+    def forward(ctx: Any, x_MxI: Tensor, weight_OxI: Tensor, product: SparseProduct) -> Tensor:
+        ctx.save_for_backward(x_MxI, weight_OxI)
+        ctx.product = product
+        return product.multiply(x_MxI, product.rows.values(weight_OxI))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        x_MxI, weight_OxI = ctx.saved_tensors
+        to_inputs = ctx.needs_input_grad[0]
+        product: SparseProduct = ctx.product
+        return (*product.gradients(x_MxI, gradients[0], weight_OxI, to_inputs), None)
+
+
+def _at(*tensors: Tensor | None) -> list[int | None]:
+    """Addresses for C: the tensors must outlive the call."""
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
