@@ -3,7 +3,8 @@
 Example: python benchmarks/hardware.py --save cpu
          python benchmarks/hardware.py --device cuda --save my-gpu.json
 
-A CPU is measured with one thread in float32, a GPU with its 2:4 units in float16.
+A CPU is measured with one thread in float32, a GPU with its 2:4 units in float16. On a CPU whole
+training steps and forward passes of whole models follow, where the kernels can be compiled.
 """
 
 from __future__ import annotations
@@ -12,20 +13,27 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import torch
 
+from simlib.config import RunConfig
 from simlib.models.sparsekernels import kernels_here, time_shape
 from simlib.simulate.kerneltimes import SHELF, TimingFile
-from simlib.timings import TRAINING_ROWS, Timing
+from simlib.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
+from simlib.train import train_run
+from simlib.train.sparserun import serve_run, time_steps
 
 SPARSITIES = (0.5, 0.75, 0.875, 0.9375)
 SERVING_ROWS = (1, 16)
+MODELS = (("gpt", 64), ("gpt", 128), ("gpt", 256), ("t5", 64), ("vit", 64))  # family, width
+CORPORA = {"gpt": "python", "t5": "python", "vit": "glyphs"}
 
 
 def machine(device: str) -> dict[str, str]:
@@ -41,6 +49,35 @@ def _vendor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
+
+
+def model(family: str, width: int, sparsity: float) -> RunConfig:
+    """A run of about this width that is pruned at once and stays at that mask."""
+    dense = 2 * width * width * (12 if family != "t5" else 28)
+    return RunConfig(
+        family=family, corpus=CORPORA[family], sparsity=sparsity, steps=150, batch=8, seq_len=64,
+        nonzero_params=round(dense * (1 - sparsity)), schedule="oneshot", prune_start=0.1,
+        prune_end=0.1, valid_windows=64,
+    )  # fmt: skip
+
+
+def whole_models(
+    rounds: int, keep: Callable[[list[StepTiming], list[ServingTiming]], None]
+) -> None:
+    """Steps and forward passes of whole models; `keep` is called after each."""
+    steps: list[StepTiming] = []
+    serving: list[ServingTiming] = []
+    for family, width in MODELS:
+        for sparsity in SPARSITIES:
+            config = model(family, width, sparsity)
+            steps.append(time_steps(config, rounds))
+            with TemporaryDirectory() as folder:
+                record = train_run(config, folder)
+                for examples in (1, 8):
+                    served = serve_run(folder, record.run_id, examples=examples, rounds=rounds)
+                    serving.append(served)
+            click.echo(f"{steps[-1]}\n{serving[-1]}")
+            keep(steps, serving)
 
 
 @click.command()
@@ -67,6 +104,13 @@ def main(device: str, widths: tuple[int, ...], rounds: int, save: str) -> None:
         # after every width: what a slow machine has measured is kept
         SHELF.write(SHELF.path(save), TimingFile(machine(device), made, timings))
         click.echo(f"width {width}: {len(timings)} timings in {SHELF.path(save)}")
+    if device == "cpu" and "compiled" in names:
+        whole_models(
+            rounds,
+            lambda steps, serving: SHELF.write(
+                SHELF.path(save), TimingFile(machine(device), made, timings, steps, serving)
+            ),
+        )
 
 
 if __name__ == "__main__":

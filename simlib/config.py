@@ -18,10 +18,10 @@ from simlib.shape import Shape, derive_shape
 CONSTANT_PRUNERS = ("acdc", "rigl", "set", "random_static")
 PRUNING_FIELDS = (
     *("pattern", "pruner", "schedule", "prune_start", "prune_end", "mask_interval"),
-    "mask_optimizer",
+    *("mask_optimizer", "kernels"),
 )
 # fields that came after runs had been published: at their default they leave a run_id as it was
-LATER_FIELDS = ("mask_optimizer",)
+LATER_FIELDS = ("mask_optimizer", "kernels")
 
 
 class RunConfig(BaseModel):
@@ -77,6 +77,9 @@ class RunConfig(BaseModel):
     precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where to train")
     threads: int = Field(1, gt=0, description="CPU threads")
+    kernels: Literal["masks", "auto", "sparse"] = Field(
+        "masks", description="once masks are fixed: masks, sparse kernels, or what is faster (auto)"
+    )
     start: str = Field("scratch", description="scratch, or a run_id or checkpoint to start from")
     valid_windows: int = Field(512, gt=1, description="validation sequences or images")
 
@@ -119,6 +122,11 @@ class RunConfig(BaseModel):
             raise InputError(
                 f"embeddings 'pruned' with pattern {self.pattern!r}: embeddings end at another "
                 "sparsity than n:m means, so leave them dense"
+            )
+        if self.kernels == "sparse" and (self.device, self.precision) != ("cpu", "float32"):
+            raise InputError(
+                f"kernels 'sparse' with device {self.device!r} and precision {self.precision!r}: "
+                "they work in float32 on a CPU, so use kernels 'masks' or 'auto'"
             )
         first, last = self.prune_steps
         if self.pruner == "random_static" and self.ramp != "constant":
@@ -172,7 +180,11 @@ class RunConfig(BaseModel):
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
-        """The fields that decide the result, with defaults filled in: equal for equal runs."""
+        """The fields that decide the result, with defaults filled in: equal for equal runs.
+
+        Among them `kernels`: sparse ones add up in another order, which decides last digits as
+        threads do.
+        """
         fields = self.model_dump(exclude={"data_seen"})
         fields |= {"steps": self.total_steps, "lr": self.peak_lr, "schedule": self.ramp}
         del fields["seq_len" if self.family == "vit" else "patch"]

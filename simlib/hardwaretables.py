@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 
@@ -10,7 +11,7 @@ from simlib import charts
 from simlib.simulate.kerneltimes import pays, step_speedup, step_speedups
 from simlib.simulate.speedup import SpeedupCost
 from simlib.tables import Table, number, percent
-from simlib.timings import TRAINING_ROWS, Timing
+from simlib.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
 
 EXTRA = ("sparseprop",)  # kernels that the book's requirements do not install
 
@@ -42,8 +43,11 @@ def products_table(timings: Sequence[Timing], width: int) -> Table:
 def _cell(timing: Timing | None) -> str:
     if timing is None:
         return ""
-    spread = f"({number(timing.low, 2)} to {number(timing.high, 2)})"
-    return f"{number(timing.speedup, 2)} × {spread}"
+    return _spread(timing)
+
+
+def _spread(timing: Timing | StepTiming | ServingTiming) -> str:
+    return f"{number(timing.speedup, 2)} × ({number(timing.low, 2)} to {number(timing.high, 2)})"
 
 
 def steps_table(timings: Sequence[Timing]) -> Table:
@@ -83,6 +87,53 @@ def serving_table(timings: Sequence[Timing]) -> Table:
         cells = [f"{_cell(t)} {t.kernel}" if t else "" for t in best]
         rows.append((*map(str, shape), *cells))
     return Table(("tokens", "width", *(percent(s, 1) for s in levels(serving))), rows)
+
+
+def whole_steps_table(steps: Sequence[StepTiming]) -> Table:
+    """Whole training steps, after the ramp, with sparse kernels against masks."""
+    rows = [
+        (s.family, str(s.width), percent(s.sparsity, 1), str(s.tokens), number(s.masks_ms, 3),
+         number(s.sparse_ms, 3), _spread(s), f"{s.loss_gap:.0e}")
+        for s in steps
+    ]  # fmt: skip
+    header = ("family", "width", "sparsity", "tokens", "masks, ms", "sparse, ms", "speed-up",
+              "losses apart")  # fmt: skip
+    return Table(header, rows)
+
+
+def whole_models_table(serving: Sequence[ServingTiming]) -> Table:
+    """Forward passes of whole models, dense against sparse kernels."""
+    rows = [
+        (s.family, str(s.width), percent(s.sparsity, 1), str(s.tokens),
+         f"{s.dense_per_second:,.0f}", f"{s.sparse_per_second:,.0f}", _spread(s), f"{s.logit_gap:.0e}")
+        for s in serving
+    ]  # fmt: skip
+    header = ("family", "width", "sparsity", "tokens", "dense, tokens/s", "sparse, tokens/s",
+              "speed-up", "logits apart")  # fmt: skip
+    return Table(header, rows)
+
+
+def switches_table(switches: Sequence[Mapping[str, Any]]) -> Table:
+    """What a run's side file says of its kernels: what was measured, and what was chosen."""
+    rows = [
+        (f"{s['inputs']} to {s['outputs']}", str(len(s["layers"])), str(s["tokens"]),
+         f"{number(s['speedup'], 2)} ×", f"{number(s['low'], 2)} ×",
+         "sparse" if s["sparse"] else "masks")
+        for s in switches
+    ]  # fmt: skip
+    header = ("shape", "layers", "tokens", "median", "lower quartile", "chosen")
+    return Table(header, rows or [("nothing measured: no kernel here", "", "", "", "", "masks")])
+
+
+def gains(timings: Sequence[StepTiming] | Sequence[ServingTiming]) -> str:
+    """In words: for how many of the models sparse kernels win beyond the scatter of the rounds."""
+    won = [t for t in timings if pays(t)]
+    best = max(timings, key=lambda t: t.speedup)
+    return (
+        f"{len(won)} of {len(timings)} are faster beyond their scatter, the fastest "
+        f"{number(best.speedup, 2)} times as fast ({best.family} of width {best.width} at "
+        f"{percent(best.sparsity, 1)})"
+    )
 
 
 def least_paying(timings: Sequence[Timing], width: int) -> float | None:

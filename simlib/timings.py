@@ -1,6 +1,7 @@
 """What a measurement of sparse against dense products leaves: one row a kernel, product and shape.
 
-No torch here and no conclusions: kernels write it, tables and cost models read it.
+Whole steps and whole models beside them, one row each. No torch here and no conclusions: kernels
+write it, tables and cost models read it.
 """
 
 from __future__ import annotations
@@ -32,3 +33,50 @@ class Timing:
     low: float
     high: float
     rounds: int
+
+
+@dataclass(frozen=True)
+class StepTiming:
+    """A whole training step with sparse kernels against the same step with masks, in turn.
+
+    `tokens` a step. `masks_ms` and `sparse_ms` are medians over `rounds`, `speedup` the median of
+    their ratios, `low` and `high` its quartiles. `loss_gap` is how far the losses of the two lay
+    apart after `steps` steps from one state, relative to the loss.
+    """
+
+    family: str
+    width: int
+    depth: int
+    sparsity: float
+    tokens: int
+    masks_ms: float
+    sparse_ms: float
+    speedup: float
+    low: float
+    high: float
+    rounds: int
+    steps: int
+    loss_gap: float
+
+
+@dataclass(frozen=True)
+class ServingTiming:
+    """A whole model's forward passes, dense against sparse kernels, in turn.
+
+    Examples of `tokens` tokens or patches in all; speeds in tokens a second, medians over `rounds`;
+    `speedup` with its quartiles. `logit_gap` is the largest difference of two logits over the
+    largest logit.
+    """
+
+    family: str
+    width: int
+    depth: int
+    sparsity: float
+    tokens: int
+    dense_per_second: float
+    sparse_per_second: float
+    speedup: float
+    low: float
+    high: float
+    rounds: int
+    logit_gap: float

@@ -1,10 +1,16 @@
 """A run's description: what it refuses, what makes two runs one, what it builds."""
 
+from pathlib import Path
+
 import pytest
 
 from simlib.config import RunConfig
+from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.sparsify import PRUNERS
+from simlib.sweep import read_grid
+
+GRIDS = Path(__file__).parents[1] / "notebooks" / "grids"
 
 
 @pytest.mark.parametrize(
@@ -91,3 +97,19 @@ def test_every_pruner_has_its_usual_schedule_by_default() -> None:
     assert explicit.run_id == RunConfig(steps=1000, sparsity=0.5).run_id
     with pytest.raises(InputError, match="its mask never changes"):
         RunConfig(steps=1000, sparsity=0.5, pruner="random_static", schedule="cubic")
+
+
+def test_kernels_are_no_other_run_until_they_are_chosen() -> None:
+    sparse = {"sparsity": 0.5, "steps": 1000}
+    assert RunConfig(**sparse).run_id == RunConfig(**sparse, kernels="masks").run_id
+    others = [RunConfig(**sparse, kernels=kind) for kind in ("auto", "sparse")]
+    assert len({c.run_id for c in (RunConfig(**sparse), *others)}) == 3
+    assert {c.trunk_id for c in others} == {RunConfig(**sparse).trunk_id}
+    assert RunConfig(steps=1000).run_id == RunConfig(steps=1000, kernels="auto").run_id
+
+
+@pytest.mark.parametrize("name", [n for n in table_names() if (GRIDS / f"{n}.yaml").exists()])
+def test_recorded_runs_keep_their_names(name: str) -> None:
+    """A new field must not rename runs that were trained before it was there."""
+    named = {c.run_id for c in read_grid(GRIDS / f"{name}.yaml").configs}
+    assert {r.run_id for r in load_runs(name)} <= named

@@ -22,6 +22,8 @@ COMMANDS = {
     "design": ("simlib.cli.design:command", "Recommend a grid of runs for a budget."),
     "train": ("simlib.cli.train:command", "Train one run and record it."),
     "sweep": ("simlib.cli.sweep:command", "Train a grid of runs, resumably."),
+    "carry": ("simlib.cli.carry:carry", "Pack a grid for a machine that has only PyTorch."),
+    "collect": ("simlib.cli.carry:collect", "Add the runs that a carried grid left."),
     "claims": ("simlib.cli.claims:command", "Each claim, what decides it, and the verdict."),
     "curves": ("simlib.cli.curves:command", "Keep training curves of recorded runs in one file."),
     "notebook": ("simlib.cli.notebook:command", "Run a notebook of the book with parameters."),

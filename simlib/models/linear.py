@@ -3,7 +3,8 @@
 In float32 torch hands products to the processor maker's library, which on other makers' chips does
 half of what they can: about 90 against 200 GFLOP/s on one core of an AMD EPYC with AVX-512
 (`benchmarks/kernels.py`). The operator below reaches oneDNN's kernels; where torch does not have
-it, on a GPU and in bfloat16 (oneDNN already) a layer is an ordinary one. A layer whose mask is fixed may skip its zeros instead.
+it, on a GPU and in bfloat16 (oneDNN already) a layer is an ordinary one. A layer whose mask is
+fixed may skip its zeros instead.
 """
 
 from __future__ import annotations

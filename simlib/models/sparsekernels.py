@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from simlib.errors import InputError
+from simlib.models.compiled import SparseProduct, why_not
 from simlib.models.linear import Linear
 from simlib.timings import TRAINING_ROWS, Timing
 
@@ -111,6 +112,16 @@ def _sparseprop(o: Operands) -> dict[str, Action]:
     return {"forward": forward, "backward": backward}
 
 
+def _compiled(o: Operands) -> dict[str, Action]:
+    """What the trainer switches to: activations lie as the model has them, (tokens, features)."""
+    w, x_MxI, g_MxO = o.weight_OxI, o.x_IxM.t().contiguous(), o.g_OxM.t().contiguous()
+    product = SparseProduct(w != 0)
+    return {
+        "forward": lambda: product(x_MxI, w),
+        "backward": lambda: product.gradients(x_MxI, g_MxO, w, True),
+    }
+
+
 def _two_four(o: Operands) -> dict[str, Action]:
     """The sparse units of NVIDIA GPUs: the forward product alone, its transpose is not 2:4."""
     w = torch.sparse.to_sparse_semi_structured(o.weight_OxI)
@@ -122,6 +133,7 @@ KERNELS: dict[str, Callable[[Operands], dict[str, Action]]] = {
     "torch CSR": _torch_csr,
     "scipy CSR": _scipy_csr,
     "sparseprop": _sparseprop,
+    "compiled": _compiled,
     "2:4": _two_four,
 }
 
@@ -135,7 +147,8 @@ def kernels_here(device: str) -> list[str]:
             raise InputError("there is no CUDA device here: measure 2:4 where there is one")
         return ["2:4"]
     optional = ["sparseprop"] if importlib.util.find_spec("sparseprop") else []
-    return ["torch CSR", "scipy CSR", *optional]
+    own = [] if why_not() else ["compiled"]
+    return ["torch CSR", "scipy CSR", *optional, *own]
 
 
 def time_shape(

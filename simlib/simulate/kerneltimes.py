@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
-from simlib.timings import PRODUCTS, TRAINING_ROWS, Timing
+from simlib.timings import PRODUCTS, TRAINING_ROWS, ServingTiming, StepTiming, Timing
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class TimingFile:
     machine: dict[str, str]
     made: dict[str, str]
     timings: list[Timing]
+    steps: list[StepTiming] = field(default_factory=list)
+    serving: list[ServingTiming] = field(default_factory=list)
 
 
 SHELF = Shelf(TimingFile, "hardware", "set of kernel timings")
@@ -29,7 +31,7 @@ def load_timings(name: str) -> TimingFile:
     return SHELF.load(name)
 
 
-def pays(timing: Timing) -> bool:
+def pays(timing: Timing | StepTiming | ServingTiming) -> bool:
     """Whether a kernel beats dense beyond the scatter of its rounds: its lower quartile > 1."""
     return timing.low > 1
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from simlib.config import RunConfig
+from simlib.errors import InputError
 from simlib.sweep.engine import cores
 from simlib.sweep.run import check
 from simlib.sweep.tasks import plan_tasks, step_flops
@@ -19,7 +20,7 @@ from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 from simlib.train.progress import describe_run
 from simlib.train.records import Folder
-from simlib.train.settings import settings
+from simlib.train.settings import check_device, settings
 
 _CALIBRATED = 3  # shapes that are timed: the smallest, the median and the largest
 _BYTES = {"weights": 4, "trunk": 12}  # a weight alone, and with its two moments
@@ -32,7 +33,8 @@ class Plan:
 
     `steps` are those of every run alone, `steps_shared` those that remain when runs share their
     trunks; `flops` is 6 N D over both kinds of cost: with zeros skipped, and as if dense; `epochs`
-    are the passes over the data of the run that makes most.
+    are the passes over the data of the run that makes most. `hours` is None where the device of
+    the runs is missing.
     """
 
     configs: tuple[RunConfig, ...]
@@ -41,7 +43,7 @@ class Plan:
     steps_shared: int
     flops: float
     flops_dense: float
-    hours: float
+    hours: float | None
     workers: int
     disk_bytes: int
     epochs: float
@@ -65,7 +67,7 @@ class Plan:
             f"{len(self.configs)} runs to train, {self.recorded} recorded already",
             f"{self.steps_shared:,} steps, {saved:.0%} saved by shared trunks",
             f"{self.flops:.3g} FLOP with zeros skipped, {self.flops_dense:.3g} as done here",
-            f"about {_duration(self.hours)} here with {self.workers} workers",
+            _time(self.hours, self.workers),
             f"about {self.disk_bytes / 1e6:,.1f} MB on disk",
         ]
         if self.epochs > 1:
@@ -88,13 +90,13 @@ def _varied(configs: Sequence[RunConfig]) -> list[str]:
 def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = None) -> Plan:
     """The plan of a sweep; times a few steps of up to three shapes on this machine.
 
-    Raises InputError for whatever `sweep` would refuse.
+    Raises InputError for whatever `sweep` would refuse, but for a missing device.
     """
     folder = Folder(Path(out))
-    todo = check(configs, folder)
+    todo = check(configs, folder, device=lambda config: None)
     parts = _parts(folder, todo)
     count = workers or max(1, cores() // max((c.threads for c in todo), default=1))
-    seconds = _seconds_per_step([c for c, _ in parts])
+    seconds = _seconds_per_step([c for c, _ in parts]) if _can_train(todo) else None
     return Plan(
         configs=tuple(todo),
         recorded=len(configs) - len(todo),
@@ -102,7 +104,7 @@ def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = No
         steps_shared=sum(n for _, n in parts),
         flops=sum(_flops(c) for c in todo),
         flops_dense=sum(6.0 * c.shape.dense_params * _data(c) for c in todo),
-        hours=sum(n * seconds(c) for c, n in parts) / count / 3600,
+        hours=sum(n * seconds(c) for c, n in parts) / count / 3600 if seconds else None,
         workers=count,
         disk_bytes=_disk(folder, todo),
         epochs=max((make_feed(c).epochs(c.total_steps) for c in todo), default=0.0),
@@ -196,6 +198,21 @@ def _disk(folder: Folder, todo: Sequence[RunConfig]) -> int:
 def _weights(config: RunConfig) -> int:
     """About how many weights a model has, embeddings counted as two of a byte vocabulary."""
     return config.shape.dense_params + (2 * 256 + config.seq_len) * config.shape.width
+
+
+def _can_train(configs: Sequence[RunConfig]) -> bool:
+    try:
+        for config in configs:
+            check_device(config)
+    except InputError:
+        return False
+    return True
+
+
+def _time(hours: float | None, workers: int) -> str:
+    if hours is None:
+        return "cannot be trained here: the device that the runs ask for is missing"
+    return f"about {_duration(hours)} here with {workers} workers"
 
 
 def _duration(hours: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from simlib.sparsify.checks import largest_magnitudes
 from simlib.sparsify.shards import parts
 from simlib.train.capture import Stepper, make_stepper
 from simlib.train.feed import Batch, Feed
+from simlib.train.kernels import apply_switches, switch_kernels
 from simlib.train.optimizers import build_optimizer, load_optimizer, optimizer_state, set_lr
 from simlib.train.rates import lr_at
 
@@ -46,6 +48,7 @@ class Lane:
         self.seconds = 0.0  # training time, as far as this state knows
         self.diverged = False
         self.curve: dict[str, list[float]] = {name: [] for name in CURVE}
+        self.switches: list[dict[str, Any]] | None = None  # None: kernels are not chosen yet
         self._nonzero = self.dense_params
         self._forward = self._make_stepper()
         self._forward.settle()  # a lane works on its own stream, and was made on another
@@ -88,7 +91,10 @@ class Lane:
         t = self.position + 1
         self.weight_steps += self._nonzero
         set_lr(self.optimizer, lr_at(self.config, t))
-        self._forward.step(self.feed.batch(self.first_batch + self.position), self.optimizer)
+        batch = self.feed.batch(self.first_batch + self.position)
+        if self._may_switch():
+            self._switch(batch)
+        self._forward.step(batch, self.optimizer)
         if self.sparsifier is not None and self._masks_moved(self.sparsifier, t):
             self._count()
         self.position = t
@@ -123,6 +129,15 @@ class Lane:
             self._forward.mind(self.sparsifier.multipliers)
         self._count()
 
+    def _may_switch(self) -> bool:
+        fixed = self.sparsifier is not None and self.position >= self.config.prune_steps[1]
+        return fixed and self.switches is None and self.config.kernels != "masks"
+
+    def _switch(self, batch: Batch) -> None:
+        assert self.sparsifier is not None
+        made = switch_kernels(self.config, self.model, self.sparsifier.masks, batch)
+        self.switches = [asdict(switch) for switch in made]
+
     def _count(self) -> None:
         assert self.sparsifier is not None
         counts = self.sparsifier.nonzero_counts()
@@ -150,6 +165,7 @@ class Lane:
             "model": self.weights(),
             "optimizer": optimizer_state(self.optimizer),
             "masks": self.sparsifier.state_dict() if self.sparsifier else None,
+            "switches": self.switches,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -168,6 +184,9 @@ class Lane:
         self._forward.sums.copy_(state["sums"])
         if state["masks"] is not None:
             self._attach(state["masks"])
+        self.switches = state.get("switches")
+        if self.switches and self.sparsifier is not None:
+            apply_switches(self.model, self.sparsifier.masks, self.switches)
         self._forward.settle()
 
     def weights(self) -> dict[str, Tensor]:

@@ -37,7 +37,12 @@ class Processes:
         return self.rank == 0
 
     def check(self, config: RunConfig) -> None:
-        """Raise InputError if they cannot have equal parts of a batch."""
+        """Raise InputError if they cannot have equal parts of a batch, or for kernels of one."""
+        if config.kernels != "masks":
+            raise InputError(
+                f"kernels {config.kernels!r} are for one process: train with kernels 'masks' on "
+                "several"
+            )
         if config.batch % self.size:
             raise InputError(
                 f"a batch of {config.batch} cannot be shared equally by {self.size} processes: "

@@ -155,10 +155,16 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         device=config.device,
         precision=config.precision,
         threads=config.threads,
-        versions=versions(),
+        versions=versions() + _kernels(lane),
         commit=commit(),
         started_at=started_at,
     )
+
+
+def _kernels(lane: Lane) -> str:
+    """What the record says of sparse kernels, which decide last digits as versions do."""
+    layers = sum(len(s["layers"]) for s in lane.switches or [] if s["sparse"])
+    return f", sparse kernels in {layers} layers" if layers else ""
 
 
 def save_side(folder: Folder, lane: Lane, record: RunRecord, weights: dict[str, Tensor]) -> None:
@@ -174,6 +180,7 @@ def save_side(folder: Folder, lane: Lane, record: RunRecord, weights: dict[str, 
         "flops_dense": flops(lane.dense_params, record.data_seen),
         "epochs": lane.feed.epochs(lane.first_batch + lane.position),
         "data_per_second": record.data_seen / max(lane.seconds, 1e-9),
+        "kernels": lane.switches or [],
         "curve": {name: [_short(v) for v in values] for name, values in curve.items()},
     }
     side |= lane.shared_by

@@ -16,6 +16,7 @@ import torch
 from simlib import __version__
 from simlib.config import RunConfig
 from simlib.errors import InputError
+from simlib.models.compiled import why_not
 
 
 @contextmanager
@@ -44,9 +45,11 @@ def settings(config: RunConfig) -> Iterator[None]:
 
 
 def check_device(config: RunConfig) -> None:
-    """Raise InputError if the device of `config` is not there."""
+    """Raise InputError if the device of `config`, or the kernels it asks for, are not there."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device 'cuda' is not available to torch here: use device 'cpu'")
+    if config.sparsity and config.kernels == "sparse" and (reason := why_not()):
+        raise InputError(reason)
 
 
 @lru_cache(maxsize=1)

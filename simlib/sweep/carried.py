@@ -1,0 +1,106 @@
+"""What a carried job does on the machine it was carried to: `python JOB.zip --minutes 25`.
+
+This file is the zip's `__main__`: standard library only until the job's own packages are at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+DONE, LEFT, WRONG = 0, 1, 2
+
+
+def main(began: float) -> int:
+    """Unpack beside the zip, train until the grid is done or time is up, pack what there is."""
+    job = Path(sys.argv[0]).resolve()
+    options = _options(job)
+    with zipfile.ZipFile(job) as archive:
+        about = json.loads(archive.read("job.json"))
+        problem = _problem(about)
+        if problem:
+            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+            return WRONG
+        work = Path(options.work or job.with_suffix("")).resolve()
+        _unpack(archive, work / "job")
+    # the corpus is named by the versions of its packages; their code is not here, this says them
+    sys.path.insert(0, str(work / "job" / "versions"))
+    sys.path.insert(0, str(work / "job" / "simlib-source"))
+    sys.path.append(str(work / "job" / "packages"))  # what the machine has itself comes first
+    os.environ["SIMLIB_CACHE"] = str(work / "job" / "cache")
+
+    from simlib.errors import InputError
+    from simlib.sweep.carry import train_for
+
+    end = began + 60 * options.minutes if options.minutes else None
+    try:
+        done = train_for(work, options.archive, options.go_on, end, options.workers)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return WRONG
+    print(f"{done.recorded} of {done.wanted} runs recorded; all is in {options.archive}")  # noqa: T201
+    for reason in done.failures:
+        print(reason, file=sys.stderr)  # noqa: T201
+    if done.recorded < done.wanted:
+        print(f"go on with: python {job.name} --continue {Path(options.archive).name}")  # noqa: T201
+    return DONE if done.recorded == done.wanted else LEFT
+
+
+def _options(job: Path) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python {job.name}", description=__doc__)
+    parser.add_argument("--minutes", type=_positive, help="stop and pack after so many minutes")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--work", help="folder to work in (default: beside the zip)")
+    parser.add_argument("--continue", dest="go_on", metavar="ARCHIVE",
+                        help="go on from an archive that an earlier call left")  # fmt: skip
+    parser.add_argument("--archive", help="where to pack the runs (default: JOB-runs.zip)")
+    options = parser.parse_args()
+    options.archive = options.archive or str(job.with_name(f"{job.stem}-runs.zip"))
+    return options
+
+
+def _positive(text: str) -> float:
+    if not float(text) > 0:
+        raise ValueError(text)
+    return float(text)
+
+
+def _problem(about: dict[str, str]) -> str:
+    """Why the job cannot run here, in a sentence."""
+    for what, here in machine().items():
+        if about[what] != here:
+            return (
+                f"this job was packed for {what} {about[what]}, and here is {here}: pack it again "
+                "with the same"
+            )
+    if importlib.util.find_spec("torch") is None:
+        return "this Python has no PyTorch: use the one that has"
+    return ""
+
+
+def machine() -> dict[str, str]:
+    """What compiled packages depend on."""
+    version = ".".join(map(str, sys.version_info[:2]))
+    return {"system": platform.system(), "processor": platform.machine(), "Python": version}
+
+
+def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Unpack once; a folder that a killed call left half full is filled again."""
+    stamp = folder / "unpacked"
+    name = Path(str(archive.filename))
+    mark = f"{name.stat().st_size} {name.stat().st_mtime_ns}"
+    if stamp.exists() and stamp.read_text() == mark:
+        return
+    archive.extractall(folder)
+    stamp.write_text(mark)
+
+
+if __name__ == "__main__":
+    sys.exit(main(time.monotonic()))

@@ -1,0 +1,221 @@
+"""A grid as one file for a machine that has only PyTorch, and its runs back again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import simlib
+from simlib.corpora import load_corpus
+from simlib.corpora.base import cache_root, read_manifest
+from simlib.errors import InputError
+from simlib.runs import RunTable, append_record
+from simlib.sweep import carried
+from simlib.sweep.grid import Grid, read_grid
+from simlib.sweep.run import sweep
+from simlib.train.records import Folder
+
+EMBEDDED = ("python", "glyphs")
+# what training needs besides PyTorch, and what that needs
+PACKAGES = (
+    "numpy", "pydantic", "pydantic-core", "annotated-types", "typing-extensions",
+    "typing-inspection", "safetensors", "platformdirs", "tqdm", "pyyaml",
+)  # fmt: skip
+_PACKING = 0.05  # share of the time that is kept for packing what was done
+_FASTEST = 1  # level of compression: a third of the size at disk speed
+
+
+@dataclass(frozen=True)
+class Done:
+    """Runs recorded of those wanted, and why others failed."""
+
+    recorded: int
+    wanted: int
+    failures: tuple[str, ...]
+
+
+class TimeUpError(Exception):
+    """Raised in the driver when its time has passed; workers leave their checkpoints."""
+
+
+def pack(grid_file: str | Path, path: str | Path, only: Sequence[str] = ()) -> Grid:
+    """Write a zip that `python` runs: this library, its packages, the corpora and the grid.
+
+    Meant for machines of this system, processor and Python version. Returns the grid. Raises
+    InputError for a grid with other corpora than the embedded ones, and if the file cannot be
+    written.
+    """
+    grid = read_grid(grid_file).only(only)
+    folders = [_corpus_folder(name) for name in sorted({c.corpus for c in grid.configs})]
+    about = carried.machine() | {"grid": grid.name, "only": list(only)}
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as out:
+            out.writestr("job.json", json.dumps(about))
+            out.write(carried.__file__, "__main__.py")
+            out.write(grid_file, f"grids/{grid.name}.yaml")
+            for file, inside in _contents(folders):
+                out.write(file, inside)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{path}: the job could not be written ({error})") from error
+    return grid
+
+
+def train_for(
+    work: Path, archive: str, go_on: str | None, end: float | None, workers: int | None
+) -> Done:
+    """Train the grid unpacked in `work/job` until `end` (monotonic seconds); pack its runs.
+
+    `go_on` is an archive of an earlier call to begin with. Raises InputError for whatever `sweep`
+    refuses, and for an archive that cannot be read.
+    """
+    about = json.loads((work / "job" / "job.json").read_text())
+    grid = read_grid(work / "job" / "grids" / f"{about['grid']}.yaml").only(about["only"])
+    runs, failures = work / "runs", tuple[str, ...]()
+    if go_on:
+        collect(go_on, runs, everything=True)
+    left = None if end is None else max(1.0, end - time.monotonic())
+    try:
+        with _alarm(None if left is None else left * (1 - _PACKING)):
+            result = sweep(
+                grid.configs,
+                runs,
+                workers=workers,
+                checkpoint_seconds=30.0 if left is None else min(30.0, left / 20),
+            )
+        failures = tuple(f"{f.task}: {f.reason}" for f in result.failures)
+    except TimeUpError:
+        pass
+    pack_runs(runs, archive)
+    done = {r.run_id for r in Folder(runs).recorded()}
+    return Done(sum(c.run_id in done for c in grid.configs), len(grid.configs), failures)
+
+
+def pack_runs(runs: Path, archive: str | Path) -> None:
+    """Everything in a folder of runs as one zip: rows, curves, weights and checkpoints."""
+    runs.mkdir(parents=True, exist_ok=True)
+    path = Path(archive)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        # a checkpoint hardly shrinks
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as out:
+            for file in sorted(runs.rglob("*")):
+                if file.is_file() and file.name != "lock" and not file.name.startswith("."):
+                    out.write(file, file.relative_to(runs))
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{path}: the runs could not be packed ({error})") from error
+
+
+def collect(archive: str | Path, out: str | Path, *, everything: bool = False) -> RunTable:
+    """Add an archive's runs to the folder `out`; returns the rows that were new there.
+
+    Finished runs come with side file and weights, and `everything` takes checkpoints and trunks
+    too, to go on with. Raises InputError for a file that is no such archive, or runs on another
+    version of a corpus than those in `out`.
+    """
+    folder = Folder(Path(out))
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            with zipfile.ZipFile(archive) as file:
+                file.extractall(place)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise InputError(f"{archive} cannot be read as an archive of runs: {error}") from error
+        theirs, own = Folder(Path(place)).recorded(), folder.recorded()
+        _refuse_other_corpus(archive, own, theirs)
+        known = {r.run_id for r in own}
+        new = RunTable(r for r in theirs if r.run_id not in known)
+        finished = {r.run_id for r in new}
+        for entry in Path(place).iterdir():
+            if entry.is_dir() and (
+                entry.name in finished or (everything and entry.name not in known)
+            ):
+                shutil.copytree(entry, folder.root / entry.name, dirs_exist_ok=True)
+        for record in new:  # rows last: what is recorded is whole
+            append_record(folder.table, record)
+    return new
+
+
+def _refuse_other_corpus(archive: str | Path, own: RunTable, theirs: RunTable) -> None:
+    hashes = {r.dataset: r.dataset_sha256 for r in own}
+    for run in theirs:
+        if hashes.get(run.dataset, run.dataset_sha256) != run.dataset_sha256:
+            raise InputError(
+                f"{archive} holds runs on {run.dataset!r} of SHA-256 {run.dataset_sha256[:16]}..., "
+                f"the folder's are on {hashes[run.dataset][:16]}...: choose another folder"
+            )
+
+
+def _corpus_folder(name: str) -> Path:
+    """The folder of an embedded corpus, built if it was not."""
+    if name.split(":")[0] not in EMBEDDED:
+        raise InputError(
+            f"corpus {name!r} cannot be carried, only {' and '.join(EMBEDDED)} can: give the other "
+            "machine its own copy and use `simlib sweep` there"
+        )
+    wanted = load_corpus(name).sha256
+    for folder in sorted(cache_root().glob("*/")):
+        manifest = read_manifest(folder)
+        if manifest and manifest.get("sha256") == wanted:
+            return folder
+    raise InputError(f"corpus {name!r} is not in the cache {cache_root()}")
+
+
+def _contents(corpora: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Files and their names in the zip."""
+    source = Path(simlib.__file__).parent
+    for file in sorted(source.rglob("*")):
+        if file.suffix in (".py", ".c"):
+            yield file, f"simlib-source/simlib/{file.relative_to(source)}"
+    for folder in corpora:
+        manifest = read_manifest(folder) or {}
+        for file in sorted(folder.iterdir()):
+            yield file, f"cache/corpora/{folder.name}/{file.name}"
+        for package in manifest.get("packages", ()):
+            yield from _files(package, "versions", notes=True)
+    for package in PACKAGES:
+        yield from _files(package, "packages")
+
+
+def _files(package: str, inside: str, notes: bool = False) -> Iterator[tuple[Path, str]]:
+    """The files of an installed package, or the `notes` of the installer alone."""
+    for file in metadata.distribution(package).files or ():
+        if file.parts[0] == ".." or file.suffix == ".pyc" or "tests" in file.parts:
+            continue
+        if not notes or (file.parts[0].endswith(".dist-info") and len(file.parts) == 2):
+            found = Path(str(file.locate()))
+            if found.is_file():
+                yield found, f"{inside}/{file}"
+
+
+@contextmanager
+def _alarm(seconds: float | None) -> Iterator[None]:
+    """Raise TimeUpError in the main thread after `seconds`."""
+    if seconds is None:
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise TimeUpError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,167 @@
+"""A grid carried to a machine with PyTorch alone, stopped, continued elsewhere, brought back."""
+
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from simlib.corpora import python_source
+from simlib.errors import InputError
+from simlib.runs import read_table, write_table
+from simlib.sweep import carry, read_grid
+from simlib.sweep.carry import collect, pack, pack_runs, train_for
+from simlib.train import Folder, Update, feed, train_run
+
+GRID = """# Two runs to carry.
+base: {nonzero_params: 3072, depth: 1, seq_len: 32, batch: 4, warmup_steps: 5, mask_interval: 5,
+       valid_windows: 32}
+runs:
+  - {sparsity: [0.5, 0.75], steps: 40}
+"""
+# what PyTorch brings, numpy among it
+TORCH = (
+    "torch", "torchgen", "functorch", "numpy", "numpy.libs", "typing_extensions.py", "sympy",
+    "mpmath", "networkx", "jinja2", "markupsafe", "filelock", "fsspec",
+)  # fmt: skip
+BARE = """
+import runpy, sys
+sys.path.append(sys.argv.pop(1))
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A grid file, with a corpus of a few files in place of the whole."""
+    files = sorted(Path(python_source.__file__).parents[1].rglob("*.py"))
+    monkeypatch.setattr(python_source, "source_files", lambda: files)
+    monkeypatch.setattr(carry, "PACKAGES", [p for p in carry.PACKAGES if p != "numpy"])
+    monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path / "cache"))
+    feed._corpus.cache_clear()
+    path = tmp_path / "two.yaml"
+    path.write_text(GRID)
+    yield path
+    feed._corpus.cache_clear()
+
+
+@pytest.fixture
+def torch_alone(tmp_path: Path) -> Path:
+    """A folder of packages that holds PyTorch and what it needs, and nothing else."""
+    import torch
+
+    folder, source = tmp_path / "torch-alone", Path(torch.__file__).parents[1]
+    folder.mkdir()
+    for name in TORCH:
+        if (source / name).exists():
+            (folder / name).symlink_to(source / name)
+    return folder
+
+
+def unpacked(job: Path, work: Path) -> Path:
+    with zipfile.ZipFile(job) as archive:
+        archive.extractall(work / "job")
+    return work
+
+
+@pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
+def test_it_trains_where_there_is_nothing_but_pytorch(
+    grid: Path, torch_alone: Path, tmp_path: Path
+) -> None:
+    machine = tmp_path / "machine"
+    machine.mkdir()
+    pack(grid, machine / "two.zip", ["sparsity=0.5"])
+    (run,) = read_grid(grid).only(["sparsity=0.5"]).configs
+    command = [sys.executable, "-I", "-S", "-c", BARE, str(torch_alone), "two.zip"]
+    done = subprocess.run(
+        [*command, "--minutes", "5", "--workers", "1"], cwd=machine, env={"HOME": str(machine)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 runs recorded" in done.stdout
+    assert len(collect(machine / "two-runs.zip", tmp_path / "home")) == 1
+    assert len(collect(machine / "two-runs.zip", tmp_path / "home")) == 0
+    (row,) = read_table(tmp_path / "home" / "runs.csv")
+    assert row.run_id == run.run_id
+    assert row.loss == train_run(run, tmp_path / "here").loss
+    assert (tmp_path / "home" / run.run_id / "side.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
+def test_when_time_is_up_what_is_done_is_packed(
+    grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(grid, tmp_path / "two.zip")
+    work = unpacked(tmp_path / "two.zip", tmp_path / "work")
+
+    def slow(configs, out, **_):
+        train_run(configs[0], out)
+        time.sleep(600)
+
+    monkeypatch.setattr(carry, "sweep", slow)
+    archive = str(tmp_path / "runs.zip")
+    began = time.monotonic()
+    done = train_for(work, archive, None, began + 20, None)
+    assert time.monotonic() - began < 60
+    assert (done.recorded, done.wanted) == (1, 2)
+    assert len(collect(archive, tmp_path / "home")) == 1
+
+
+@pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
+def test_another_machine_goes_on_to_the_same_bits(grid: Path, tmp_path: Path) -> None:
+    run = read_grid(grid).configs[0]
+
+    def stop(update: Update) -> None:
+        if update.position >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(run, tmp_path / "one", progress=stop, checkpoint_seconds=0)
+    pack_runs(tmp_path / "one", tmp_path / "runs.zip")
+    collect(tmp_path / "runs.zip", tmp_path / "home")
+    assert not Folder(tmp_path / "home").resume(run).exists()
+    collect(tmp_path / "runs.zip", tmp_path / "other", everything=True)
+    assert Folder(tmp_path / "other").resume(run).exists()
+    unbroken = train_run(run, tmp_path / "unbroken")
+    assert train_run(run, tmp_path / "other").loss == unbroken.loss
+
+
+def test_mistakes_are_one_sentence(grid: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("# Photographs.\nruns:\n  - {family: vit, corpus: cifar10, steps: 100}\n")
+    with pytest.raises(InputError, match="'cifar10' cannot be carried"):
+        pack(own, tmp_path / "job.zip")
+    assert not (tmp_path / "job.zip").exists()
+    with pytest.raises(InputError, match="cannot be read as an archive"):
+        collect(own, tmp_path / "home")
+
+
+@pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
+def test_a_job_for_another_python_and_runs_on_another_corpus_are_refused(
+    grid: Path, tmp_path: Path
+) -> None:
+    job = tmp_path / "two.zip"
+    pack(grid, job)
+    with zipfile.ZipFile(job) as archive:
+        about = json.loads(archive.read("job.json")) | {"Python": "2.7"}
+        main = archive.read("__main__.py")
+    with zipfile.ZipFile(job, "w") as archive:
+        archive.writestr("job.json", json.dumps(about))
+        archive.writestr("__main__.py", main)
+    done = subprocess.run([sys.executable, job], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "packed for Python 2.7" in done.stderr
+    run = read_grid(grid).configs[0]
+    record = train_run(run, tmp_path / "one")
+    pack_runs(tmp_path / "one", tmp_path / "runs.zip")
+    other = record.model_copy(update={"dataset_sha256": "f" * 64, "run_id": "0" * 16})
+    (tmp_path / "home").mkdir()
+    write_table(
+        tmp_path / "home" / "runs.csv", type(read_table(tmp_path / "one/runs.csv"))([other])
+    )
+    with pytest.raises(InputError, match="choose another folder"):
+        collect(tmp_path / "runs.zip", tmp_path / "home")

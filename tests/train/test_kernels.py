@@ -1,0 +1,189 @@
+"""Sparse kernels after the ramp: the run stays the same, and the rule decides by measurement."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from simlib.config import RunConfig
+from simlib.errors import InputError
+from simlib.models import compiled
+from simlib.models.compiled import SparseProduct
+from simlib.models.linear import Linear
+from simlib.train import kernels, load_model, read_side, train_run
+from simlib.train.feed import make_feed
+from simlib.train.lane import Lane
+from simlib.train.sparserun import serve_run, time_steps
+
+SMALL = {
+    "nonzero_params": 3072, "sparsity": 0.75, "depth": 1, "seq_len": 32, "batch": 4, "steps": 40,
+    "warmup_steps": 5, "mask_interval": 5, "prune_end": 0.5, "valid_windows": 32,
+}  # fmt: skip
+needs_compiler = pytest.mark.skipif(bool(compiled.why_not()), reason="no C compiler here")
+
+
+def config(**changes: object) -> RunConfig:
+    return RunConfig(**(SMALL | changes))
+
+
+def lane_at(run: RunConfig, step: int) -> Lane:
+    lane = Lane(run, make_feed(run))
+    while lane.position < step:
+        lane.step()
+    return lane
+
+
+@needs_compiler
+@pytest.mark.parametrize("tokens", [1, 8, 63, 64, 200])
+@pytest.mark.parametrize(("inputs", "outputs"), [(48, 40), (19, 33), (64, 16), (5, 3)])
+def test_products_are_those_of_the_masked_layer(tokens: int, inputs: int, outputs: int) -> None:
+    make = torch.Generator().manual_seed(1)
+    layer = Linear(inputs, outputs)
+    mask = torch.rand(outputs, inputs, generator=make) > 0.7
+    mask[0] = False  # an output without weights
+    mask[:, 1] = False  # an input without weights
+    with torch.no_grad():
+        layer.weight *= mask
+    x = torch.randn(tokens, inputs, generator=make, requires_grad=True)
+    g = torch.randn(tokens, outputs, generator=make)
+    y = layer(x)
+    to_x, to_weight = torch.autograd.grad(y, (x, layer.weight), g)
+    layer.skip_zeros(mask)
+    y_sparse = layer(x)
+    found = torch.autograd.grad(y_sparse, (x, layer.weight), g)
+    torch.testing.assert_close(y_sparse, y)
+    torch.testing.assert_close(found[0], to_x)
+    torch.testing.assert_close(found[1], to_weight * mask, rtol=1e-4, atol=1e-4)
+
+
+@needs_compiler
+def test_values_kept_for_inference_follow_the_weights() -> None:
+    layer = Linear(16, 16)
+    layer.skip_zeros(torch.ones(16, 16, dtype=torch.bool))
+    x = torch.randn(3, 16)
+    with torch.no_grad():
+        before = layer(x)
+        layer.weight.mul_(2)
+        torch.testing.assert_close(layer(x), 2 * before)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pruner": "rigl"},
+        {"pattern": "2:4", "sparsity": 0.5},
+        {"family": "t5", "embeddings": "pruned", "nonzero_params": 3168},
+    ],
+)
+def test_sparse_kernels_end_where_masks_do(changes: dict, tmp_path: Path) -> None:
+    runs = [config(**changes, kernels=kind) for kind in ("masks", "sparse")]
+    masks, sparse = (train_run(run, tmp_path) for run in runs)
+    assert sparse.loss == pytest.approx(masks.loss, rel=1e-4)
+    assert sparse.nonzero_params == masks.nonzero_params
+    assert "sparse kernels in" in sparse.versions
+    models = [load_model(tmp_path, run.run_id) for run in runs]
+    for one, other in zip(*(m.parameters() for m in models), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+        assert torch.equal(one == 0, other == 0)
+
+
+@needs_compiler
+def test_masks_serve_until_the_last_update_and_a_resumed_run_is_the_unbroken_one() -> None:
+    run = config(kernels="sparse")
+    lane = lane_at(run, run.prune_steps[1])
+    assert lane.switches is None
+    lane.step()
+    assert lane.switches
+    resumed = Lane(run, lane.feed)
+    resumed.load_state_dict(lane.state_dict())
+    products = [m.product is not None for m in resumed.model.modules() if isinstance(m, Linear)]
+    assert any(products)
+    lane, resumed = lane_at(run, 30), lane_at(run, 25)
+    again = Lane(run, resumed.feed)
+    again.load_state_dict(resumed.state_dict())
+    while again.position < 30:
+        again.step()
+    for one, other in zip(lane.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@needs_compiler
+def test_the_rule_takes_a_kernel_only_where_its_lower_quartile_wins(monkeypatch) -> None:
+    """One wide shape wins beyond its scatter, the others on the median alone."""
+    asked: list[int] = []
+
+    def timed(layer, mask, tokens, threads):
+        asked.append(tokens)
+        return (1.5, 1.2) if layer.out_features > layer.in_features else (1.5, 0.9)
+
+    monkeypatch.setattr(kernels, "_time", timed)
+    run = config(kernels="auto")
+    lane = lane_at(run, run.prune_steps[1] + 1)
+    assert set(asked) == {run.batch * run.seq_len}
+    for name, layer in lane.model.named_modules():
+        if isinstance(layer, Linear):
+            wide = layer.out_features > layer.in_features and name != "head"
+            assert (layer.product is not None) == wide
+
+
+def test_without_a_compiler_auto_declines_and_sparse_is_refused(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path / "cache"))
+    compiled.library.cache_clear()
+    with pytest.raises(InputError, match="no C compiler here"):
+        train_run(config(kernels="sparse"), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    lane = lane_at(config(kernels="auto"), 21)
+    assert lane.switches == []
+    compiled.library.cache_clear()
+
+
+def test_a_compiler_that_fails_is_one_sentence(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("CC", "false")
+    monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path))
+    compiled.library.cache_clear()
+    assert "cannot compile the sparse kernels" in compiled.why_not()
+    assert "\n" not in compiled.why_not()
+    compiled.library.cache_clear()
+
+
+def test_bfloat16_keeps_its_masks() -> None:
+    run = config(kernels="auto", precision="bfloat16")
+    assert lane_at(run, 21).switches == []
+    with pytest.raises(InputError, match="float32 on a CPU"):
+        config(kernels="sparse", precision="bfloat16")
+
+
+@needs_compiler
+def test_a_finished_run_says_the_same_with_sparse_kernels(tmp_path: Path) -> None:
+    run = config()
+    train_run(run, tmp_path)
+    served = serve_run(tmp_path, run.run_id, examples=4, rounds=1)
+    assert served.logit_gap < 1e-4
+    assert served.sparsity == pytest.approx(0.75, abs=0.01)
+    assert served.tokens == 4 * 32
+    assert read_side(tmp_path, run.run_id)["kernels"] == []
+    dense = config(sparsity=0)
+    train_run(dense, tmp_path)
+    with pytest.raises(InputError, match="take a sparse run"):
+        serve_run(tmp_path, dense.run_id)
+
+
+@needs_compiler
+def test_steps_in_turn_stay_together() -> None:
+    timed = time_steps(config(), rounds=2)
+    assert timed.loss_gap < 1e-4
+    assert timed.steps >= 2
+    with pytest.raises(InputError, match="prune_end below 1"):
+        time_steps(config(prune_end=1.0), rounds=1)
+
+
+@needs_compiler
+def test_gradient_outside_the_mask_is_zero_and_inputs_need_none() -> None:
+    mask = torch.eye(32, dtype=torch.bool)
+    product = SparseProduct(mask)
+    weight = torch.eye(32, requires_grad=True)
+    (found,) = torch.autograd.grad(product(torch.randn(7, 32), weight).sum(), weight)
+    assert bool((found[~mask] == 0).all())
+    assert bool(found[mask].ne(0).any())
