@@ -105,7 +105,8 @@ def whole_models_table(serving: Sequence[ServingTiming]) -> Table:
     """Forward passes of whole models, dense against sparse kernels."""
     rows = [
         (s.family, str(s.width), percent(s.sparsity, 1), str(s.tokens),
-         f"{s.dense_per_second:,.0f}", f"{s.sparse_per_second:,.0f}", _spread(s), f"{s.logit_gap:.0e}")
+         f"{s.dense_per_second:,.0f}", f"{s.sparse_per_second:,.0f}", _spread(s),
+         f"{s.logit_gap:.0e}")
         for s in serving
     ]  # fmt: skip
     header = ("family", "width", "sparsity", "tokens", "dense, tokens/s", "sparse, tokens/s",

@@ -13,6 +13,7 @@ from simlib.corpora.images import ImageCorpus
 from simlib.corpora.local import load_cifar10, load_folder, load_json, load_parquet
 from simlib.corpora.python_source import load_python
 from simlib.corpora.text import TextCorpus
+from simlib.corpora.tokens import tokenized
 from simlib.errors import InputError
 
 Corpus = TextCorpus | GlyphCorpus | ImageCorpus
@@ -28,20 +29,23 @@ class _Kind:
     optional: bool = False  # the argument may be left out
 
 
-_TEXT: dict[str, type] = {"column": str, "bytes": int}
+_WORDS: dict[str, type] = {"tokenizer": str}
+_TEXT: dict[str, type] = {"column": str, "bytes": int} | _WORDS
 _IMAGES: dict[str, type] = {"size": int, "augment": str}
 _KINDS = {
-    "python": _Kind(load_python, None, {}),
+    "python": _Kind(load_python, None, _WORDS),
     "glyphs": _Kind(
         load_glyphs, None, {"classes": int, "augment": str, "size": int, "images": int}
     ),
     "hf": _Kind(load_hub, "REPO[:CONFIG]", _TEXT | _IMAGES | {"split": str, "images": int}),
     "parquet": _Kind(load_parquet, "PATH", _TEXT | _IMAGES),
     "json": _Kind(load_json, "PATH", _TEXT),
-    "folder": _Kind(load_folder, "PATH", _IMAGES),
+    "folder": _Kind(load_folder, "PATH", _IMAGES | _WORDS),
     "cifar10": _Kind(load_cifar10, "PATH", {"augment": str, "images": int}, optional=True),
 }
-_OPTIONS = re.compile(r"^(.*?):(\w+=[^:=,/]*(?:,\w+=[^:=,/]*)*)$")
+# a value holds no slash, so that a folder may be named a:b=c; only a tokenizer's may
+_OPTION = r"(?:tokenizer=[^:=,]*|\w+=[^:=,/]*)"
+_OPTIONS = re.compile(rf"^(.*?):({_OPTION}(?:,{_OPTION})*)$")
 
 
 def load_corpus(
@@ -52,7 +56,7 @@ def load_corpus(
     A name is KIND, KIND:ARGUMENT or either with options at the end, as in
     "glyphs:classes=1000,augment=heavy". Kinds:
 
-    - python: the embedded source code; bytes as tokens.
+    - python: the embedded source code.
     - glyphs: the embedded characters as images; classes, augment (none, light, heavy), size,
       images (so many distinct training images; without it none repeats).
     - hf: a data set of the Hugging Face hub, as in "hf:allenai/c4:en:bytes=1e9" (text; column,
@@ -62,6 +66,9 @@ def load_corpus(
     - cifar10: a folder with CIFAR-10's parquet files, by default $SIMLIB_CIFAR10; augment, images
       (as many training images, the same for every run, and no others).
 
+    Text is read as bytes or, with the option tokenizer=NAME (a model of the hub, or the path of a
+    tokenizer.json), as the tokens of that tokenizer.
+
     cache: folder for built corpora; by default $SIMLIB_CACHE, else the user's cache folder.
     expect_sha256: the hash a record holds, to refuse other data.
     Raises InputError, always in one sentence: an unknown name or option, missing packages or
@@ -69,7 +76,12 @@ def load_corpus(
     """
     kind, argument, options = _parse(name)
     arguments = [] if kind.argument is None else [argument]
+    tokenizer = str(options.pop("tokenizer", ""))
     corpus = kind.load(name, *arguments, cache=cache, **options)
+    if tokenizer:
+        if not isinstance(corpus, TextCorpus):
+            raise InputError(f"'{name}' holds images: the option tokenizer is for text")
+        corpus = tokenized(corpus, tokenizer, cache)
     if expect_sha256 is not None and corpus.sha256 != expect_sha256:
         raise InputError(
             f"the corpus '{name}' has SHA-256 {corpus.sha256[:16]}..., not the expected "

@@ -31,7 +31,7 @@ TRAIN, VALID = "train.bin", "valid.bin"
 
 @dataclass(frozen=True, eq=False)
 class TextCorpus:
-    """Bytes as tokens: `train` and `valid` are uint8 arrays (n,), memory-mapped.
+    """Bytes (uint8) or other tokens in order: `train` and `valid` are memory-mapped arrays (n,).
 
     `sha256` is that of train.bin followed by valid.bin.
     """

@@ -14,7 +14,7 @@ from simlib.errors import InputError
         ("python:extra", "write python"),
         ("folder", "write folder:PATH"),
         ("glyphs:faces=3", "unknown option 'faces': known are classes, augment, size, images"),
-        ("python:size=3", "unknown option 'size': known are none"),
+        ("python:size=3", "unknown option 'size': known are tokenizer"),
         ("glyphs:classes=many", "whole number for classes, not 'many'"),
         ("glyphs:classes=2.5", "whole number for classes"),
         ("glyphs:classes=inf", "whole number for classes"),
