@@ -46,6 +46,10 @@ def _cell(timing: Timing | None) -> str:
     return _spread(timing)
 
 
+def _gap(gap: float) -> str:
+    return f"{gap:.0e}" if gap else "not at all"
+
+
 def _spread(timing: Timing | StepTiming | ServingTiming) -> str:
     return f"{number(timing.speedup, 2)} × ({number(timing.low, 2)} to {number(timing.high, 2)})"
 
@@ -93,7 +97,7 @@ def whole_steps_table(steps: Sequence[StepTiming]) -> Table:
     """Whole training steps, after the ramp, with sparse kernels against masks."""
     rows = [
         (s.family, str(s.width), percent(s.sparsity, 1), str(s.tokens), number(s.masks_ms, 3),
-         number(s.sparse_ms, 3), _spread(s), f"{s.loss_gap:.0e}")
+         number(s.sparse_ms, 3), _spread(s), _gap(s.loss_gap))
         for s in steps
     ]  # fmt: skip
     header = ("family", "width", "sparsity", "tokens", "masks, ms", "sparse, ms", "speed-up",
@@ -106,7 +110,7 @@ def whole_models_table(serving: Sequence[ServingTiming]) -> Table:
     rows = [
         (s.family, str(s.width), percent(s.sparsity, 1), str(s.tokens),
          f"{s.dense_per_second:,.0f}", f"{s.sparse_per_second:,.0f}", _spread(s),
-         f"{s.logit_gap:.0e}")
+         _gap(s.logit_gap))
         for s in serving
     ]  # fmt: skip
     header = ("family", "width", "sparsity", "tokens", "dense, tokens/s", "sparse, tokens/s",
@@ -126,8 +130,10 @@ def switches_table(switches: Sequence[Mapping[str, Any]]) -> Table:
     return Table(header, rows or [("nothing measured: no kernel here", "", "", "", "", "masks")])
 
 
-def gains(timings: Sequence[StepTiming] | Sequence[ServingTiming]) -> str:
+def gains(timings: Sequence[StepTiming | ServingTiming]) -> str:
     """In words: for how many of the models sparse kernels win beyond the scatter of the rounds."""
+    if not timings:
+        return "none was measured"
     won = [t for t in timings if pays(t)]
     best = max(timings, key=lambda t: t.speedup)
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def _documents(text: np.ndarray) -> Iterator[Sequence[bytes]]:
 
 def _load(name: str) -> Any:
     try:
-        from tokenizers import Tokenizer
+        package: Any = importlib.import_module("tokenizers")
     except ImportError as error:
         raise InputError(
             "text is cut into tokens by the package `tokenizers`, which is not installed: run "
@@ -83,7 +84,9 @@ def _load(name: str) -> Any:
         ) from error
     path = Path(name).expanduser()
     try:
-        return Tokenizer.from_file(str(path)) if path.is_file() else Tokenizer.from_pretrained(name)
+        if path.is_file():
+            return package.Tokenizer.from_file(str(path))
+        return package.Tokenizer.from_pretrained(name)
     except Exception as error:  # the package raises bare Exception
         reason = " ".join(str(error).split())[:200]
         raise InputError(

@@ -68,7 +68,7 @@ def _options(job: Path) -> argparse.Namespace:
 
 def _positive(text: str) -> float:
     if not float(text) > 0:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return float(text)
 
 

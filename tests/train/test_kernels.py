@@ -13,6 +13,7 @@ from simlib.models.linear import Linear
 from simlib.train import kernels, load_model, read_side, train_run
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
+from simlib.train.settings import settings
 from simlib.train.sparserun import serve_run, time_steps
 
 SMALL = {
@@ -27,9 +28,13 @@ def config(**changes: object) -> RunConfig:
 
 
 def lane_at(run: RunConfig, step: int) -> Lane:
-    lane = Lane(run, make_feed(run))
-    while lane.position < step:
-        lane.step()
+    return advance(Lane(run, make_feed(run)), step)
+
+
+def advance(lane: Lane, step: int) -> Lane:
+    with settings(lane.config):
+        while lane.position < step:
+            lane.step()
     return lane
 
 
@@ -93,7 +98,7 @@ def test_masks_serve_until_the_last_update_and_a_resumed_run_is_the_unbroken_one
     run = config(kernels="sparse")
     lane = lane_at(run, run.prune_steps[1])
     assert lane.switches is None
-    lane.step()
+    advance(lane, lane.position + 1)
     assert lane.switches
     resumed = Lane(run, lane.feed)
     resumed.load_state_dict(lane.state_dict())
@@ -102,8 +107,7 @@ def test_masks_serve_until_the_last_update_and_a_resumed_run_is_the_unbroken_one
     lane, resumed = lane_at(run, 30), lane_at(run, 25)
     again = Lane(run, resumed.feed)
     again.load_state_dict(resumed.state_dict())
-    while again.position < 30:
-        again.step()
+    advance(again, 30)
     for one, other in zip(lane.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
