@@ -128,6 +128,11 @@ class RunConfig(BaseModel):
                 f"kernels 'sparse' with device {self.device!r} and precision {self.precision!r}: "
                 "they work in float32 on a CPU, so use kernels 'masks' or 'auto'"
             )
+        if self.kernels != "masks" and not self.mask_optimizer:
+            raise InputError(
+                f"kernels {self.kernels!r} with mask_optimizer false: it takes the gradients of "
+                "pruned weights, which sparse kernels do not compute, so use kernels 'masks'"
+            )
         first, last = self.prune_steps
         if self.pruner == "random_static" and self.ramp != "constant":
             raise InputError(

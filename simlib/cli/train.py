@@ -74,6 +74,7 @@ def command(
             click.echo(record.model_dump_json())
         else:
             click.echo(_sentence(record, out))
+            _say_kernels(config, out)
         sys.exit(1 if record.diverged else 0)
 
 
@@ -144,6 +145,23 @@ def _show_plan(config: RunConfig, out: str, as_json: bool) -> None:
         click.echo(json.dumps(planned.as_dict()))
     else:
         click.echo(planned.text())
+
+
+def _say_kernels(config: RunConfig, out: str) -> None:
+    """What was decided for every shape of layer, where it was to be decided."""
+    from simlib.train import read_side
+    from simlib.train.kernels import unable
+
+    if config.kernels == "masks" or not config.sparsity:
+        return
+    made = read_side(out, config.run_id)["kernels"]
+    for s in made:
+        kernel = "sparse kernels" if s["sparse"] else "masks"
+        measured = f", {s['speedup']:.2f} times as fast" if s["speedup"] else ""
+        click.echo(f"{len(s['layers'])} layers {s['inputs']} to {s['outputs']}: {kernel}{measured}")
+    if not made:
+        reason = unable(config) or "no step followed the last change of the masks"
+        click.echo(f"masks throughout: {reason}")
 
 
 def _sentence(record: RunRecord, out: str) -> str:

@@ -58,7 +58,7 @@ def switch_kernels(
     exceeds 1 in its lower quartile over the rounds, on this machine and with `batch`'s tokens.
     """
     layers = masked_layers(model, masks)
-    reason = _unable(config)
+    reason = unable(config)
     if reason:
         log.info("%s keeps its masks: %s", config.run_id, reason)
         return []
@@ -99,7 +99,8 @@ def masked_layers(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Li
     }
 
 
-def _unable(config: RunConfig) -> str:
+def unable(config: RunConfig) -> str:
+    """Why a run cannot have sparse kernels here, in a sentence; empty where it can."""
     if config.device != "cpu" or config.precision != "float32":
         return "sparse kernels work in float32 on a CPU"
     return why_not()

@@ -177,3 +177,41 @@ def test_real_cifar10(tmp_path):
     assert np.all(np.bincount(corpus.labels["train"]) == 5000)
     means = corpus.images["train"].mean(axis=(0, 1, 2)) / 255
     np.testing.assert_allclose(means, [0.491, 0.482, 0.447], atol=0.005)  # widely published
+
+
+def test_cifar100_by_its_fine_labels(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    for part, numbers in (("train", range(40)), ("test", range(40, 60))):
+        rows = [
+            {"img": {"bytes": encoded(n), "path": ""}, "fine_label": n % 20, "coarse_label": n % 5}
+            for n in numbers
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{part}-00000-of-00001.parquet")
+    corpus = load_corpus(f"parquet:{tmp_path}:size=32", cache=tmp_path / "cache")
+    assert corpus.num_classes == 20
+    assert {part: len(labels) for part, labels in corpus.labels.items()} == {
+        "train": 40,
+        "valid": 20,
+    }
+    assert list(number_of(corpus.images["train"]) % 20) == list(corpus.labels["train"])
+
+
+def test_imagenet_folders(tmp_path):
+    """train and val hold a folder for each class, files end in .JPEG, notes lie beside them."""
+    Image = pytest.importorskip("PIL.Image")
+    for part, count in (("train", 3), ("val", 2)):
+        for place, name in enumerate(("n01440764", "n01443537")):
+            folder = tmp_path / "set" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                colour = (200 * place, 0, 10 * number)
+                Image.new("RGB", (40, 30), colour).save(folder / f"{name}_{number}.JPEG")
+    (tmp_path / "set" / "LOC_synset_mapping.txt").write_text("n01440764 tench\n")
+    corpus = load_corpus(f"folder:{tmp_path}/set:size=16", cache=tmp_path / "cache")
+    assert corpus.classes == ("n01440764", "n01443537")
+    assert (len(corpus.labels["train"]), len(corpus.labels["valid"])) == (6, 4)
+    assert corpus.image_shape == (16, 16, 3)
+    red = corpus.images["train"][:, 8, 8, 0] > 100
+    assert list(red) == [bool(label) for label in corpus.labels["train"]]

@@ -78,6 +78,7 @@ def test_values_kept_for_inference_follow_the_weights() -> None:
     [
         {"pruner": "rigl"},
         {"pattern": "2:4", "sparsity": 0.5},
+        {"optimizer": "adafactor"},
         {"family": "t5", "embeddings": "pruned", "nonzero_params": 3168},
     ],
 )
@@ -157,6 +158,11 @@ def test_bfloat16_keeps_its_masks() -> None:
     assert lane_at(run, 21).switches == []
     with pytest.raises(InputError, match="float32 on a CPU"):
         config(kernels="sparse", precision="bfloat16")
+
+
+def test_an_optimizer_that_sees_pruned_weights_keeps_masks() -> None:
+    with pytest.raises(InputError, match="sparse kernels do not compute"):
+        config(kernels="auto", mask_optimizer=False)
 
 
 @needs_compiler

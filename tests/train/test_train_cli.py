@@ -17,6 +17,7 @@ from simlib.cli.sweep import command as sweep
 from simlib.cli.train import command as train
 from simlib.config import RunConfig
 from simlib.errors import InputError
+from simlib.models.compiled import why_not
 from simlib.runs import read_table
 
 SMALL = ["--nonzero-params", "3072", "--depth", "1", "--seq-len", "32", "--valid-windows", "32"]
@@ -38,6 +39,34 @@ def test_train_records_a_run_and_says_so(tmp_path: Path) -> None:
     assert again.exit_code == 0
     assert record["run_id"] in again.stdout
     assert len(read_table(tmp_path / "runs.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--precision", "bfloat16"], "masks throughout: sparse kernels work in float32 on a CPU"),
+        (["--prune-end", "1"], "masks throughout: no step followed"),
+        (["--prune-end", "0.5"], "layers 32 to 96: "),
+    ],
+)
+def test_train_says_which_kernels_were_chosen(more: list, said: str, tmp_path: Path) -> None:
+    if "bfloat16" not in more and why_not():
+        pytest.skip("no C compiler here")
+    run = [
+        "--steps",
+        "60",
+        "--mask-interval",
+        "5",
+        "--kernels",
+        "auto",
+        "--sparsity",
+        "0.75",
+        "--out",
+        str(tmp_path),
+    ]
+    result = CliRunner().invoke(train, [*SMALL, *run, *more])
+    assert result.exit_code == 0
+    assert said in result.stdout
 
 
 def test_train_tells_of_divergence_by_its_exit_code(tmp_path: Path) -> None:
