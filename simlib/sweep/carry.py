@@ -9,7 +9,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -187,6 +187,8 @@ def _contents(corpora: Sequence[Path]) -> Iterator[tuple[Path, str]]:
             yield file, f"cache/corpora/{folder.name}/{file.name}"
         for package in manifest.get("packages", ()):
             yield from _files(package, "versions", notes=True)
+    with suppress(metadata.PackageNotFoundError):  # records name this library's version
+        yield from _files("simlib", "versions", notes=True)
     for package in PACKAGES:
         yield from _files(package, "packages")
 

@@ -16,6 +16,7 @@ from simlib.runs import read_table, write_table
 from simlib.sweep import carry, read_grid
 from simlib.sweep.carry import TimeUpError, collect, pack, pack_runs, train_for
 from simlib.train import Folder, Update, feed, train_run
+from simlib.train.settings import versions
 
 GRID = """# Two runs to carry.
 base: {nonzero_params: 3072, depth: 1, seq_len: 32, batch: 4, warmup_steps: 5, mask_interval: 5,
@@ -77,17 +78,36 @@ def test_it_trains_where_there_is_nothing_but_pytorch(
     machine.mkdir()
     pack(grid, machine / "two.zip", ["sparsity=0.5"])
     (run,) = read_grid(grid).only(["sparsity=0.5"]).configs
-    command = [sys.executable, "-I", "-S", "-c", BARE, str(torch_alone), "two.zip"]
-    done = subprocess.run(
-        [*command, "--minutes", "5", "--workers", "1"], cwd=machine, env={"HOME": str(machine)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        BARE,
+        str(torch_alone),
+        "two.zip",
+        "--workers",
+        "1",
+    ]
+
+    def call(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *more], cwd=machine, env={"HOME": str(machine)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    stopped = call("--minutes", "0.01")  # not enough for anything
+    assert stopped.returncode == 1, stopped.stderr
+    assert "0 of 1 runs recorded" in stopped.stdout
+    assert "--continue two-runs.zip" in stopped.stdout
+    done = call("--continue", "two-runs.zip")
     assert done.returncode == 0, done.stderr
     assert "1 of 1 runs recorded" in done.stdout
     assert len(collect(machine / "two-runs.zip", tmp_path / "home")) == 1
     assert len(collect(machine / "two-runs.zip", tmp_path / "home")) == 0
     (row,) = read_table(tmp_path / "home" / "runs.csv")
     assert row.run_id == run.run_id
+    assert row.versions == versions()
     assert row.loss == train_run(run, tmp_path / "here").loss
     assert (tmp_path / "home" / run.run_id / "side.json").exists()
 
