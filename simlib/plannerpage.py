@@ -182,7 +182,7 @@ def loss_chart() -> alt.LayerChart:
     # the best one is named below its point: it may lie on one of the others
     named = [
         runs.transform_filter(f"datum.run {equal} 'best'")
-        .mark_text(dy=dy, fontSize=13, color=charts.ORANGE[0])
+        .mark_text(align="left", dx=-8, dy=dy, fontSize=13, color=charts.ORANGE[0])
         .encode(x=x, text="run:N")
         for equal, dy in (("!==", -14), ("===", 17))
     ]
