@@ -49,7 +49,7 @@ def test_densities_dense_parameters_and_semicolons_are_understood(tmp_path):
     rows = zip(TRUTH.nonzero_params / (1 - TRUTH.sparsity), 100 * (1 - TRUTH.sparsity),
                TRUTH.data_seen, TRUTH.loss, strict=True)  # fmt: skip
     text = "\n".join(";".join(map(str, row)) for row in [("p", "left", "d", "loss"), *rows])
-    path = tmp_path / "european.csv"
+    path = tmp_path / "semicolons.csv"
     path.write_text(text)
     table = read_foreign(path, parse_columns("dense_params=p,sparsity=1-left*0.01,data_seen=d"))
     np.testing.assert_allclose(table.nonzero_params, TRUTH.nonzero_params, atol=1)

@@ -8,13 +8,17 @@ from typing import Any
 import click
 
 from simlib.cli.options import json_option
+from simlib.cli.simulate import numbers
 from simlib.datasets import load_law
+from simlib.errors import InputError
 from simlib.optimum import COSTS, cost_model
 from simlib.simulate.design import (
     EXPONENTS,
     LEAST_PARAMS,
     QUANTITIES,
     Design,
+    Grid,
+    evaluate,
     least_size,
     recommend,
     simulated_widths,
@@ -27,13 +31,21 @@ EXAMPLES = """
 Examples:
   simlib design --law t5-c4-refit --flops 1e19
   simlib design --law t5-c4-refit --flops 1e18 --target b_D --most-runs 60 --json
+  simlib design --law t5-c4-refit --sparsity 0,0.5,0.75 --nonzero-params 1e6,1e7,1e8 \\
+      --data-seen 1e9,1e10,1e11     your own grid, beside the best of the same cost
 """
 SHOWN = 3
 
 
 @click.command(epilog=EXAMPLES)
 @click.option("--law", "law_name", required=True, help="What is believed beforehand: a law.")
-@click.option("--flops", type=float, required=True, help="Budget of all runs together, FLOP.")
+@click.option("--flops", type=float,
+              help="Budget of all runs, FLOP.  [default: what your own grid costs]")  # fmt: skip
+@click.option("--sparsity", help="A grid of your own to hold beside: its sparsities, by commas.")
+@click.option("--nonzero-params", help="Its non-zero parameters, by commas.")
+@click.option("--data-seen", help="Its tokens or images, by commas.")
+@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True,
+              help="How often it does each run.")  # fmt: skip
 @click.option("--target", "targets", multiple=True,
               help=f"What to pin down; repeat for more: {', '.join(QUANTITIES)}.  [default: the "
                    "three exponents]")  # fmt: skip
@@ -46,32 +58,63 @@ SHOWN = 3
               help="Whether training saves the multiplications with pruned weights.")  # fmt: skip
 @json_option
 def command(
-    law_name: str, flops: float, targets: tuple[str, ...], noise: float | None, most_runs: int,
-    least_params: float | None, cost: str, as_json: bool,
+    law_name: str, flops: float | None, sparsity: str | None, nonzero_params: str | None,
+    data_seen: str | None, repeats: int, targets: tuple[str, ...], noise: float | None,
+    most_runs: int, least_params: float | None, cost: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Recommend a grid of runs: sparsities, sizes and amounts of data that cost a budget together.
 
     Half-widths are those of a 90 % interval on the log scale: 0.2 is about 20 % either way. The
-    best grid is checked by drawing tables from the law and fitting them.
+    best grid, and your own if you give one, are checked by drawing tables from the law and fitting
+    them.
     """
     law_file = load_law(law_name)
     noise = residual_noise(law_file) if noise is None else noise
-    flops = budget_in_flops(flops)
     law, wanted = law_file.joint, targets or EXPONENTS
+    grid = _own_grid(sparsity, nonzero_params, data_seen, repeats)
+    yours = None if grid is None else evaluate(law, grid, noise, wanted, cost_model(cost))
+    flops = budget_in_flops(yours.flops if yours and flops is None else flops)
     best = recommend(law, flops, noise, targets=wanted, most_runs=most_runs,
                      least_params=least_size(law_file) if least_params is None else least_params,
                      cost=cost_model(cost))  # fmt: skip
-    drawn = simulated_widths(
-        law, best[0].grid, noise, quantities={name: QUANTITIES[name] for name in wanted}
-    )
+    quantities = {name: QUANTITIES[name] for name in wanted}
+    drawn = simulated_widths(law, best[0].grid, noise, quantities=quantities)
+    own = simulated_widths(law, yours.grid, noise, quantities=quantities) if yours else {}
     if as_json:
-        checked = {name: list(ends) for name, ends in drawn.items()}
-        click.echo(json.dumps({"noise": noise, "recommended": [_object(d) for d in best],
-                               "simulated_intervals": checked}))  # fmt: skip
+        found = {"noise": noise, "recommended": [_object(d) for d in best],
+                 "simulated_intervals": _ends(drawn)}  # fmt: skip
+        mine = {**_object(yours), "simulated_intervals": _ends(own)} if yours else None
+        click.echo(json.dumps({**found, "yours": mine}))
         return
-    checked_text = ", ".join(f"{n} {a:.4g} to {b:.4g}" for n, (a, b) in drawn.items())
-    click.echo("\n".join(_lines(best[:SHOWN])))
-    click.echo(f"intervals of fits to tables drawn on the best grid: {checked_text}")
+    said = _lines(best[:SHOWN])
+    said.append(f"intervals of fits to tables drawn on the best grid: {_ends_text(drawn)}")
+    if yours:
+        said += ["your own grid:", *_lines([yours])]
+        said.append(f"intervals of fits to tables drawn on it: {_ends_text(own)}")
+    click.echo("\n".join(said))
+
+
+def _own_grid(
+    sparsity: str | None, sizes: str | None, data: str | None, repeats: int
+) -> Grid | None:  # fmt: skip
+    given = {"sparsity": sparsity, "nonzero-params": sizes, "data-seen": data}
+    missing = [name for name, text in given.items() if text is None]
+    if len(missing) == len(given):
+        return None
+    if missing:
+        raise InputError(
+            f"a grid of your own needs --{missing[0]} too: give --{', --'.join(given)}"
+        )
+    axes = [tuple(map(float, numbers(name, text or ""))) for name, text in given.items()]
+    return Grid(axes[0], axes[1], axes[2], repeats)
+
+
+def _ends(drawn: dict[str, tuple[float, float]]) -> dict[str, list[float]]:
+    return {name: list(ends) for name, ends in drawn.items()}
+
+
+def _ends_text(drawn: dict[str, tuple[float, float]]) -> str:
+    return ", ".join(f"{n} {a:.4g} to {b:.4g}" for n, (a, b) in drawn.items())
 
 
 def _object(design: Design) -> dict[str, Any]:

@@ -196,6 +196,17 @@ class Design:
     score: float
 
 
+def evaluate(
+    law: JointLaw, grid: Grid, noise: float, targets: Sequence[str] = EXPONENTS,
+    cost: TrainingCost = COSTS["dense"],
+) -> Design:  # fmt: skip
+    """A grid with its cost and the half-widths of the targets; the score is the widest."""
+    widths = fisher_widths(
+        law, grid, noise, quantities={name: QUANTITIES[name] for name in targets}
+    )
+    return Design(grid, grid.flops(cost), widths, max(widths.values()))
+
+
 SPARSITIES = ((0.0, 0.5, 0.75), (0.0, 0.5, 0.75, 0.875), (0.0, 0.5, 0.75, 0.875, 0.9375))
 COUNTS = (3, 4, 5, 6)
 SPANS = (8.0, 32.0, 128.0, 512.0)
@@ -227,7 +238,6 @@ def recommend(
         raise InputError(f"a budget must be positive and finite, got {flops} FLOP")
     if not (np.isfinite(least_params) and least_params > 0):
         raise InputError(f"the smallest size must be positive and finite, got {least_params}")
-    wanted = {name: QUANTITIES[name] for name in targets}
     found = []
     for S, sizes, data, size_span, data_span, tilt in product(
         SPARSITIES, COUNTS, COUNTS, SPANS, SPANS, TILTS
@@ -239,8 +249,7 @@ def recommend(
         )
         if min(grid.sizes) < least_params:
             continue
-        widths = fisher_widths(law, grid, noise, quantities=wanted)
-        found.append(Design(grid, grid.flops(cost), widths, max(widths.values())))
+        found.append(evaluate(law, grid, noise, targets, cost))
     if not found:
         raise InputError(
             f"no grid of at most {most_runs} runs from {least_params:g} parameters on costs "

@@ -114,6 +114,20 @@ def test_design_recommends_grids_that_cost_the_budget():
     assert 0.5 * np.log(high / low) == pytest.approx(best["half_widths"]["b_D"], rel=0.4)
 
 
+def test_design_holds_a_grid_of_the_readers_own_beside_the_best_of_its_cost():
+    own = ("--sparsity", "0,0.5,0.75,0.875", "--nonzero-params", "1e6,1e7,1e8", "--data-seen",
+           "1e9,1e10,1e11")  # fmt: skip
+    law = ("design", "--law", "t5-c4-refit", "--target", "b_D", "--most-runs", 36)
+    found = json.loads(run(*law, *own, "--json"))
+    yours, best = found["yours"], found["recommended"][0]
+    assert yours["runs"] == 36
+    assert best["flops"] == pytest.approx(yours["flops"])
+    assert best["half_widths"]["b_D"] < yours["half_widths"]["b_D"]
+    low, high = yours["simulated_intervals"]["b_D"]
+    assert 0.5 * np.log(high / low) == pytest.approx(yours["half_widths"]["b_D"], rel=0.4)
+    assert "your own grid:" in run(*law, *own, "--flops", 1e20)
+
+
 def test_fit_reads_a_strangers_columns(tmp_path, released):
     """The authors' T5 file as if it were anyone's: its own names, sizes as a scale, steps."""
     columns = f"nonzero_params=n*1e6,data_seen=steps*{128 * 512},sparsity=sparsity,loss=val-loss"
@@ -151,6 +165,8 @@ def test_fit_reads_a_strangers_columns(tmp_path, released):
         ((*PLAN, "--target-loss", "0.1"), "no dense budget reaches"),
         (("plan", "--law", "t5-c4", "--flops", "1e21"), "has no ensemble"),
         (("design", "--law", "t5-c4-refit", "--flops", "1e19", "--target", "x"), "unknown target"),
+        (("design", "--law", "t5-c4-refit", "--sparsity", "0,0.5"), "--nonzero-params too"),
+        (("design", "--law", "t5-c4-refit"), "got none"),
         (("simulate", "--law", "t5-c4-refit", "--sparsity", "half", "--nonzero-params", "1e6",
           "--data-seen", "1e9", "--out", "x.csv"), "--sparsity takes numbers"),
     ],
