@@ -200,11 +200,20 @@ def evaluate(
     law: JointLaw, grid: Grid, noise: float, targets: Sequence[str] = EXPONENTS,
     cost: TrainingCost = COSTS["dense"],
 ) -> Design:  # fmt: skip
-    """A grid with its cost and the half-widths of the targets; the score is the widest."""
-    widths = fisher_widths(
-        law, grid, noise, quantities={name: QUANTITIES[name] for name in targets}
-    )
+    """A grid with its cost and the half-widths of the targets; the score is the widest.
+
+    Raises InputError for an unknown target and a grid that no fit would accept.
+    """
+    widths = fisher_widths(law, grid, noise, quantities=_quantities(targets))
     return Design(grid, grid.flops(cost), widths, max(widths.values()))
+
+
+def _quantities(targets: Sequence[str]) -> dict[str, Quantity]:
+    unknown = [t for t in targets if t not in QUANTITIES]
+    if unknown or not targets:
+        raise InputError(f"unknown target {(unknown or ['none'])[0]!r}: choose of "
+                         f"{', '.join(QUANTITIES)}")  # fmt: skip
+    return {name: QUANTITIES[name] for name in targets}
 
 
 SPARSITIES = ((0.0, 0.5, 0.75), (0.0, 0.5, 0.75, 0.875), (0.0, 0.5, 0.75, 0.875, 0.9375))
@@ -230,10 +239,7 @@ def recommend(
     widest target. Sizes below `least_params` are left out. Raises InputError for an unknown
     target, a budget that is not positive, or one that no candidate fits.
     """
-    unknown = [t for t in targets if t not in QUANTITIES]
-    if unknown or not targets:
-        raise InputError(f"unknown target {(unknown or ['none'])[0]!r}: choose of "
-                         f"{', '.join(QUANTITIES)}")  # fmt: skip
+    _quantities(targets)  # refuses an unknown one before anything is computed
     if not (np.isfinite(flops) and flops > 0):
         raise InputError(f"a budget must be positive and finite, got {flops} FLOP")
     if not (np.isfinite(least_params) and least_params > 0):

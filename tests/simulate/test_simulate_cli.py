@@ -167,6 +167,8 @@ def test_fit_reads_a_strangers_columns(tmp_path, released):
         (("design", "--law", "t5-c4-refit", "--flops", "1e19", "--target", "x"), "unknown target"),
         (("design", "--law", "t5-c4-refit", "--sparsity", "0,0.5"), "--nonzero-params too"),
         (("design", "--law", "t5-c4-refit"), "got none"),
+        (("design", "--law", "t5-c4-refit", "--sparsity", "0,0.5", "--nonzero-params", "1e6,1e7",
+          "--data-seen", "1e9,1e10", "--target", "x"), "unknown target 'x'"),
         (("simulate", "--law", "t5-c4-refit", "--sparsity", "half", "--nonzero-params", "1e6",
           "--data-seen", "1e9", "--out", "x.csv"), "--sparsity takes numbers"),
     ],
