@@ -123,8 +123,23 @@ def read_law(path: str | Path) -> LawFile:
         members = content.pop("ensemble", None)
         ensemble = None if members is None else law.from_vector(np.array(members, dtype=float))
         name = content.pop("name", path.stem)
+        _check(law, content)
     except OSError as error:
         raise InputError(f"{path}: no law file can be read there ({error})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: this is not a law file ({error!r:.120})") from error
     return LawFile(name, law, ensemble, content)
+
+
+def _check(law: Law, record: dict[str, Any]) -> None:
+    """Raises ValueError for what a reader's own editing may have broken."""
+    if not np.all(np.isfinite(law.vector())):
+        raise ValueError("a coefficient is not finite")
+    float(record.get("log_rmse") or 0.0)
+    for name in ("sparsity", "nonzero_params", "data_seen"):
+        low, high = map(float, record["range"][name]) if "range" in record else (0.0, 1.0)
+        if not 0 <= low <= high:
+            raise ValueError(f"the range of {name} is not two numbers, the smaller one first")
+    for key, kind in (("made", dict), ("warnings", list)):
+        if not isinstance(record.get(key, kind()), kind):
+            raise ValueError(f"{key!r} is not a {kind.__name__}")

@@ -49,6 +49,25 @@ def test_files_that_are_no_law_are_named(tmp_path, content):
         read_law(path)
 
 
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"range": {"sparsity": [0, 1]}}, "nonzero_params"),
+        ({"range": "big"}, "not a law file"),
+        ({"range": {n: [2, 1] for n in ("sparsity", "nonzero_params", "data_seen")}}, "smaller"),
+        ({"log_rmse": "big"}, "big"),
+        ({"made": "me"}, "'made' is not a dict"),
+        ({"warnings": None}, "'warnings' is not a list"),
+    ],
+)
+def test_what_editing_by_hand_has_broken_is_named_when_the_file_is_read(tmp_path, broken, said):
+    path = tmp_path / "edited.json"
+    write_law(path, load_law("t5-c4-refit"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | broken))
+    with pytest.raises(InputError, match=said):
+        read_law(path)
+
+
 def test_shipped_laws_are_complete_and_unknown_ones_list_them():
     assert {"vit-jft", "t5-c4", "vit-jft-refit", "t5-c4-refit"} <= set(law_names())
     for name in ("vit-jft", "t5-c4"):

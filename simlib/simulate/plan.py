@@ -218,8 +218,15 @@ def fitted_limits(law_file: LawFile) -> Limits:
 
 
 def _members(law_file: LawFile) -> JointLaw:
-    law_file.joint  # noqa: B018  refuses a law without sparsity
+    law = law_file.joint  # refuses a law without sparsity
     ensemble: JointLaw = ensemble_of(law_file)
+    for name in ("b_N", "b_D"):
+        least = min(float(getattr(law, name)), float(getattr(ensemble, name).min()))
+        if not least > 0:
+            raise InputError(
+                f"the law {law_file.name!r} has a member with {name} = {least:g}: where loss does "
+                "not fall with size and data there is no plan, so fit it to more runs"
+            )
     return ensemble
 
 

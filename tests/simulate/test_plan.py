@@ -180,11 +180,19 @@ def test_a_difference_that_one_coefficient_decides_is_told_by_the_run_that_shows
     assert deciding_runs(file, np.ones(200), 1e22) == ()
 
 
+def flat_law():
+    """A law one of whose members gets worse with size."""
+    members = T5.members().vector()[:5].copy()
+    members[2, JointLaw.names().index("b_N")] = -0.1
+    return LawFile("flat", T5.law, JointLaw.from_vector(members), T5.record)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         (lambda: make_plan(load_law("t5-c4"), 1e22), "has no ensemble"),
         (lambda: make_plan(T5, -1e22), "flops must be positive"),
+        (lambda: make_plan(flat_law(), 1e22), "a member with b_N = -0.1"),
         (lambda: make_plan(T5, 1e22, "free"), "unknown cost model"),
         (lambda: make_plan(T5, 1e22, level=2), "level"),
         (lambda: make_plan(T5, 1e15, limits=Limits(serve_tokens=1e15)), "no model meets"),
