@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import socket
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,15 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.sweep.engine import KEEP_MEMORY, not_begun
 from simlib.sweep.remote import Parcel, conditions, keep, needed, remaining, train_away
 from simlib.sweep.tasks import Task
-from simlib.sweep.worker import Failure, log_path
-from simlib.train.checkpoint import cannot_write
+from simlib.sweep.worker import Failure, add_log, add_note, log_path
 from simlib.train.pack import Progress
 from simlib.train.records import Folder
 
@@ -71,6 +75,7 @@ class RayEngine:
     alone: bool = True  # the records of two drivers that share a folder could double
     _ours: bool = False
     _running: list[Running] = field(default_factory=list)
+    _recorded: set[str] = field(default_factory=set)
     _lost: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -95,6 +100,7 @@ class RayEngine:
     def run(self, tasks: Sequence[Task], root: Path, progress: Progress) -> list[Failure]:
         """Do all tasks whose needs were met; a failure never stops the others."""
         folder, waiting = Folder(root), list(tasks)
+        self._recorded = {r.run_id for r in folder.recorded()}
         done, failed = set[str](), list[Failure]()
         while True:
             failed += self._start(waiting, done, folder)
@@ -141,8 +147,8 @@ class RayEngine:
                 logging_level=logging.ERROR,
             )
         except (RayError, RuntimeError, ConnectionError, ValueError, AssertionError) as error:
-            reason = re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".")
-            raise InputError(f"{_named(address)} cannot be joined ({reason}): {_REMEDY}") from error
+            why = _first(error)
+            raise InputError(f"{_named(address)} cannot be joined ({why}): {_REMEDY}") from error
         self._ours = True
 
     def _resources(self, config: RunConfig) -> dict[str, float]:
@@ -166,12 +172,12 @@ class RayEngine:
             try:
                 self._running.append(self._hand_over(task, folder))
             except InputError as error:
-                _note(log_path(folder.root, task), str(error))
+                add_note(log_path(folder.root, task), str(error))
                 failed.append(_failure(task, folder.root, str(error)))
         return failed
 
     def _hand_over(self, task: Task, folder: Folder) -> Running:
-        left = remaining(folder, task)
+        left = remaining(folder, task, self._recorded)
         files = needed(folder, left)
         there = {path: ref for w in self._running for path, ref in w.sent.items()}
         sent = {p: there[p] if p in there else ray.put(p.read_bytes()) for p in files.values()}
@@ -204,12 +210,13 @@ class RayEngine:
         except (RayError, StopIteration) as error:
             return self._after_loss(worker, place, error)
         try:
-            _append(place, parcel.log)
+            add_log(place, parcel.log)
             keep(folder, worker.task, parcel)
         except InputError as error:
             ray.cancel(worker.stream)
             return End(reason=str(error))
         worker.saved = worker.saved or bool(parcel.files)
+        self._recorded |= {u.config.run_id for u in parcel.updates if u.finished}
         for update in parcel.updates:
             progress(update)
         return End(reason=parcel.reason) if parcel.over else None
@@ -221,7 +228,7 @@ class RayEngine:
             return End(reason=f"{reason}, {TRIES} times in a row without a checkpoint between")
         lacking = self._lacking(worker.task.config)
         when = f" when a node with {lacking} joins" if lacking else ""
-        _note(place, f"{reason}: going on from the last checkpoint{when}")
+        add_note(place, f"{reason}: going on from the last checkpoint{when}")
         log.warning("%s: %s: going on from the last checkpoint%s", name, reason, when)
         return End(lost=True)
 
@@ -261,28 +268,21 @@ def _named(address: str | None) -> str:
     return f"the Ray cluster at address {address!r}" if address else "a Ray cluster here"
 
 
+def _first(error: Exception) -> str:
+    """The first sentence of an error."""
+    return re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".")
+
+
 def _reason(error: Exception) -> str:
     """What became of a task that ended without a word."""
     if isinstance(error, OutOfMemoryError):
         return "its node ran out of memory"
     if isinstance(error, NodeDiedError):
         return "its node was lost"
-    return "its worker crashed"
+    if isinstance(error, (WorkerCrashedError, StopIteration)):
+        return "its worker crashed"
+    return f"its worker ended: {_first(error)}"
 
 
 def _failure(task: Task, root: Path, reason: str) -> Failure:
     return Failure(task.name, reason, log_path(root, task))
-
-
-def _note(path: Path, text: str) -> None:
-    """Add a line of the driver's to a task's log."""
-    _append(path, f"{time.strftime('%Y-%m-%d %H:%M:%S')} driver {text}\n")
-
-
-def _append(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise cannot_write(path, error) from error

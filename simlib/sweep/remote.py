@@ -11,7 +11,7 @@ import logging
 import queue
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,12 +81,11 @@ def configs_of(task: Task) -> list[RunConfig]:
     return [*task.configs, *(s.config for s in task.segments)]
 
 
-def remaining(folder: Folder, task: Task) -> Task:
-    """The task without what is recorded or saved already."""
-    done = {r.run_id for r in folder.recorded()}
+def remaining(folder: Folder, task: Task, recorded: Set[str]) -> Task:
+    """The task without the `recorded` runs and without what is saved already."""
     return replace(
         task,
-        configs=tuple(c for c in task.configs if c.run_id not in done),
+        configs=tuple(c for c in task.configs if c.run_id not in recorded),
         segments=tuple(s for s in task.segments if not folder.trunk(s.config, s.until).exists()),
     )
 

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,21 @@ def log_path(root: Path, task: Task) -> Path:
     if task.configs:
         return root / task.configs[0].run_id / "log.txt"
     return root / "trunks" / f"{task.name.removeprefix('trunk-')}.log"
+
+
+def add_log(path: Path, text: str) -> None:
+    """Add text to a task's log from another process. Raises InputError if it cannot."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def add_note(path: Path, text: str) -> None:
+    """Add a line of the driver's to a task's log."""
+    add_log(path, f"{time.strftime('%Y-%m-%d %H:%M:%S')} driver {text}\n")
 
 
 def work(task: Task, root: Path, checkpoint_seconds: float, pipe: Connection) -> None:

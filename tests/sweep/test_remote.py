@@ -24,7 +24,7 @@ def values(record: RunRecord) -> dict[str, object]:
 
 
 def send(folder: Folder, task: Task) -> Iterator[Parcel]:
-    left = remaining(folder, task)
+    left = remaining(folder, task, {r.run_id for r in folder.recorded()})
     files = needed(folder, left)
     contents = [p.read_bytes() for p in files.values()]
     return train_away(left, conditions(left), 0.1, list(files), *contents)
@@ -103,7 +103,8 @@ def test_trunks_and_starts_travel(tmp_path: Path) -> None:
     assert load_model(folder.root, configs[0].run_id)
 
 
-def test_what_is_recorded_is_not_sent_again(tmp_path: Path) -> None:
-    task = one_task(expand(BASE | {"steps": 40}, ENTRIES[:1]))
-    train_pack(task.configs, tmp_path)
-    assert remaining(Folder(tmp_path), task).configs == ()
+def test_a_lost_task_is_sent_again_without_what_it_has_finished(tmp_path: Path) -> None:
+    configs = expand(BASE | {"steps": 40}, [{"nonzero_params": 3072, "seed": [0, 1]}])
+    train_pack(configs[:1], tmp_path)
+    left = remaining(Folder(tmp_path), one_task(configs), {configs[0].run_id})
+    assert left.configs == (configs[1],)
