@@ -24,7 +24,7 @@ Examples:
   simlib sweep notebooks/grids/gpt-ci.yaml --out runs/gpt-ci --workers 2
   simlib sweep notebooks/grids/gpt-ci.yaml --only sparsity=0.75 --only seed=0
   simlib sweep notebooks/grids/nm-laptop.yaml --out runs/laptop --table nm-laptop.csv
-  simlib sweep notebooks/grids/gpt-laptop.yaml --engine ray --address auto
+  simlib sweep notebooks/grids/gpt-gpu.yaml --engine ray --address auto
 """
 
 
