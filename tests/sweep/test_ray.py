@@ -1,5 +1,6 @@
 """Sweeps on Ray: a cluster of two machines, one of which is lost, changes nothing."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.runs import RunTable
 from simlib.sweep import expand, sweep
+from simlib.sweep.tasks import plan_tasks
 from simlib.train import Folder, Update, read_side
 from simlib.train.checkpoint import load_state
 
@@ -150,3 +152,19 @@ def test_an_address_that_is_no_cluster_gets_a_sentence(tmp_path: Path, address: 
 def test_a_share_of_a_gpu_is_a_share(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="share"):
         sweep(CONFIGS, tmp_path, engine="ray", gpu_share=1.5)
+
+
+def test_without_ray_its_engine_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "simlib.sweep.ray", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install 'simlib\[ray\]'"):
+        sweep(CONFIGS, tmp_path, engine="ray")
+
+
+@pytest.mark.parametrize(("gpus", "sizes"), [(1, [16, 4]), (2, [10, 10]), (8, [3] * 6 + [2])])
+def test_runs_are_spread_over_all_gpus(tmp_path: Path, gpus: int, sizes: list[int]) -> None:
+    seeds = {"nonzero_params": 6144, "device": "cuda", "seed": list(range(20))}
+    tasks = plan_tasks(Folder(tmp_path), expand(BASE, [seeds]), gpus)
+    assert [len(t.configs) for t in tasks] == sizes
