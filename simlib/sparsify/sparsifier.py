@@ -30,7 +30,9 @@ class Sparsifier:
         sparsifier.step(t)
 
     Args:
-        model: any module with float32 or bfloat16 parameters, on CPU or CUDA.
+        model: any module with float32 or bfloat16 parameters, on CPU or CUDA. Where FSDP2 shards
+            it, every process makes the same calls; masks come from whole tensors, so they are
+            those of one process, and are kept sharded as the parameters are.
         optimizer: any `torch.optim` optimizer over that model; every tensor of its state that
             has a pruned parameter's shape is kept at zero where the parameter is pruned.
         schedule: when masks change, in optimizer steps.
