@@ -18,7 +18,7 @@ scores of all of them, as all compete.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from simlib.models.build import as_model
 from simlib.runs import RunRecord
 from simlib.sparsify.shards import is_sharded, whole
 from simlib.train.capture import Stepper
-from simlib.train.checkpoint import hold
+from simlib.train.checkpoint import claim, hold
 from simlib.train.feed import Batch, Feed, make_feed
 from simlib.train.lane import LOG_EVERY, Lane
 from simlib.train.pack import Job, Progress
@@ -72,12 +72,17 @@ class ParallelJob(Job):
 
     def run(self, config: RunConfig) -> RunRecord:
         """Train the run to its end, unless it is recorded; its record."""
-        lock = self.folder.of(config) / "lock"
-        with hold(lock) if self.processes.first else nullcontext():
+        with ExitStack() as held:
+            self.processes.agree(lambda: self._lock(config, held))
             self.processes.agree(lambda: self._files(config), same=True)
             if not self._recorded(config):
                 self._finish([config])
             return self.processes.told(lambda: self._recorded(config)[0])
+
+    def _lock(self, config: RunConfig, held: ExitStack) -> None:
+        if self.processes.first:
+            held.enter_context(claim(self.folder.lock))
+            held.enter_context(hold(self.folder.of(config) / "lock"))
 
     def _recorded(self, config: RunConfig) -> list[RunRecord]:
         return [r for r in self.folder.recorded() if r.run_id == config.run_id]

@@ -6,6 +6,7 @@ Called as `together.py FOLDER` with the variables that torchrun sets.
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.sparsify import Constant, Cubic, Sparsifier
 from simlib.sparsify.shards import local, part, whole
-from simlib.train import Update
+from simlib.train import Folder, Update
+from simlib.train.checkpoint import claim
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 from simlib.train.parallel import ParallelLane, train_parallel
@@ -104,6 +106,12 @@ def compared(processes: Processes) -> dict[str, Any]:
     return found
 
 
+def train_beside_another(processes: Processes, out: Path) -> None:
+    """Train in a folder that somebody works in alone, which the first process finds out."""
+    with claim(Folder(out).lock, alone=True) if processes.first else nullcontext():
+        train_parallel(RUNS["ddp"], out, processes)
+
+
 def refusals(processes: Processes, out: Path) -> list[str]:
     """The sentences of what this process must refuse, though only the other can see why."""
     model = fully_shard(Layers(4), mesh=processes.mesh)
@@ -121,6 +129,7 @@ def refusals(processes: Processes, out: Path) -> list[str]:
         lambda: Sparsifier(model, optimizer, schedule=Constant(0, 4, 1), targets=0.5),
         lambda: train_parallel(config(batch=9), out, processes),
         lambda: train_parallel(RUNS["ddp"], own, processes),
+        lambda: train_beside_another(processes, out / "claimed"),
     ]
     sentences = []
     for act in acts:
