@@ -82,6 +82,10 @@ def joint_fit(smoke: bool) -> Iterator[Case]:
             f"{name}, {starts} starts", ours, theirs, "the authors' procedure", rounds=rounds,
             goal=Goal("ratio", least=25), note=note,
         )  # fmt: skip
+        yield compare(
+            f"{name}, {starts} starts", ours, partial(theirs, sum_runs=True),
+            "the authors' procedure on the sum over runs", rounds=1, note=note,
+        )  # fmt: skip
         rng = np.random.default_rng(0)
         begin = prepare(runs, JOINT, objective, starts, rng)[2]
         least: list[float] = []

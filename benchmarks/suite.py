@@ -6,7 +6,7 @@
     python benchmarks/suite.py --smoke            tiny sizes: only whether every row still runs
 
 Each row is a process of its own: one that fails is recorded as failed with its reason, and the
-others go on. With --save the file is written after every row, and rows that are not run again stay.
+others go on. With --save the file is written after every row; with --only, its other rows stay.
 """
 
 from __future__ import annotations
@@ -198,14 +198,17 @@ def main(
         return
     names = only or tuple(n for n in TITLES if n != "book" or book or smoke)
     path = SHELF.path(save) if save else None
-    kept = SHELF.load(str(path)).rows if path and path.is_file() and only else []
-    rows, load, began = {row.name: row for row in kept}, os.getloadavg()[0], time.perf_counter()
+    old = SHELF.load(str(path)) if path and path.is_file() and only else None
+    rows, began = {row.name: row for row in old.rows} if old else {}, time.perf_counter()
+    about = made(sys.argv[1:], os.getloadavg()[0])
+    if old:  # the file's own history, and what is measured again now
+        about = {**old.made, "measured again": f"{about['command']}, {about['date']}"}
     for name in names:
         rows[name] = run(name, smoke)
         click.echo(text(rows[name]))
         if path:
             ordered = [rows[n] for n in TITLES if n in rows]
-            SHELF.write(path, BenchFile(machine(), made(sys.argv[1:], load), ordered))
+            SHELF.write(path, BenchFile(machine(), about, ordered))
     failed = [name for name in names if rows[name].failed]
     click.echo(f"\n{len(names)} rows in {time.perf_counter() - began:.0f} s"
                + (f", failed: {', '.join(failed)}" if failed else ""))  # fmt: skip

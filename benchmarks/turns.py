@@ -45,9 +45,17 @@ def compare(
         second = other_times * seconds(lambda: [other() for _ in range(calls)], clock)
         if turn or rounds == 1:
             pairs.append((first, second))
+    return of_pairs(name, unit, pairs, against, goal=goal, note=note)
+
+
+def of_pairs(
+    name: str, unit: str, pairs: list[tuple[float, float]], against: str, *, goal: Goal | None,
+    note: str = "",
+) -> Case:  # fmt: skip
+    """A case of (ours, other) in turn, one pair a round."""
     low, middle, high = quartiles([b / a for a, b in pairs])
     mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return Case(name, unit, mine, against, theirs, middle, low, high, rounds, goal, note)
+    return Case(name, unit, mine, against, theirs, middle, low, high, len(pairs), goal, note)
 
 
 def alone(
