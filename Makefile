@@ -1,6 +1,6 @@
 # Targets start from a bare clone: the first one makes .venv, later ones find it ready.
 .DEFAULT_GOAL := help
-.PHONY: help book test lock env laws readme-chart clean
+.PHONY: help book test bench bench-smoke lock env laws readme-chart clean
 
 # the first Python that is new enough and not too new
 define RUN
@@ -18,6 +18,8 @@ help:
 	@echo "make book    build the book and print its path; open the printed file in a browser, no server needed"
 	@echo "             (repeat it to preview an edit: only pages that depend on the edit run again)"
 	@echo "make test    lint, types, import rules, tests, the book with warnings as errors, the book in Chromium"
+	@echo "make bench   time every row of the benchmark suite (20 minutes; keep the machine idle)"
+	@echo "make bench-smoke  see whether every row still runs, in tiny sizes"
 	@echo "make env     only make .venv with the pinned requirements"
 	@echo "make lock    compile requirements.txt from pyproject.toml"
 	@echo "make laws    fit every shipped law again, each by the command that it records"
@@ -29,6 +31,12 @@ book:
 
 test:
 	$(call RUN,test)
+
+bench:
+	$(call RUN,bench)
+
+bench-smoke:
+	$(call RUN,bench-smoke)
 
 lock:
 	$(call RUN,lock)

@@ -81,6 +81,7 @@ def main() -> int:
         one("mypy", lambda: run(BIN / "mypy")),
         one("imports", lambda: run(BIN / "lint-imports", "--config", ".ci/imports.ini")),
         tests("tests", "-n", "2", "--durations=8", "--ignore=tests/book"),
+        one("benchmarks still run", lambda: run(sys.executable, "benchmarks/suite.py", "--smoke")),
         one("book without warnings", build),
     ]
     if INDEX.is_file():

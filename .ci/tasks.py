@@ -155,6 +155,13 @@ def laws() -> None:
         run(BIN / program, *arguments, check=f"{path.name} could not be made, see above")
 
 
+def bench(*options: str) -> None:
+    """Run the benchmark suite; see benchmarks/suite.py."""
+    ensure_env()
+    suite = ROOT / "benchmarks" / "suite.py"
+    run(BIN / "python", suite, *options, check="a row of the suite failed, see above")
+
+
 def readme_chart() -> None:
     """Draw the README's chart anew; see readme_chart.py."""
     ensure_env()
@@ -166,6 +173,7 @@ def main() -> int:
     """Run the task named on the command line; 1 with one sentence if it fails."""
     tasks = {
         **{"env": ensure_env, "book": book, "test": test, "lock": lock},
+        **{"bench": bench, "bench-smoke": lambda: bench("--smoke")},
         **{"laws": laws, "readme-chart": readme_chart},
     }
     name = sys.argv[1] if len(sys.argv) == 2 else ""
