@@ -147,8 +147,9 @@ class RayEngine:
                 logging_level=logging.ERROR,
             )
         except (RayError, RuntimeError, ConnectionError, ValueError, AssertionError) as error:
+            remedy = _REMEDY if address in _HERE else f"{_TOKEN}, or {_REMEDY}"
             why = _first(error)
-            raise InputError(f"{_named(address)} cannot be joined ({why}): {_REMEDY}") from error
+            raise InputError(f"{_named(address)} cannot be joined ({why}): {remedy}") from error
         self._ours = True
 
     def _resources(self, config: RunConfig) -> dict[str, float]:
@@ -237,6 +238,8 @@ _REMEDY = (
     "give host:port of its head as `ray start --head` prints it, run this on one of its nodes, or "
     "leave the address out to use this machine alone"
 )
+_TOKEN = "set RAY_AUTH_MODE=token if it was started with that"
+_HERE = (None, "auto", "local")  # addresses that Ray looks up on this machine
 _train_away = ray.remote(
     max_retries=0,  # a retry needs a newer checkpoint than Ray would send
     num_returns="streaming",
@@ -251,7 +254,7 @@ def _nodes() -> list[dict[str, float]]:
 
 def _refuse_silence(address: str | None) -> None:
     """Raise InputError if nothing listens at `address`: Ray itself would try for minutes."""
-    if address in (None, "auto", "local"):
+    if address is None or address in _HERE:
         return
     if address.startswith("ray://"):
         raise InputError(

@@ -28,6 +28,7 @@ from simlib.sweep.worker import LOG_FORMAT, train
 from simlib.train.feed import make_feed
 from simlib.train.pack import Update
 from simlib.train.records import Folder
+from simlib.train.settings import check_device
 
 PAUSE = 0.2  # seconds between two parcels of a worker
 _TRAVELS = ("*.safetensors", "side.json")
@@ -62,6 +63,7 @@ class Conditions:
                 "same version on every node"
             )
         for config in configs_of(task):
+            check_device(config)
             wanted, found = self.corpora[_corpus(config)], make_feed(config).sha256
             if found != wanted:
                 raise InputError(
