@@ -38,7 +38,7 @@ def test_the_shipped_record_has_every_row_and_says_how_it_was_made():
         assert row.cases or row.failed, row.name
         if row.missed and not row.failed:
             assert row.why, f"{row.name} misses a target and does not say why"
-            assert row.needed, f"{row.name} does not say what it would take"
+            assert row.needed, f"{row.name} does not say what its target needs"
 
 
 def test_every_row_of_the_page_can_be_run(suite):

@@ -17,7 +17,7 @@ from simlib.fit.objective import Objective
 from simlib.law import Array, Indices
 
 TOLERANCE = 1e-9  # relative fall of the objective that the next step still promises
-BLOCK = 32  # members whose derivatives are taken together: their arrays stay in the cache
+BLOCK = 128  # members whose derivatives are taken together: their arrays stay in the cache
 RIDGE = 1e-9  # keeps the metric invertible along directions that the runs do not see
 
 

@@ -189,3 +189,27 @@ def test_a_fit_that_is_stopped_early_says_so(noisy, monkeypatch):
     result = fit(noisy, **QUICK)
     assert result.status == "not converged"
     assert any("did not converge" in sentence for sentence in result.warnings)
+
+
+def test_a_sample_of_many_runs_finds_the_optimum_of_all(noisy, monkeypatch):
+    """Where a sample tells the starts apart, the end is still the optimum of every run."""
+    import simlib.fit as module
+
+    whole = fit(noisy, **QUICK)
+    monkeypatch.setattr(module, "MANY", 60)
+    sampled = fit(noisy, **QUICK)
+    assert sampled.value == pytest.approx(whole.value, rel=1e-6)
+    assert sampled.runs == len(noisy.loss)
+
+
+def test_a_refused_step_changes_nothing_but_the_damping(noisy):
+    """Members of a batch go their own ways: together or alone, they reach the same ends."""
+    from simlib.fit.newton import minimise
+    from simlib.fit.preparation import prepare
+
+    settled, _, begin = prepare(
+        noisy, JOINT, Objective(0.001, log=True), 8, np.random.default_rng(0)
+    )
+    together = minimise(settled.problem, begin.copy())[1]
+    alone = [minimise(settled.problem, start[None].copy())[1][0] for start in begin]
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
