@@ -53,6 +53,17 @@ def startup(smoke: bool) -> Iterator[Case]:
         yield Case(f"{name}, torch imported", "times", float(torch_in), goal=Goal("ours", most=0))
 
 
+def startup_profile() -> str:
+    """The modules that take longest to import, and the load that the clock on the wall includes."""
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", "import simlib"], cwd=ROOT,
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    lines = [line.split("|") for line in done.stderr.splitlines() if line.count("|") == 2]
+    own = [(int(first.split(":")[1]), name.strip()) for first, _, name in lines
+           if first.split(":")[1].strip().isdigit()]  # fmt: skip
+    most = "; ".join(f"{name} {spent / 1e3:.0f} ms" for spent, name in sorted(own)[:-5:-1])
+    return f"{most}; {os.getloadavg()[0]:.1f} programs on {os.cpu_count()} cores"
+
+
 def book(smoke: bool) -> Iterator[Case]:
     """Builds in a clone of the last commit, then every page in Chromium.
 
