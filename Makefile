@@ -18,7 +18,7 @@ help:
 	@echo "make book    build the book and print its path; open the printed file in a browser, no server needed"
 	@echo "             (repeat it to preview an edit: only pages that depend on the edit run again)"
 	@echo "make test    lint, types, import rules, tests, the book with warnings as errors, the book in Chromium"
-	@echo "make bench   time every row of the benchmark suite (20 minutes; keep the machine idle)"
+	@echo "make bench   time every row of the benchmark suite into the table that ships (keep the machine idle)"
 	@echo "make bench-smoke  see whether every row still runs, in tiny sizes"
 	@echo "make env     only make .venv with the pinned requirements"
 	@echo "make lock    compile requirements.txt from pyproject.toml"

@@ -81,8 +81,8 @@ def main() -> int:
         one("mypy", lambda: run(BIN / "mypy")),
         one("imports", lambda: run(BIN / "lint-imports", "--config", ".ci/imports.ini")),
         tests("tests", "-n", "2", "--durations=8", "--ignore=tests/book"),
-        one("benchmarks still run", lambda: run(sys.executable, "benchmarks/suite.py", "--smoke")),
         one("book without warnings", build),
+        one("benchmarks still run", lambda: run(BIN / "python", "benchmarks/suite.py", "--smoke")),
     ]
     if INDEX.is_file():
         parts.append(tests("book in Chromium", "-n", "2", "tests/book"))
