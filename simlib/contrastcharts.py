@@ -32,7 +32,7 @@ def effects(contrasts: Sequence[Pairs]) -> alt.LayerChart:
         for (first, _), d in zip(pairs.runs, np.expm1(pairs.differences), strict=True):
             level = round(first.sparsity, 3)
             points.append({"arm": pairs.label, "change": float(d), "sparsity": level})
-    near = alt.Axis(format="+.0%")
+    near = alt.Axis(format="+.1%", tickCount=7)
     y = alt.Y("arm:N", title=None, sort=order, axis=LABELS)
     dots = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=35, opacity=0.75)
     dots = dots.encode(
