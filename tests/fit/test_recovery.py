@@ -181,7 +181,7 @@ def test_tables_that_cannot_identify_the_law_are_refused(noisy):
 def test_a_fit_that_is_stopped_early_says_so(noisy, monkeypatch):
     import simlib.fit as module
 
-    def stopped(problem, theta):
+    def stopped(problem, theta, **_options):
         values = problem.residual(theta)[0].std(axis=1)
         return theta, values, np.zeros(len(theta), dtype=bool)
 
