@@ -67,10 +67,18 @@ class LawFile:
     def interval(
         self, quantity: Callable[[JointLaw], Array], dims: int = 0, level: float = 0.9
     ) -> tuple[Array, Array]:
-        """Central interval over the ensemble of `quantity(law)`, an array with `dims` axes."""
-        values = np.asarray(quantity(self.members(dims)))
-        tail = (1 - level) / 2
-        low, high = np.quantile(values, [tail, 1 - tail], axis=0)
+        """Central interval over the ensemble of `quantity(law)`, an array with `dims` axes.
+
+        A member whose quantity is beyond any float counts as infinite, one for which it is not a
+        number is left out.
+        """
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            values = np.asarray(quantity(self.members(dims)))
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        if np.isfinite(values).all():
+            low, high = np.quantile(values, tails, axis=0)
+        else:  # nothing lies between a number and infinity
+            low, high = np.nanquantile(values, tails, axis=0, method="nearest")
         return low, high
 
 

@@ -83,3 +83,14 @@ def test_every_shipped_law_says_how_it_was_made(name):
     assert record["made"]["command"].startswith("simlib fit")
     assert len(record["made"]["table_sha256"]) == 64
     assert json.dumps(record["range"])
+
+
+def test_members_beyond_any_float_are_infinite_ends_and_no_warning(recwarn):
+    law = PUBLISHED["vit-jft"]
+    members = np.tile(law.vector(), (100, 1))
+    members[:20, JointLaw.names().index("b_N")] = 1e-4
+    steep = LawFile("steep", law, JointLaw.from_vector(members))
+    low, high = steep.interval(lambda law: law.multiplier(0.75))
+    assert 1 < low < 10
+    assert high == float("inf")
+    assert not recwarn.list
