@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -12,6 +13,7 @@ from simlib.lawfile import LawFile
 from simlib.optimum import chinchilla_sparsity, compute_multiple
 from simlib.tables import Table, number, percent, with_interval
 
+NO_LIMIT = 1e6  # a weight worth more dense ones than that says that the runs show no limit
 SPARSITIES = (0.5, 0.75, 0.875)  # of the paper's comparisons
 
 
@@ -57,10 +59,16 @@ def multiplier_table(law_files: Sequence[LawFile], level: float = 0.9) -> Table:
         lambda law: law.multiplier_limit,
     ]
     header = ("law", *(percent(S, 1).replace(".0%", "%") for S in SPARSITIES), "limit")
-    rows = [
-        (f.name, *(with_interval(*estimate(f, q, level)) for q in quantities)) for f in law_files
-    ]
+    rows = [(f.name, *(_worth(*estimate(f, q, level)) for q in quantities)) for f in law_files]
     return Table(header, rows)
+
+
+def _worth(value: float, interval: tuple[float, float] | None) -> str:
+    """A multiplier with its interval; far beyond any experiment it is no number to print."""
+    low, high = interval or (value, value)
+    if value <= NO_LIMIT:
+        return with_interval(value, interval and (low, high if high <= NO_LIMIT else math.inf))
+    return "none seen" + (f" (from {number(low)})" if low <= NO_LIMIT else "")
 
 
 def where_it_pays_table(law_files: Sequence[LawFile], cost: str, level: float = 0.9) -> Table:
