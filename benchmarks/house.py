@@ -21,6 +21,7 @@ from turns import alone, compare
 
 from simlib.benchfile import Case, Goal
 from simlib.bookext.dependencies import digest
+from simlib.bookext.sphinx import STATUS_PAGE
 
 ROOT = Path(__file__).resolve().parent.parent
 EDITED = "simlib/hardwaretables.py"  # a module that some pages use and others do not
@@ -107,11 +108,14 @@ def _one_edit(clone: Path) -> Iterator[Case]:
     began = time.time()
     yield alone(f"one edit, in {EDITED}", functools.partial(_build, clone), rounds=1,
                 clock=time.perf_counter)  # fmt: skip
-    ran = [p for p in (clone / "_build" / "jupyter_execute").rglob("*.ipynb")
-           if p.stat().st_mtime > began]  # fmt: skip
-    yield Case("pages written again beyond those that use the edited module", "",
-               float(max(len(ran) - len(users), 0)), goal=Goal("ours", most=0),
-               note=f"{len(users)} of {len(after)} use it")  # fmt: skip
+    made = clone / "_build" / "jupyter_execute"
+    again = {p.relative_to(made).with_suffix("").as_posix() for p in made.rglob("*.ipynb")
+             if p.stat().st_mtime > began}  # fmt: skip
+    # the status page carries the date of the build, so it is read at each
+    yield Case("pages written again that do not use the edited module", "",
+               float(len(again - users - {STATUS_PAGE})), goal=Goal("ours", most=0),
+               note=f"{len(users)} of {len(after)} use it; the status page, always written, is not "
+               "counted")  # fmt: skip
 
 
 def _pages(html: Path, count: int | None) -> Iterator[Case]:

@@ -42,12 +42,11 @@ def top_k(scores: Tensor, k: int) -> Tensor:
     key = scores.reshape(-1).view(torch.int32).clamp(min=-1).add_(1)
     upper = key >> _LOW_BITS
     bucket, rank = _bucket_of(upper, k)
-    lower = key[upper == bucket] & ((1 << _LOW_BITS) - 1)
+    inside = (upper == bucket).nonzero().view(-1)
+    lower = key[inside] & ((1 << _LOW_BITS) - 1)
     low, ties_kept = _bucket_of(lower, rank)
-    threshold = (bucket << _LOW_BITS) | low
-    mask = key > threshold
-    ties = (key == threshold).nonzero().view(-1)
-    mask[ties[:ties_kept]] = True
+    mask = key > ((bucket << _LOW_BITS) | low)
+    mask[inside[lower == low][:ties_kept]] = True
     return mask.view(scores.shape)
 
 
