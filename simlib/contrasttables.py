@@ -47,7 +47,7 @@ def cells(pairs: Pairs) -> str:
     """How many pairs, over how many seeds."""
     seeds = len({first.seed for first, _ in pairs.runs})
     lost = f", {pairs.lost} diverged" if pairs.lost else ""
-    return f"{len(pairs)} ({seeds} seeds{lost})"
+    return f"{len(pairs)} ({seeds} seed{'s' * (seeds != 1)}{lost})"
 
 
 def contrast_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:

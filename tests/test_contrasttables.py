@@ -130,3 +130,28 @@ def test_spread_over_seeds_is_written_with_its_interval() -> None:
     records = [r for pair in pairs(0.0, scatter=0.01).runs for r in pair]
     rows = contrasttables.spread_table({"all": seed_spread(RunTable(records))}).rows
     assert rows[0][:3] == ("all", "4", "4")
+
+
+def test_ignoring_the_masks_is_held_against_the_same_way_with_the_same_optimizer() -> None:
+    rows = [
+        run.model_copy(update={"optimizer": optimizer, "mask_optimizer": aware,
+                               "loss": run.loss * (1 if aware else factor)})
+        for optimizer, factor in (("adafactor", 1.05), ("adamw", 0.95))
+        for aware in (True, False)
+        for _, run in pairs(0.0).runs
+    ]  # fmt: skip
+    found = contrasttables.awareness_table(RunTable(rows)).rows
+    assert [(row[0], row[-1]) for row in found] == [("adafactor", "worse"), ("adamw", "better")]
+    assert all(row[1].startswith("rigl") for row in found)
+    assert contrasttables.awareness_table(RunTable(r for r in rows if r.mask_optimizer)).rows == []
+
+
+def test_groups_may_be_lengths_of_training() -> None:
+    short, long = pairs(-0.05), pairs(0.05)
+    more = tuple(tuple(r.model_copy(update={"data_seen": 10**6}) for r in p) for p in long.runs)
+    both = Pairs(short.reference, short.other, short.runs + more)
+    columns = {500_000: "short", 10**6: "long", 10**7: "longer"}
+    ((_, first, then, never),) = contrasttables.group_table([both], columns, "data_seen").rows
+    assert first.startswith("-")
+    assert then.startswith("+")
+    assert never == "not trained"

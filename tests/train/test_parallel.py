@@ -134,7 +134,7 @@ def test_copies_stay_equal_to_the_bit(pair: Pair) -> None:
 def test_what_one_process_cannot_do_all_refuse(pair: Pair) -> None:
     first, second = pair.found["refused"]
     assert first == second
-    reasons = ["NaN", "multiple of 2", "different files", "another sweep"]
+    reasons = ["NaN", "multiple of 2", "for one process", "different files", "another sweep"]
     assert len(first) == len(reasons)
     assert all(reason in sentence for reason, sentence in zip(reasons, first, strict=True))
 

@@ -128,6 +128,7 @@ def refusals(processes: Processes, out: Path) -> list[str]:
     acts = [
         lambda: Sparsifier(model, optimizer, schedule=Constant(0, 4, 1), targets=0.5),
         lambda: train_parallel(config(batch=9), out, processes),
+        lambda: train_parallel(config(kernels="auto"), out, processes),
         lambda: train_parallel(RUNS["ddp"], own, processes),
         lambda: train_beside_another(processes, out / "claimed"),
     ]
