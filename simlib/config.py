@@ -20,8 +20,9 @@ PRUNING_FIELDS = (
     *("pattern", "pruner", "schedule", "prune_start", "prune_end", "mask_interval"),
     *("mask_optimizer", "kernels"),
 )
-# fields that came after runs had been published: at their default they leave a run_id as it was
-LATER_FIELDS = ("mask_optimizer", "kernels")
+# fields that came after runs had been published, and what those runs did: that leaves a run_id as
+# it was
+LATER_FIELDS = {"mask_optimizer": True, "kernels": "masks", "compute": "eager"}
 
 
 class RunConfig(BaseModel):
@@ -80,6 +81,11 @@ class RunConfig(BaseModel):
     kernels: Literal["masks", "auto", "sparse"] = Field(
         "masks", description="once masks are fixed: masks, sparse kernels, or what is faster (auto)"
     )
+    compute: Literal["auto", "eager", "fused"] = Field(
+        "auto",
+        description="torch's own operations (eager), whole sublayers compiled from C (fused), or "
+        "what is faster (auto)",
+    )
     start: str = Field("scratch", description="scratch, or a run_id or checkpoint to start from")
     valid_windows: int = Field(512, gt=1, description="validation sequences or images")
 
@@ -103,6 +109,12 @@ class RunConfig(BaseModel):
             self._check_pruning()
         elif self.start != "scratch":
             raise InputError(f"start {self.start!r} is for sparse runs: set a sparsity above 0")
+        if self.compute == "fused" and not self.can_be_fused:
+            raise InputError(
+                f"compute 'fused' with device {self.device!r}, precision {self.precision!r}, "
+                f"{self.threads} threads and kernels {self.kernels!r}: it works in float32 on one "
+                "thread of a CPU, with kernels 'masks', so use compute 'auto'"
+            )
         if self.lr_schedule == "cosine" and self.cooldown != 0.15:
             raise InputError("a cosine schedule falls by itself: leave cooldown at its default")
         return self
@@ -183,18 +195,25 @@ class RunConfig(BaseModel):
         """Learning rate after warm-up: `lr`, or the default for this width."""
         return self.lr if self.lr is not None else default_lr(self.optimizer, self.shape.width)
 
+    @property
+    def can_be_fused(self) -> bool:
+        """Whether fused operations know this kind of run."""
+        return (self.device, self.precision, self.threads, self.kernels) == (
+            "cpu", "float32", 1, "masks",
+        )  # fmt: skip
+
     @cached_property
     def canonical(self) -> dict[str, Any]:
         """The fields that decide the result, with defaults filled in: equal for equal runs.
 
-        Among them `kernels`: sparse ones add up in another order, which decides last digits as
-        threads do.
+        Among them `kernels` and `compute`: others add up in another order, which decides last
+        digits as threads do.
         """
         fields = self.model_dump(exclude={"data_seen"})
         fields |= {"steps": self.total_steps, "lr": self.peak_lr, "schedule": self.ramp}
         del fields["seq_len" if self.family == "vit" else "patch"]
-        for name in LATER_FIELDS:
-            if fields[name] == type(self).model_fields[name].default:
+        for name, before in LATER_FIELDS.items():
+            if fields[name] == before:
                 del fields[name]
         if not self.sparsity:
             for name in (*PRUNING_FIELDS, "embeddings"):

@@ -65,6 +65,7 @@ class RunRecord(BaseModel):
     seconds: Annotated[float, Field(ge=0)] | None = None
     device: str = ""
     precision: str = ""
+    compute: str = ""
     threads: Count | None = None
     versions: str = ""
     commit: str = ""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simlib.models import fused
 from simlib.models.linear import Linear
 from simlib.shape import Shape
 
@@ -53,6 +54,11 @@ class CrossAttention(nn.Module):
         k_BxHxMxK, v_BxHxMxK = split.permute(2, 0, 3, 1, 4).unbind(0)
         q_BxHxLxK, k_BxHxMxK = self.norm_q(q_BxHxLxK), self.norm_k(k_BxHxMxK)
         return self.out(_attend(q_BxHxLxK, k_BxHxMxK, v_BxHxMxK, None, False))
+
+
+def _gain(module: nn.Module) -> Tensor | None:
+    """The gain of a norm; None where there is no norm in its place."""
+    return module.weight if isinstance(module, nn.LayerNorm) else None
 
 
 def _head_norms(shape: Shape, qk_norm: bool) -> tuple[nn.Module, nn.Module]:
@@ -117,7 +123,12 @@ class GatedMlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, cross-attention if asked for, MLP; each after a norm, each added to its input."""
+    """Attention, cross-attention if asked for, MLP; each after a norm, each added to its input.
+
+    With `fused` each of them is one operation: see `simlib.models.fused`.
+    """
+
+    fused = False
 
     def __init__(
         self,
@@ -139,10 +150,30 @@ class Block(nn.Module):
     def forward(
         self, x_BxLxW: Tensor, bias_HxLxL: Tensor | None = None, memory_BxMxW: Tensor | None = None
     ) -> Tensor:
+        if self.fused:
+            return self._forward_fused(x_BxLxW, bias_HxLxL, memory_BxMxW)
         x_BxLxW = x_BxLxW + self.attention(self.norm1(x_BxLxW), bias_HxLxL)
         if self.cross is not None and self.norm_cross is not None:
             x_BxLxW = x_BxLxW + self.cross(self.norm_cross(x_BxLxW), memory_BxMxW)
         return x_BxLxW + self.mlp(self.norm2(x_BxLxW))
+
+    def _forward_fused(
+        self, x_BxLxW: Tensor, bias_HxLxL: Tensor | None, memory_BxMxW: Tensor | None
+    ) -> Tensor:
+        own, cross, mlp = self.attention, self.cross, self.mlp
+        x_BxLxW = fused.attention(
+            x_BxLxW, self.norm1.weight, own.qkv.weight, own.out.weight,
+            (_gain(own.norm_q), _gain(own.norm_k)),
+            heads=own.heads, causal=own.causal, bias_HxLxM=bias_HxLxL,
+        )  # fmt: skip
+        if cross is not None and self.norm_cross is not None:
+            x_BxLxW = fused.attention(
+                x_BxLxW, self.norm_cross.weight, cross.q.weight, cross.out.weight,
+                (_gain(cross.norm_q), _gain(cross.norm_k)),
+                heads=cross.heads, memory_BxMxW=memory_BxMxW, w_memory=cross.kv.weight,
+            )  # fmt: skip
+        gated = isinstance(mlp, GatedMlp)
+        return fused.mlp(x_BxLxW, self.norm2.weight, mlp.up.weight, mlp.down.weight, gated=gated)
 
 
 def norm(width: int) -> nn.LayerNorm:

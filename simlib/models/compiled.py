@@ -1,4 +1,4 @@
-"""The kernels of `sparse.c`, compiled for this processor by the machine's own C compiler."""
+"""Kernels in C, compiled for this processor by the machine's own compiler; the sparse product."""
 
 from __future__ import annotations
 
@@ -20,43 +20,39 @@ from torch import Tensor
 from simlib.errors import InputError
 
 TILE = 64  # as in sparse.c
-_SOURCE = Path(__file__).with_name("sparse.c")
-_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC")
 _POINTER, _INTEGER = ctypes.c_void_p, ctypes.c_int64
+_INSTEAD = "use kernels 'masks' and compute 'eager'"
 
 
 @cache
-def library() -> ctypes.CDLL:
-    """The kernels, compiled on first use into the cache (a second or two).
+def compiled(name: str) -> ctypes.CDLL:
+    """The kernels of `NAME.c` beside this file, compiled on first use into the cache (seconds).
 
     Raises InputError where there is no C compiler, or it cannot compile them.
     """
+    source = Path(__file__).with_name(f"{name}.c")
     compiler = _compiler()
-    described = [_SOURCE.read_text(), compiler, *_FLAGS, _processor()]
+    described = [source.read_text(), compiler, *_FLAGS, _processor()]
     key = hashlib.sha256("\0".join(described).encode()).hexdigest()[:16]
     cache_folder = os.environ.get("SIMLIB_CACHE") or platformdirs.user_cache_dir("simlib")
-    path = Path(cache_folder) / "kernels" / f"sparse-{key}.so"
+    path = Path(cache_folder) / "kernels" / f"{name}-{key}.so"
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            _compile(compiler, path)
-        found = ctypes.CDLL(str(path))
+            _compile(compiler, source, path)
+        return ctypes.CDLL(str(path))
     except OSError as error:
         raise InputError(
-            f"sparse kernels cannot be kept in {path.parent} ({error.strerror or error}): set "
-            "SIMLIB_CACHE to a folder that can be written, or use kernels 'masks'"
+            f"compiled kernels cannot be kept in {path.parent} ({error.strerror or error}): set "
+            f"SIMLIB_CACHE to a folder that can be written, or {_INSTEAD}"
         ) from error
-    for function in (found.forward, found.backward):
-        function.restype = None
-    found.forward.argtypes = [_POINTER] * 3 + [_INTEGER] * 3 + [_POINTER] * 3
-    found.backward.argtypes = [_POINTER] * 5 + [_INTEGER] * 3 + [_POINTER] * 5
-    return found
 
 
-def why_not() -> str:
-    """Why there are no sparse kernels here, in a sentence; empty where there are."""
+def why_not(name: str = "sparse") -> str:
+    """Why there are no kernels of `NAME.c` here, in a sentence; empty where there are."""
     try:
-        library()
+        compiled(name)
     except InputError as error:
         return str(error)
     return ""
@@ -67,8 +63,8 @@ def _compiler() -> str:
     found = next((path for name in named if (path := shutil.which(name))), None)
     if found is None:
         raise InputError(
-            "sparse kernels are compiled on first use, and there is no C compiler here: install "
-            "gcc or clang, or use kernels 'masks'"
+            "kernels are compiled on first use, and there is no C compiler here: install gcc or "
+            f"clang, or {_INSTEAD}"
         )
     return found
 
@@ -80,18 +76,28 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith("flags")), "")
 
 
-def _compile(compiler: str, path: Path) -> None:
+def _compile(compiler: str, source: Path, path: Path) -> None:
     """Write `path` in one step: of two processes that compile at once either may win."""
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
         made = Path(work) / path.name
-        command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made)]
+        command = [compiler, *_FLAGS, str(source), "-o", str(made), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise InputError(
-                f"{compiler} cannot compile the sparse kernels ({done.stderr.strip()[-300:]}): "
-                "name another compiler in CC, or use kernels 'masks'"
+                f"{compiler} cannot compile {source.name} ({done.stderr.strip()[-300:]}): "
+                f"name another compiler in CC, or {_INSTEAD}"
             )
         made.replace(path)
+
+
+@cache
+def _sparse_kernels() -> ctypes.CDLL:
+    found = compiled("sparse")
+    for function in (found.forward, found.backward):
+        function.restype = None
+    found.forward.argtypes = [_POINTER] * 3 + [_INTEGER] * 3 + [_POINTER] * 3
+    found.backward.argtypes = [_POINTER] * 5 + [_INTEGER] * 3 + [_POINTER] * 5
+    return found
 
 
 class Rows:
@@ -122,7 +128,7 @@ class SparseProduct:
     """
 
     def __init__(self, mask: Tensor) -> None:
-        self.library = library()
+        self.library = _sparse_kernels()
         self.outputs, self.inputs = mask.shape
         self.rows, self.columns = Rows(mask), Rows(mask, turned=True)
         self.scratch = torch.empty(2 * (self.inputs + self.outputs) * TILE)

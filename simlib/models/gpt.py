@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simlib.models import fused
 from simlib.models.block import Block, initialise, norm
 from simlib.models.linear import Linear
 from simlib.shape import Shape
@@ -16,6 +17,8 @@ class GPT(nn.Module):
 
     A batch is `(tokens,)`, int64 (B, seq_len + 1): position i predicts token i + 1.
     """
+
+    fused = False  # see simlib.models.fused
 
     def __init__(
         self, shape: Shape, vocab_size: int, seq_len: int, *, qk_norm: bool = True
@@ -32,10 +35,17 @@ class GPT(nn.Module):
 
     def forward(self, tokens_BxL: Tensor) -> Tensor:
         """Logits (B, L, vocabulary) for the token after each position."""
-        x_BxLxW = self.embed(tokens_BxL) + self.position.weight[: tokens_BxL.shape[1]]
+        return self.head(self.norm(self._states(tokens_BxL)))
+
+    def _states(self, tokens_BxL: Tensor) -> Tensor:
+        """What the last block leaves (B, L, W)."""
+        if self.fused:
+            x_BxLxW = fused.embedding(tokens_BxL, self.embed.weight, self.position.weight)
+        else:
+            x_BxLxW = self.embed(tokens_BxL) + self.position.weight[: tokens_BxL.shape[1]]
         for block in self.blocks:
             x_BxLxW = block(x_BxLxW)
-        return self.head(self.norm(x_BxLxW))
+        return x_BxLxW
 
     def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Mean cross-entropy, nats per token."""
@@ -46,8 +56,13 @@ class GPT(nn.Module):
         return self._cross_entropy(batch[0], "none").view(batch[0].shape[0], -1).mean(1)
 
     def _cross_entropy(self, tokens: Tensor, reduction: str) -> Tensor:
+        targets = tokens[:, 1:].flatten()
+        if self.fused:
+            states_MxW = self._states(tokens[:, :-1]).flatten(0, 1)
+            losses_M = fused.losses(states_MxW, self.norm.weight, self.head.weight, targets)
+            return losses_M.mean() if reduction == "mean" else losses_M
         logits = self(tokens[:, :-1]).flatten(0, 1)
-        return functional.cross_entropy(logits, tokens[:, 1:].flatten(), reduction=reduction)
+        return functional.cross_entropy(logits, targets, reduction=reduction)
 
     @torch.no_grad()
     def sample(

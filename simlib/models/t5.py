@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simlib.models import fused
 from simlib.models.block import Block, initialise, norm
 from simlib.models.linear import Linear
 from simlib.shape import Shape
@@ -79,6 +80,8 @@ class T5(nn.Module):
     and scaled scores are those of the other families, where T5 has neither mean nor scale.
     """
 
+    fused = False  # see simlib.models.fused
+
     def __init__(self, shape: Shape, vocab_size: int, *, qk_norm: bool = True) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocab_size, shape.width)
@@ -89,9 +92,20 @@ class T5(nn.Module):
 
     def forward(self, inputs_BxM: Tensor, targets_BxL: Tensor) -> Tensor:
         """Logits (B, L, vocabulary) for each target, given the inputs and earlier targets."""
-        memory_BxMxW = self.encoder(self.embed(inputs_BxM))
+        return self.head(self._states(inputs_BxM, targets_BxL))
+
+    def _states(self, inputs_BxM: Tensor, targets_BxL: Tensor) -> Tensor:
+        """What the decoder's norm leaves (B, L, W)."""
+        memory_BxMxW = self.encoder(self._embed(inputs_BxM))
         begun_BxL = functional.pad(targets_BxL[:, :-1], (1, 0), value=self.embed.num_embeddings - 1)
-        return self.head(self.decoder(self.embed(begun_BxL), memory_BxMxW))
+        states_BxLxW: Tensor = self.decoder(self._embed(begun_BxL), memory_BxMxW)
+        return states_BxLxW
+
+    def _embed(self, tokens_BxL: Tensor) -> Tensor:
+        if self.fused:
+            return fused.embedding(tokens_BxL, self.embed.weight)
+        rows_BxLxW: Tensor = self.embed(tokens_BxL)
+        return rows_BxLxW
 
     def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Mean cross-entropy, nats per target token, sentinels counted."""
@@ -102,5 +116,10 @@ class T5(nn.Module):
         return self._cross_entropy(batch, "none").view(batch[0].shape[0], -1).mean(1)
 
     def _cross_entropy(self, batch: tuple[Tensor, ...], reduction: str) -> Tensor:
+        targets = batch[1].flatten()
+        if self.fused:
+            states_MxW = self._states(*batch).flatten(0, 1)
+            losses_M = fused.losses(states_MxW, None, self.head.weight, targets)
+            return losses_M.mean() if reduction == "mean" else losses_M
         logits = self(*batch).flatten(0, 1)
-        return functional.cross_entropy(logits, batch[1].flatten(), reduction=reduction)
+        return functional.cross_entropy(logits, targets, reduction=reduction)

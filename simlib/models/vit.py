@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simlib.errors import InputError
+from simlib.models import fused
 from simlib.models.block import Block, initialise, norm
 from simlib.models.linear import Linear
 from simlib.shape import Shape
@@ -18,6 +19,8 @@ class ViT(nn.Module):
     A batch is `(images, labels)`: uint8 (B, height, width, channels) and int64 (B,). The loss is
     the cross-entropy over all classes, however long their tail.
     """
+
+    fused = False  # see simlib.models.fused
 
     def __init__(
         self,
@@ -44,17 +47,26 @@ class ViT(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes)."""
+        return self.head(self._pooled(images))
+
+    def _pooled(self, images: Tensor) -> Tensor:
+        """The mean over positions of what the last norm leaves (B, W)."""
         x_BxLxW = self.patches(self._cut(images)) + self.position.weight
         for block in self.blocks:
             x_BxLxW = block(x_BxLxW)
-        return self.head(self.norm(x_BxLxW).mean(1))
+        pooled_BxW: Tensor = self.norm(x_BxLxW).mean(1)
+        return pooled_BxW
 
     def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Mean cross-entropy, nats per image."""
+        if self.fused:
+            return self.losses(batch).mean()
         return functional.cross_entropy(self(batch[0]), batch[1])
 
     def losses(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Cross-entropy of each image (B,), nats."""
+        if self.fused:
+            return fused.losses(self._pooled(batch[0]), None, self.head.weight, batch[1])
         return functional.cross_entropy(self(batch[0]), batch[1], reduction="none")
 
     def _cut(self, images: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import AdamW, Optimizer
 
 from simlib.config import RunConfig
 from simlib.models.build import as_model
+from simlib.models.compiled import why_not
+from simlib.models.fused import LARGEST_WIDTH, AdamWUpdate, fuse
 from simlib.sparsify.shards import across, local
 from simlib.train.feed import Batch
 
@@ -22,10 +24,13 @@ class Stepper:
     `sums` (3,) holds the losses, gradient norms and steps since the last `read`.
     """
 
+    compute = "eager"  # how, for the record; see RunConfig
+
     def __init__(self, config: RunConfig, model: nn.Module) -> None:
         self.config, self.model = config, model
         self.parameters = list(model.parameters())
         self.kept: dict[str, Tensor] = {}
+        self.hold = True  # False for a step that is followed by new masks
         self.sums = torch.zeros(3, device=config.device)
 
     def arithmetic(self) -> AbstractContextManager[object]:
@@ -55,10 +60,20 @@ class Stepper:
         with self.arithmetic():
             loss = self._loss(batch)
         loss.backward()
-        norm = self._clip()
-        optimizer.step()
+        norm = self._apply(optimizer)
         mean = self._mean(loss.detach().float())
         self.sums += torch.stack((mean, norm, torch.ones_like(norm)))
+
+    @property
+    def holds_masks(self) -> bool:
+        """Whether a step leaves pruned weights and their optimizer state at zero by itself."""
+        return False
+
+    def _apply(self, optimizer: Optimizer) -> Tensor:
+        """Clip and update; the norm of the gradients before that."""
+        norm = self._clip()
+        optimizer.step()
+        return norm
 
     def _loss(self, batch: Batch) -> Tensor:
         return as_model(self.model).loss(batch)
@@ -92,6 +107,42 @@ class Stepper:
         loss, norm, count = self.sums.tolist()
         self.sums.zero_()
         return loss / max(1, count), norm / max(1, count)
+
+
+class FusedStepper(Stepper):
+    """The same step with whole sublayers, and the whole update, as one operation each.
+
+    With AdamW the update holds pruned weights at zero by itself.
+    """
+
+    compute = "fused"
+
+    def __init__(self, config: RunConfig, model: nn.Module) -> None:
+        super().__init__(config, model)
+        fuse(model)
+        self._update: AdamWUpdate | None = None
+
+    @property
+    def holds_masks(self) -> bool:
+        return bool(self.kept) and self.config.optimizer == "adamw"
+
+    def settle(self) -> None:
+        if self._update is not None:
+            self._update.store()
+        self._update = None  # weights, masks and state may be others at the next step
+
+    def mind(self, multipliers: dict[str, Tensor]) -> None:
+        self.settle()
+        super().mind(multipliers)
+
+    def _apply(self, optimizer: Optimizer) -> Tensor:
+        if not isinstance(optimizer, AdamW):
+            return super()._apply(optimizer)
+        if self._update is None:
+            named = dict(self.model.named_parameters())
+            keep = {named[name]: mask for name, mask in self.kept.items()}
+            self._update = AdamWUpdate(optimizer, keep, self.config.grad_clip)
+        return torch.tensor(self._update(self.hold))
 
 
 class CapturedStepper(Stepper):
@@ -142,4 +193,17 @@ class CapturedStepper(Stepper):
 
 def make_stepper(config: RunConfig, model: nn.Module) -> Stepper:
     """The stepper for the device of `config`."""
-    return (CapturedStepper if config.device == "cuda" else Stepper)(config, model)
+    if config.device == "cuda":
+        return CapturedStepper(config, model)
+    return (FusedStepper if is_fused(config) else Stepper)(config, model)
+
+
+def is_fused(config: RunConfig) -> bool:
+    """Whether a run is computed by fused operations here: where they can be had, and pay.
+
+    They do up to a width of `LARGEST_WIDTH`.
+    """
+    if config.compute != "auto":
+        return config.compute == "fused"
+    pays = config.can_be_fused and config.shape.width <= LARGEST_WIDTH
+    return pays and not why_not("fused")

@@ -78,6 +78,11 @@ class Lane:
             return total
         return total - self.sparsifier.dense_params + self.sparsifier.nonzero_params
 
+    @property
+    def compute(self) -> str:
+        """How a step is computed here: "eager" or "fused"."""
+        return self._forward.compute
+
     def step(self) -> None:
         """Do one optimizer step."""
         began = time.perf_counter()
@@ -94,6 +99,8 @@ class Lane:
         batch = self.feed.batch(self.first_batch + self.position)
         if self._may_switch():
             self._switch(batch)
+        # a mask update finds all weights as the optimizer left them
+        self._forward.hold = self.sparsifier is None or not self.sparsifier.schedule.due(t)
         self._forward.step(batch, self.optimizer)
         if self.sparsifier is not None and self._masks_moved(self.sparsifier, t):
             self._count()
@@ -103,7 +110,7 @@ class Lane:
 
     def _masks_moved(self, sparsifier: Sparsifier, t: int) -> bool:
         try:
-            return sparsifier.step(t)
+            return sparsifier.update(t) if self._forward.holds_masks else sparsifier.step(t)
         except InputError:
             # weights that are no longer finite cannot be ranked: that is divergence
             if math.isfinite(max(largest_magnitudes(list(self.model.parameters())))):

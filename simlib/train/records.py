@@ -154,6 +154,7 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         seconds=lane.seconds,
         device=config.device,
         precision=config.precision,
+        compute=lane.compute,
         threads=config.threads,
         versions=versions() + _kernels(lane),
         commit=commit(),

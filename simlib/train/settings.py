@@ -48,8 +48,10 @@ def check_device(config: RunConfig) -> None:
     """Raise InputError if the device of `config`, or the kernels it asks for, are not there."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device 'cuda' is not available to torch here: use device 'cpu'")
-    if config.sparsity and config.kernels == "sparse" and (reason := why_not()):
-        raise InputError(reason)
+    sparse = config.sparsity and config.kernels == "sparse"
+    for wanted, kernels in ((sparse, "sparse"), (config.compute == "fused", "fused")):
+        if wanted and (reason := why_not(kernels)):
+            raise InputError(reason)
 
 
 @lru_cache(maxsize=1)

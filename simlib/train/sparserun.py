@@ -31,7 +31,8 @@ def time_steps(config: RunConfig, rounds: int) -> StepTiming:
     if not config.sparsity or config.prune_steps[1] >= config.total_steps:
         raise InputError("a step with sparse kernels needs a sparse run with a prune_end below 1")
     by_masks, by_kernels = (
-        RunConfig(**(config.model_dump() | {"kernels": kind})) for kind in ("masks", "sparse")
+        RunConfig(**(config.model_dump() | {"kernels": kind, "compute": "eager"}))
+        for kind in ("masks", "sparse")
     )
     masked = Lane(by_masks, make_feed(config))
     with settings(config):

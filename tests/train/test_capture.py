@@ -40,7 +40,8 @@ def no_device(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("pruner", ["gmp", "rigl"])
 def test_replayed_steps_give_the_bits_of_eager_ones(pruner: str) -> None:
     fields = {"depth": 1, "steps": 80, "seq_len": 32, "warmup_steps": 10, "mask_interval": 5}
-    config = RunConfig(**fields, nonzero_params=3072, sparsity=0.5, pruner=pruner, valid_windows=32)
+    fields |= {"nonzero_params": 3072, "sparsity": 0.5, "valid_windows": 32, "compute": "eager"}
+    config = RunConfig(**fields, pruner=pruner)
     eager, replayed = (Lane(config, make_feed(config)) for _ in range(2))
     replayed._forward = Replayed(config, replayed.model)
     for lane in (eager, replayed):

@@ -135,22 +135,22 @@ def test_the_rule_takes_a_kernel_only_where_its_lower_quartile_wins(monkeypatch)
 def test_without_a_compiler_auto_declines_and_sparse_is_refused(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path / "cache"))
-    compiled.library.cache_clear()
+    compiled.compiled.cache_clear()
     with pytest.raises(InputError, match="no C compiler here"):
         train_run(config(kernels="sparse"), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
     lane = lane_at(config(kernels="auto"), 21)
     assert lane.switches == []
-    compiled.library.cache_clear()
+    compiled.compiled.cache_clear()
 
 
 def test_a_compiler_that_fails_is_one_sentence(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("CC", "false")
     monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path))
-    compiled.library.cache_clear()
-    assert "cannot compile the sparse kernels" in compiled.why_not()
+    compiled.compiled.cache_clear()
+    assert "cannot compile sparse.c" in compiled.why_not()
     assert "\n" not in compiled.why_not()
-    compiled.library.cache_clear()
+    compiled.compiled.cache_clear()
 
 
 def test_bfloat16_keeps_its_masks() -> None:

@@ -1,0 +1,268 @@
+"""Whole sublayers of a transformer as one operation each, by the kernels of `fused.c`.
+
+A small model spends most of its time between operations: at width 16 a step made of torch's own
+takes several times what its arithmetic does. The results are those of `block.py` up to the order
+of sums. Float32, one thread of a CPU. Shape suffixes as in `block.py`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.optim import AdamW
+
+from simlib.models.compiled import compiled
+
+LARGEST_WIDTH = 128  # beyond it torch's larger products win; see `benchmarks/steps.py`
+WRITTEN = ("x", "memory")  # gradients that a kernel writes; to those of weights and gains it adds
+
+
+def _structure(numbers: str, addresses: str) -> type[ctypes.Structure]:
+    """A C struct of 64-bit integers, then pointers."""
+    fields: list[tuple[str, Any]] = [(name, ctypes.c_int64) for name in numbers.split()]
+    fields += [(name, ctypes.c_void_p) for name in addresses.split()]
+    return type("Arguments", (ctypes.Structure,), {"_fields_": fields})
+
+
+# the structs of `fused.c`
+_ARGUMENTS = {
+    "mlp": _structure(
+        "rows width hidden gated", "x gain up down slope active y g to_x to_gain to_up to_down"
+    ),
+    "attention": _structure(
+        "batch length memory_length width heads causal",
+        "x memory gain w_x w_memory gain_q gain_k w_out bias from_x from_memory chances mixed y g "
+        "to_x to_memory to_gain to_w_x to_w_memory to_gain_q to_gain_k to_w_out to_bias",
+    ),
+    "head": _structure(
+        "rows width classes", "x gain weight target odds totals y g to_x to_gain to_weight"
+    ),
+    "embedding": _structure("batch length width", "token table position y g to_table to_position"),
+}
+
+
+def mlp(x_BxLxW: Tensor, gain: Tensor, up: Tensor, down: Tensor, *, gated: bool) -> Tensor:
+    """`x + down(gelu(up(norm(x))))`; if `gated`, half of `up` multiplies the GELU of the rest."""
+    rows = x_BxLxW.shape[:-1].numel()
+    sizes = {"rows": rows, "width": x_BxLxW.shape[-1], "hidden": down.shape[1], "gated": gated}
+    kept = {"slope": (rows, up.shape[0]), "active": (rows, down.shape[1])}
+    inputs = {"x": x_BxLxW, "gain": gain, "up": up, "down": down}
+    return _apply("mlp", sizes, kept, x_BxLxW.shape, inputs)
+
+
+def attention(
+    x_BxLxW: Tensor,
+    gain: Tensor,
+    w_x: Tensor,
+    w_out: Tensor,
+    gains: tuple[Tensor | None, Tensor | None],
+    *,
+    heads: int,
+    causal: bool = False,
+    bias_HxLxM: Tensor | None = None,
+    memory_BxMxW: Tensor | None = None,
+    w_memory: Tensor | None = None,
+) -> Tensor:
+    """`x + out(attention(norm(x)))`, to itself or to a memory.
+
+    `w_x` is (3 W, W), or (W, W) for the queries alone where `w_memory` (2 W, W) makes keys and
+    values of the memory. `gains` are those of the norms of queries and keys, or None.
+    """
+    B, L, W = x_BxLxW.shape
+    M = L if memory_BxMxW is None else memory_BxMxW.shape[1]
+    sizes = {
+        "batch": B, "length": L, "memory_length": M, "width": W, "heads": heads, "causal": causal,
+    }  # fmt: skip
+    kept = {
+        "from_x": (B, L, w_x.shape[0]), "chances": (B, heads, L, M), "mixed": (B, L, W),
+    }  # fmt: skip
+    if memory_BxMxW is not None:
+        kept["from_memory"] = (B, M, 2 * W)
+    inputs = {
+        "x": x_BxLxW, "memory": memory_BxMxW, "gain": gain, "w_x": w_x, "w_memory": w_memory,
+        "gain_q": gains[0], "gain_k": gains[1], "w_out": w_out, "bias": bias_HxLxM,
+    }  # fmt: skip
+    return _apply("attention", sizes, kept, x_BxLxW.shape, inputs)
+
+
+def losses(x_MxW: Tensor, gain: Tensor | None, weight: Tensor, target_M: Tensor) -> Tensor:
+    """Cross-entropy (M,) of the output layer's softmax, after a norm where there is a gain."""
+    sizes = {"rows": x_MxW.shape[0], "width": x_MxW.shape[1], "classes": weight.shape[0]}
+    rows = x_MxW.shape[0]
+    kept: dict[str, Shape] = {}
+    if torch.is_grad_enabled():
+        kept = {"odds": (rows, weight.shape[0]), "totals": (rows,)}
+    inputs = {"x": x_MxW, "gain": gain, "weight": weight}
+    return _apply("head", sizes, kept, target_M.shape, inputs, {"target": target_M})
+
+
+def embedding(tokens_BxL: Tensor, table: Tensor, position: Tensor | None = None) -> Tensor:
+    """Rows of the table (B, L, W) and, where there are positions (L or more, W), those too."""
+    B, L = tokens_BxL.shape
+    sizes = {"batch": B, "length": L, "width": table.shape[1]}
+    inputs = {"table": table, "position": position}
+    return _apply("embedding", sizes, {}, (B, L, table.shape[1]), inputs, {"token": tokens_BxL})
+
+
+Shape = tuple[int, ...]
+
+
+def _apply(
+    kind: str,
+    sizes: Mapping[str, int],
+    kept: Mapping[str, Shape],
+    result: Shape,
+    inputs: Mapping[str, Tensor | None],
+    constants: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """Apply a kernel to differentiable `inputs`; `kept` are shapes of what its backward reads."""
+    names, values = tuple(inputs), [v if v is None else v.contiguous() for v in inputs.values()]
+    fixed = {name: value.contiguous() for name, value in (constants or {}).items()}
+    y: Tensor = _Kernel.apply(kind, sizes, kept, result, fixed, names, *values)
+    return y
+
+
+class _Kernel(Function):
+    """Any of the kernels."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        kind: str,
+        sizes: Mapping[str, int],
+        kept: Mapping[str, Shape],
+        result: Shape,
+        constants: dict[str, Tensor],
+        names: tuple[str, ...],
+        *values: Tensor | None,
+    ) -> Tensor:
+        given = dict(zip(names, values, strict=True))
+        like = next(v for v in values if v is not None)
+        rooms = {name: like.new_empty(shape) for name, shape in kept.items()}
+        y = like.new_empty(result)
+        _call(kind, "forward", sizes, {**given, **constants, **rooms, "y": y})
+        ctx.kind, ctx.sizes, ctx.names = kind, sizes, names
+        ctx.also = (*constants, *rooms)
+        ctx.save_for_backward(*values, *constants.values(), *rooms.values())
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        tensors = dict(zip((*ctx.names, *ctx.also), ctx.saved_tensors, strict=True))
+        to = {name: _room(name, tensors[name]) for name in ctx.names}
+        tensors |= {f"to_{name}": room for name, room in to.items()}
+        _call(ctx.kind, "backward", ctx.sizes, {**tensors, "g": gradients[0].contiguous()})
+        return (*(None,) * 6, *to.values())
+
+
+def _room(name: str, value: Tensor | None) -> Tensor | None:
+    """Memory for the gradient of an input."""
+    if value is None:
+        return None
+    return torch.empty_like(value) if name in WRITTEN else torch.zeros_like(value)
+
+
+def fuse(model: nn.Module, fused: bool = True) -> None:
+    """Let the models and blocks of this package use these operations from now on, or not."""
+    for module in model.modules():
+        if hasattr(module, "fused"):
+            setattr(module, "fused", fused)  # noqa: B010  a flag of the class, not a submodule
+
+
+class _Trained(ctypes.Structure):
+    """A parameter, as `adamw` in `fused.c` sees it."""
+
+    _fields_ = [
+        ("size", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("value", "gradient", "first", "second", "keep")),
+        ("decay", ctypes.c_float),
+    ]
+
+
+class _Step(ctypes.Structure):
+    _fields_ = [
+        ("count", ctypes.c_int64),
+        ("hold", ctypes.c_int64),
+        ("tensors", ctypes.POINTER(_Trained)),
+        *(
+            (name, ctypes.c_float)
+            for name in (
+                *("rate", "beta1", "beta2", "correction1", "correction2", "eps", "limit"),
+                "norm",
+            )
+        ),
+    ]
+
+
+class AdamWUpdate:
+    """Clipping, the update and the masks of an AdamW optimizer in one pass over its parameters.
+
+    The optimizer keeps its state, in the tensors that its own `step` uses; `store` brings their
+    count of steps up to date, and then either may go on from the other. Every parameter must have
+    a gradient.
+
+    keep: by parameter, 1 where a weight is trained and 0 where it and its moments are held at
+    zero; its gradient is then left out of the norm. `limit`: largest joint norm, 0 for none.
+    """
+
+    def __init__(self, optimizer: AdamW, keep: Mapping[nn.Parameter, Tensor], limit: float) -> None:
+        self.optimizer = optimizer
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        _begin(optimizer, self.parameters)
+        self.steps = int(optimizer.state[self.parameters[0]]["step"])
+        self.tensors = (_Trained * len(self.parameters))()
+        decays = [g["weight_decay"] for g in optimizer.param_groups for _ in g["params"]]
+        for place, parameter, decay in zip(self.tensors, self.parameters, decays, strict=True):
+            state, mask = optimizer.state[parameter], keep.get(parameter)
+            place.size, place.value = parameter.numel(), parameter.data_ptr()
+            place.first, place.second = state["exp_avg"].data_ptr(), state["exp_avg_sq"].data_ptr()
+            place.keep = None if mask is None else mask.data_ptr()
+            place.decay = decay
+        self.step = _Step(count=len(self.parameters), tensors=self.tensors, limit=limit)
+
+    def __call__(self, hold: bool = True) -> float:
+        """Update every parameter; the norm of the gradients before clipping.
+
+        Without `hold`, weights that are not kept are updated like others: a change of masks that
+        follows at once sets them.
+        """
+        self.steps += 1
+        group, step = self.optimizer.param_groups[0], self.step
+        step.hold = hold
+        for place, parameter in zip(self.tensors, self.parameters, strict=True):
+            place.gradient = parameter.grad.data_ptr()
+        step.rate, step.eps, (step.beta1, step.beta2) = group["lr"], group["eps"], group["betas"]
+        step.correction1 = 1 - group["betas"][0] ** self.steps
+        step.correction2 = 1 - group["betas"][1] ** self.steps
+        compiled("fused").adamw(ctypes.byref(step))
+        return float(step.norm)
+
+    def store(self) -> None:
+        """Write the count of steps into the optimizer's state."""
+        for parameter in self.parameters:
+            self.optimizer.state[parameter]["step"].fill_(self.steps)
+
+
+def _begin(optimizer: AdamW, parameters: Sequence[Tensor]) -> None:
+    """Give a new optimizer its zeros."""
+    for parameter in parameters:
+        if not optimizer.state[parameter]:
+            zeros = {n: torch.zeros_like(parameter) for n in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = {"step": torch.zeros(()), **zeros}
+
+
+def _call(
+    kind: str, direction: str, sizes: Mapping[str, int], tensors: Mapping[str, Tensor | None]
+) -> None:
+    """Call a kernel with contiguous tensors that outlive the call."""
+    addresses = {name: t.data_ptr() for name, t in tensors.items() if t is not None}
+    arguments = _ARGUMENTS[kind](**sizes, **addresses)
+    if getattr(compiled("fused"), f"{kind}_{direction}")(ctypes.byref(arguments)):
+        raise MemoryError(f"no memory for the scratch space of the {kind} kernel")
