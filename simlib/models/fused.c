@@ -62,16 +62,23 @@ INLINE vec pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mas
 INLINE vec larger(vec a, vec b) { return pick(a > b, a, b); }
 INLINE vec all(float x) { return x - (vec){0}; }
 
-/* Up to n numbers from p, and those of `other` after them. */
+/* Up to n numbers from p, and those of `other` after them. Sizes are mostly multiples of 8. */
 INLINE vec load(const float *p, integer n, vec other) {
     if (n >= V) return READ(p);
-    memcpy(&other, p, 4 * n);
+    integer done = n >= 8 ? 8 : 0;
+    if (done) memcpy(&other, p, 32);
+    if (n > done) memcpy((float *)&other + done, p + done, 4 * (n - done));
     return other;
 }
 
 INLINE void store(float *p, integer n, vec x) {
-    if (n >= V) AT(p) = x;
-    else memcpy(p, &x, 4 * n);
+    if (n >= V) {
+        AT(p) = x;
+        return;
+    }
+    integer done = n >= 8 ? 8 : 0;
+    if (done) memcpy(p, &x, 32);
+    if (n > done) memcpy(p + done, (float *)&x + done, 4 * (n - done));
 }
 
 #if V == 16
@@ -139,13 +146,19 @@ INLINE vec normal(vec x, vec *density) {
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* rows x (nv V) of c, with or without what is there, plus the product of a and a packed panel. */
+/* rows x (nv V) of c, with or without what is there, plus the product of a and a packed panel; of the
+last V columns `last` are real. */
 #define BLOCK(rows, nv)                                                                            \
     static void block_##rows##_##nv(integer K, const float *a, integer rs, integer cs,             \
-                                    const float *panel, float *c, integer ldc, int add) {          \
+                                    const float *panel, float *c, integer ldc, integer last,       \
+                                    int add) {                                                     \
         vec sum[rows][nv];                                                                         \
-        UNROLL for (int m = 0; m < rows; m++) UNROLL for (int n = 0; n < nv; n++) sum[m][n] =      \
-            add ? READ(c + m * ldc + n * V) : all(0);                                              \
+        UNROLL for (int m = 0; m < rows; m++) UNROLL for (int n = 0; n < nv; n++) {                \
+            const float *from = c + m * ldc + n * V;                                               \
+            if (!add) sum[m][n] = all(0);                                                          \
+            else if (n < nv - 1) sum[m][n] = READ(from);                                           \
+            else sum[m][n] = load(from, last, all(0));                                             \
+        }                                                                                          \
         for (integer k = 0; k < K; k++) {                                                          \
             vec b[nv];                                                                             \
             UNROLL for (int n = 0; n < nv; n++) b[n] = READ(panel + (k * nv + n) * V);             \
@@ -154,8 +167,11 @@ INLINE vec normal(vec x, vec *density) {
                 UNROLL for (int n = 0; n < nv; n++) sum[m][n] += x * b[n];                         \
             }                                                                                      \
         }                                                                                          \
-        UNROLL for (int m = 0; m < rows; m++) UNROLL for (int n = 0; n < nv; n++)                  \
-            AT(c + m * ldc + n * V) = sum[m][n];                                                   \
+        UNROLL for (int m = 0; m < rows; m++) UNROLL for (int n = 0; n < nv; n++) {                \
+            float *to = c + m * ldc + n * V;                                                       \
+            if (n < nv - 1) AT(to) = sum[m][n];                                                    \
+            else store(to, last, sum[m][n]);                                                       \
+        }                                                                                          \
     }
 #define BLOCKS(rows) BLOCK(rows, 1) BLOCK(rows, 2) BLOCK(rows, 3)
 BLOCKS(1)
@@ -167,7 +183,8 @@ BLOCKS(8)
 #define BEST(nv) block_4_##nv
 #endif
 
-typedef void block(integer, const float *, integer, integer, const float *, float *, integer, int);
+typedef void block(integer, const float *, integer, integer, const float *, float *, integer,
+                   integer, int);
 static block *const FULL[] = {BEST(1), BEST(2), BEST(3)};
 static block *const FOUR[] = {block_4_1, block_4_2, block_4_3};
 static block *const ONE[] = {block_1_1, block_1_2, block_1_3};
@@ -176,30 +193,19 @@ static block *const ONE[] = {block_1_1, block_1_2, block_1_3};
 static void product(integer M, integer N, integer K, const float *a, integer rs, integer cs,
                     const float *b, integer ldb, float *c, integer ldc, int add) {
     size_t before = arena.used;
-    float *panel = take(K * 3 * V), edge[R * 3 * V];
+    float *panel = take(K * 3 * V);
     for (integer n = 0; n < N;) {
         integer left = (N - n + V - 1) / V, nv = left == 4 ? 2 : least(left, 3);
         integer columns = nv * V, real = least(columns, N - n);
         for (integer k = 0; k < K; k++) {
             const float *from = b + k * ldb + n;
             float *to = panel + k * columns;
-            integer i = 0;
-            for (; i + V <= real; i += V) AT(to + i) = READ(from + i);
-            for (; i < real; i++) to[i] = from[i];
-            for (; i < columns; i++) to[i] = 0;
+            for (integer i = 0; i < columns; i += V) AT(to + i) = load(from + i, real - i, all(0));
         }
         for (integer m = 0; m < M;) {
             integer rows = M - m >= R ? R : M - m >= 4 ? 4 : 1;
             block *best = (rows == R ? FULL : rows == 4 ? FOUR : ONE)[nv - 1];
-            float *to = c + m * ldc + n;
-            if (real == columns) {
-                best(K, a + m * rs, rs, cs, panel, to, ldc, add);
-            } else {
-                best(K, a + m * rs, rs, cs, panel, edge, columns, 0);
-                for (integer r = 0; r < rows; r++)
-                    for (integer i = 0; i < real; i++)
-                        to[r * ldc + i] = edge[r * columns + i] + (add ? to[r * ldc + i] : 0);
-            }
+            best(K, a + m * rs, rs, cs, panel, c + m * ldc + n, ldc, real - columns + V, add);
             m += rows;
         }
         n += columns;
