@@ -69,6 +69,11 @@ SOURCES = {
         "Most of a step is in kernels that both sides call alike. Narrow models would need fewer "
         "and larger calls, bfloat16 a processor with matrix units for it.",
     ),
+    "fused": Source(
+        "steps:fused", "steps:fused_profile",
+        "Below width 64 what is left is Python between the operations: the whole step as one call "
+        "would do. Above it a step is products near what the processor can do in float32.",
+    ),
     "mask-update": Source(
         "steps:mask_update", "steps:mask_update_profile",
         "What remains is passes over the weights; a fused kernel would do.",

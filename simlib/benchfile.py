@@ -20,6 +20,7 @@ TITLES = {
     "growth": "growth with the number of runs",
     "optimum": "optimal sparsity on a 1000 x 1000 grid, and with an ensemble",
     "step": "training step, dense and masked",
+    "fused": "training step of whole sublayers, by width",
     "mask-update": "mask update on a 4096 x 1024 matrix",
     "grid": "a grid of four sparsities, end to end",
     "peak": "share of the measured matmul peak reached in training",
