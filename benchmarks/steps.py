@@ -20,6 +20,7 @@ from turns import compare, hottest, of_pairs, quartiles, seconds
 from simlib.benchfile import Case, Goal
 from simlib.config import RunConfig
 from simlib.corpora import load_corpus
+from simlib.costs import training_flops
 from simlib.sparsify import Constant, Sparsifier
 from simlib.sparsify.select import top_k
 from simlib.sweep import sweep
@@ -250,7 +251,7 @@ def _product_flops(config: RunConfig) -> float:
     matrices = shape.depth * (4 * shape.width**2 + 2 * shape.width * shape.hidden)
     head = 256 * shape.width
     attention = shape.depth * 2 * SEQ_LEN * shape.width
-    return 6.0 * tokens * (matrices + head + attention / 2)
+    return training_flops(matrices + head + attention / 2, tokens)
 
 
 def peak_profile() -> str:
