@@ -39,7 +39,10 @@ class RunConfig(BaseModel):
     sparsity: float = Field(0.0, ge=0, description="fraction of zero weights at the end")
     depth: int = Field(2, gt=0, description="layers (t5: of encoder and decoder each)")
     qk_norm: bool = Field(True, description="norm of queries and keys before attention")
-    pattern: str = Field("unstructured", description="unstructured, global, n:m or blockBxB")
+    pattern: str = Field(
+        "unstructured",
+        description="where the body's zeros lie: unstructured, global, n:m, blockBxB",
+    )
     pruner: Literal[
         "gmp", "acdc", "rigl", "set", "random_static", "random_gradual", "from_checkpoint"
     ] = Field("gmp", description="which weights go")
@@ -53,7 +56,8 @@ class RunConfig(BaseModel):
         True, description="keep optimizer state, gradient norm and step size to unpruned weights"
     )
     embeddings: Literal["dense", "pruned"] = Field(
-        "dense", description="embeddings and output layer: dense, or pruned at 1 - sqrt(1 - S)"
+        "pruned",
+        description="embeddings, output layer: pruned, unstructured, at 1 - sqrt(1 - S), or dense",
     )
     data_seen: int | None = Field(
         None, gt=0, description="training data, tokens or images (this or steps)"
@@ -117,11 +121,6 @@ class RunConfig(BaseModel):
             raise InputError(
                 f"pruner {self.pruner!r} with start {self.start!r}: from_checkpoint needs the "
                 "run_id or path of a dense run as start, and nothing else takes one"
-            )
-        if self.embeddings == "pruned" and ":" in self.pattern:
-            raise InputError(
-                f"embeddings 'pruned' with pattern {self.pattern!r}: embeddings end at another "
-                "sparsity than n:m means, so leave them dense"
             )
         if self.kernels == "sparse" and (self.device, self.precision) != ("cpu", "float32"):
             raise InputError(

@@ -35,7 +35,6 @@ GRIDS = Path(__file__).parents[1] / "notebooks" / "grids"
         ({"lr": float("nan")}, "lr"),
         ({"batch": 0}, "batch"),
         ({"device": "tpu"}, "device 'tpu'"),
-        ({"sparsity": 0.5, "pattern": "2:4", "embeddings": "pruned"}, "embeddings"),
     ],
 )
 def test_wrong_values_get_one_sentence(wrong: dict, said: str) -> None:
@@ -97,6 +96,16 @@ def test_every_pruner_has_its_usual_schedule_by_default() -> None:
     assert explicit.run_id == RunConfig(steps=1000, sparsity=0.5).run_id
     with pytest.raises(InputError, match="its mask never changes"):
         RunConfig(steps=1000, sparsity=0.5, pruner="random_static", schedule="cubic")
+
+
+def test_embeddings_are_pruned_unless_they_are_said_to_be_dense() -> None:
+    sparse = {"sparsity": 0.5, "steps": 1000}
+    assert RunConfig(**sparse).run_id == RunConfig(**sparse, embeddings="pruned").run_id
+    dense = RunConfig(**sparse, embeddings="dense")
+    assert dense.run_id != RunConfig(**sparse).run_id
+    assert dense.trunk_id == RunConfig(**sparse).trunk_id
+    assert RunConfig(steps=1000).run_id == RunConfig(steps=1000, embeddings="dense").run_id
+    assert RunConfig(**sparse, pattern="2:4").embeddings == "pruned"
 
 
 def test_kernels_are_no_other_run_until_they_are_chosen() -> None:

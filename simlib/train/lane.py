@@ -113,14 +113,16 @@ class Lane:
 
     def _attach(self, masks: dict[str, Any] | None = None) -> None:
         """Begin to prune, or continue from saved masks: from here on this run is its own."""
-        config = self.config
+        config, body = self.config, set(prunable(self.model))
+        targets = sparsity_targets(self.model, config)
         self.sparsifier = Sparsifier(
             self.model,
             self.optimizer,
             schedule=make_schedule(config.ramp, *config.prune_steps, config.mask_interval),
-            targets=sparsity_targets(self.model, config),
+            targets=targets,
             pruner=config.pruner,
-            pattern=config.pattern,
+            # embeddings have another sparsity than a pattern of the body may mean
+            pattern={n: config.pattern if n in body else "unstructured" for n in targets},
             seed=config.seed,
             mask_optimizer=config.mask_optimizer,
             state=masks,

@@ -77,6 +77,30 @@ def test_recorded_counts_are_those_of_the_weights(tmp_path: Path) -> None:
     assert record.sparsity == 0.75
 
 
+@pytest.mark.parametrize("pattern", ["2:4", "global", "block4x4"])
+def test_a_pattern_is_the_body_s_and_embeddings_are_pruned_as_they_are(
+    tmp_path: Path, pattern: str
+) -> None:
+    one = config(0.5, pattern=pattern)
+    record = train_run(one, tmp_path)
+    weights = load_state(Folder(tmp_path).weights(one.run_id))["model"]
+    assert record.nonzero_params == record.dense_params / 2
+    for name in ("embed.weight", "head.weight"):
+        kept = weights[name].ne(0)
+        assert int(kept.sum()) == round(kept.numel() * 0.5**0.5)
+        assert broken_blocks(kept)
+    body = [w for name, w in weights.items() if "blocks." in name and w.dim() == 2]
+    fullest = max(int(w.unflatten(1, (-1, 4)).ne(0).sum(-1).max()) for w in body)
+    assert fullest == (2 if pattern == "2:4" else 4)
+    assert any(broken_blocks(w.ne(0)) for w in body) == (pattern != "block4x4")
+
+
+def broken_blocks(kept: torch.Tensor) -> bool:
+    """Whether a block of 4 x 4 weights is neither whole nor gone."""
+    blocks = kept.view(-1, 4, kept.shape[1] // 4, 4)
+    return bool(blocks.any(dim=3).any(dim=1).ne(blocks.all(dim=3).all(dim=1)).any())
+
+
 def test_flops_are_those_of_the_mean_density(tmp_path: Path) -> None:
     one = config(0.5, schedule="oneshot", prune_start=0.4)
     record = train_run(one, tmp_path)
