@@ -140,7 +140,7 @@ def test_mean_density_is_that_of_the_schedule(tmp_path: Path, schedule: str) -> 
     config = RunConfig(steps=4000, sparsity=0.75, schedule=schedule, mask_interval=1)
     steps = make_schedule(schedule, *config.prune_steps, 1)
     path = [1 - steps.sparsity_at(t, 0.75) for t in range(4000)]
-    assert mean_density(config) == pytest.approx(sum(path) / 4000, rel=2e-3)
+    assert mean_density(config, 0.75) == pytest.approx(sum(path) / 4000, rel=2e-3)
 
 
 def shipped_grids() -> list[str]:
