@@ -32,7 +32,8 @@ class RunRecord(BaseModel):
     over output layer and embeddings, to be added where cost is to count them. To look a token up is
     no FLOP, to project a patch is; the output layer of a t5 sees fewer tokens than D.
     `loss` is the validation cross-entropy at the last step in nats (per token or per image);
-    it may be NaN only when `diverged` is true.
+    it may be NaN only when `diverged` is true. `loss_ema` and `loss_mean` are the same for averages
+    of the weights, zero where the last ones are: an exponential one, the mean over the cooldown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,8 @@ class RunRecord(BaseModel):
     train_loss: float | None = None
     loss: float
     loss_stderr: Annotated[float, Field(ge=0)] | None = None
+    loss_ema: Positive | None = None
+    loss_mean: Positive | None = None
     diverged: bool = False
     seconds: Annotated[float, Field(ge=0)] | None = None
     device: str = ""

@@ -136,6 +136,6 @@ def test_columns_are_those_of_the_contract():
         dense_params total_nonzero_params head_nonzero_params embeddings sparsity data_seen flops
         flops_head flops_embeddings steps batch seq_len width depth
         heads lr seed prune_start prune_end schedule optimizer mask_optimizer
-        train_loss loss loss_stderr diverged
+        train_loss loss loss_stderr loss_ema loss_mean diverged
         seconds device precision threads versions commit started_at"""
     assert set(FIELDS) == set(contract.split())

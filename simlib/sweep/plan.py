@@ -63,8 +63,8 @@ class Plan:
         """For people: one line a run, then the totals."""
         extra = _varied(self.configs)
         lines = [
-            f"{c.run_id}  {describe_run(c)}, width {c.shape.width}, {c.total_steps:,} steps"
-            + "".join(f", {name} {getattr(c, name)}" for name in extra)
+            f"{c.run_id}  {describe_run(c)}, width {c.shape.width}, {c.total_steps:,} steps, "
+            f"lr {c.peak_lr:.3g}" + "".join(f", {name} {getattr(c, name)}" for name in extra)
             for c in self.configs
         ]
         saved = 1 - self.steps_shared / self.steps if self.steps else 0.0
@@ -82,7 +82,7 @@ class Plan:
         return "\n".join(lines)
 
 
-SAID = ("family", "nonzero_params", "sparsity", "pattern", "seed", "steps", "data_seen")
+SAID = ("family", "nonzero_params", "sparsity", "pattern", "seed", "steps", "data_seen", "lr")
 
 
 def _varied(configs: Sequence[RunConfig]) -> list[str]:
@@ -156,7 +156,12 @@ def _data(config: RunConfig) -> int:
 
 def _sizes(config: RunConfig) -> dict[str, Any]:
     shape = config.shape
-    return {"steps": config.total_steps, "width": shape.width, "dense_params": shape.dense_params}
+    return {
+        "steps": config.total_steps,
+        "lr": config.peak_lr,
+        "width": shape.width,
+        "dense_params": shape.dense_params,
+    }
 
 
 def _parts(folder: Folder, todo: Sequence[RunConfig]) -> list[tuple[RunConfig, int]]:

@@ -17,6 +17,7 @@ from simlib.models.build import as_model
 from simlib.sparsify import Sparsifier, make_schedule
 from simlib.sparsify.checks import largest_magnitudes
 from simlib.sparsify.shards import parts
+from simlib.train.averages import Averages
 from simlib.train.capture import Stepper, make_stepper
 from simlib.train.feed import Batch, Feed
 from simlib.train.kernels import apply_switches, switch_kernels
@@ -52,6 +53,7 @@ class Lane:
         self.diverged = False
         self.curve: dict[str, list[float]] = {name: [] for name in CURVE}
         self.switches: list[dict[str, Any]] | None = None  # None: kernels are not chosen yet
+        self.averages = Averages(config, self.model)
         self._forward = self._make_stepper()
         self._forward.settle()  # a lane works on its own stream, and was made on another
 
@@ -105,6 +107,7 @@ class Lane:
         self._forward.step(batch, self.optimizer)
         if self.sparsifier is not None and self._masks_moved(self.sparsifier, t):
             self._count()
+        self.averages.step(t)
         self.position = t
         if t % LOG_EVERY == 0:
             self._log()
@@ -178,6 +181,7 @@ class Lane:
             "optimizer": optimizer_state(self.optimizer),
             "masks": self.sparsifier.state_dict() if self.sparsifier else None,
             "switches": self.switches,
+            "averages": self.averages.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -199,6 +203,7 @@ class Lane:
         self.switches = state.get("switches")
         if self.switches and self.sparsifier is not None:
             apply_switches(self.model, self.sparsifier.masks, self.switches)
+        self.averages.load_state_dict(state.get("averages", {}))
         self._forward.settle()
 
     def _weight_steps(self, state: dict[str, Any]) -> dict[str, int]:
@@ -229,6 +234,15 @@ class Lane:
         self._forward.settle()
         losses = self._losses(self.feed.validation()).double()
         return float(losses.mean()), float(losses.std() / math.sqrt(len(losses)))
+
+    def validate_averages(self) -> dict[str, float]:
+        """Mean validation loss with each average in place of the weights, nats, if finite."""
+        masks = self.sparsifier.multipliers if self.sparsifier else {}
+        losses = {}
+        for name in self.averages.names:
+            with self.averages.in_place(name, masks):
+                losses[name] = self.validate()[0]
+        return {name: loss for name, loss in losses.items() if math.isfinite(loss)}
 
     def _losses(self, examples: Batch) -> Tensor:
         """The loss of every example (examples,), nats."""

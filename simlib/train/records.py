@@ -107,6 +107,7 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
     config, shape = lane.config, lane.config.shape
     loss, stderr = (math.nan, None) if lane.diverged else lane.validate()
     diverged = not math.isfinite(loss)
+    averaged = {} if diverged else lane.validate_averages()
     steps = lane.position
     data_seen = steps * config.data_per_step
     tail = lane.curve["loss"][-1:]
@@ -145,6 +146,8 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         train_loss=tail[0] if tail and math.isfinite(tail[0]) else None,
         loss=math.nan if diverged else loss,
         loss_stderr=None if diverged else stderr,
+        loss_ema=averaged.get("ema"),
+        loss_mean=averaged.get("mean"),
         diverged=diverged,
         seconds=lane.seconds,
         device=config.device,
