@@ -57,7 +57,7 @@ def model(family: str, width: int, sparsity: float) -> RunConfig:
     return RunConfig(
         family=family, corpus=CORPORA[family], sparsity=sparsity, steps=150, batch=8, seq_len=64,
         nonzero_params=round(dense * (1 - sparsity)), schedule="oneshot", prune_start=0.1,
-        prune_end=0.1, valid_windows=64,
+        prune_end=0.1, valid_windows=64, embeddings="dense",
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from turns import alone, compare, hottest, seconds
 
 from simlib.benchfile import Case, Goal
 from simlib.cli.fit import DATA_UNITS
+from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit import DENSE, JOINT, OBJECTIVES, Objective, fit
@@ -171,7 +172,7 @@ def dense_law(smoke: bool) -> Iterator[Case]:
     rng, count, objective = np.random.default_rng(0), 240, Objective(0.001, log=True)
     flops = np.exp(rng.uniform(np.log(1e15), np.log(1e16), count))
     ratio = np.exp(rng.uniform(np.log(10), np.log(100), count))
-    N = np.sqrt(flops / (6 * ratio))
+    N = np.sqrt(flops / (FLOP_PER_PARAMETER_AND_DATUM * ratio))
     runs = Runs(np.zeros(count), N, ratio * N, HOFFMANN(0.0, N, ratio * N))
     runs.loss[:] *= np.exp(0.01 * rng.standard_normal(count))
     sample = 1 if smoke else 15

@@ -119,4 +119,5 @@ def config_of(width: int, sparsity: float = 0.0, **changes: object) -> RunConfig
     """A gpt of this width, depth 2, at any sparsity."""
     size = round(24 * width**2 * (1 - sparsity))
     fields = {"nonzero_params": size, "sparsity": sparsity, "batch": BATCH, "seq_len": SEQ_LEN}
-    return RunConfig(**({"steps": 4000} | fields | changes))
+    # the plain loop prunes its blocks alone
+    return RunConfig(**({"steps": 4000, "embeddings": "dense"} | fields | changes))

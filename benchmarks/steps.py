@@ -21,6 +21,7 @@ from turns import compare, hottest, of_pairs, quartiles, seconds
 from simlib.benchfile import Case, Goal
 from simlib.config import RunConfig
 from simlib.corpora import load_corpus
+from simlib.costs import training_flops
 from simlib.models.linear import Linear
 from simlib.sparsify import Constant, Sparsifier
 from simlib.sparsify.select import top_k
@@ -296,7 +297,7 @@ def _product_flops(config: RunConfig) -> float:
     matrices = shape.depth * (4 * shape.width**2 + 2 * shape.width * shape.hidden)
     head = 256 * shape.width
     attention = shape.depth * 2 * SEQ_LEN * shape.width
-    return 6.0 * tokens * (matrices + head + attention / 2)
+    return training_flops(matrices + head + attention / 2, tokens)
 
 
 def peak_profile() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,14 @@ PRUNING_FIELDS = (
 )
 # fields that came after runs had been published, and what those runs did: that leaves a run_id as
 # it was
-LATER_FIELDS = {"mask_optimizer": True, "kernels": "masks", "compute": "eager"}
+LATER_FIELDS = {
+    **{"mask_optimizer": True, "kernels": "masks", "compute": "eager"},
+    **{"beta2": 0.99, "average": "none", "ema_half_life": 0.02},
+}
+# fields that decide the learning rate, which decides the result
+LR_RULE = ("lr_base", "lr_width", "lr_density")
+BASE_LR = {"adamw": 0.004, "adafactor": 0.02}  # of a dense model of width 32
+AVERAGED_HALF_LIVES = 10  # of an EMA; weights before them would count for less than a thousandth
 
 
 class RunConfig(BaseModel):
@@ -40,7 +48,10 @@ class RunConfig(BaseModel):
     sparsity: float = Field(0.0, ge=0, description="fraction of zero weights at the end")
     depth: int = Field(2, gt=0, description="layers (t5: of encoder and decoder each)")
     qk_norm: bool = Field(True, description="norm of queries and keys before attention")
-    pattern: str = Field("unstructured", description="unstructured, global, n:m or blockBxB")
+    pattern: str = Field(
+        "unstructured",
+        description="where the body's zeros lie: unstructured, global, n:m, blockBxB",
+    )
     pruner: Literal[
         "gmp", "acdc", "rigl", "set", "random_static", "random_gradual", "from_checkpoint"
     ] = Field("gmp", description="which weights go")
@@ -54,7 +65,8 @@ class RunConfig(BaseModel):
         True, description="keep optimizer state, gradient norm and step size to unpruned weights"
     )
     embeddings: Literal["dense", "pruned"] = Field(
-        "dense", description="embeddings and output layer: dense, or pruned at 1 - sqrt(1 - S)"
+        "pruned",
+        description="embeddings, output layer: pruned, unstructured, at 1 - sqrt(1 - S), or dense",
     )
     data_seen: int | None = Field(
         None, gt=0, description="training data, tokens or images (this or steps)"
@@ -63,7 +75,21 @@ class RunConfig(BaseModel):
     batch: int = Field(8, gt=0, description="sequences or images a step")
     seq_len: int = Field(128, gt=1, description="tokens a sequence (text)")
     patch: int = Field(8, gt=0, description="side of a patch, pixels (vision)")
-    lr: float | None = Field(None, gt=0, description="peak learning rate; default by width")
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="peak learning rate; by default "
+        "lr_base * (32 / width)^lr_width * (1 - sparsity)^-lr_density",
+    )
+    lr_base: float | None = Field(
+        None, gt=0, description="rate of a dense model of width 32; default by optimizer"
+    )
+    lr_width: float = Field(0.75, description="how fast the rate falls with width, a power")
+    lr_density: float = Field(
+        0.0,
+        description="how fast the rate rises as density falls, a power; lr_width / 2 makes it "
+        "one rate for one nonzero_params",
+    )
     lr_schedule: Literal["constant", "cosine", "rsqrt"] = Field(
         "constant", description="learning rate after warm-up"
     )
@@ -72,7 +98,19 @@ class RunConfig(BaseModel):
         0.15, ge=0, lt=1, description="last share of the steps with a linear fall to zero"
     )
     optimizer: Literal["adamw", "adafactor"] = Field("adamw", description="optimizer")
+    beta2: float = Field(0.99, gt=0, lt=1, description="decay of adamw's second moment, a step")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay of matrices")
+    average: Literal["none", "ema", "mean", "both"] = Field(
+        "none",
+        description="averages of the weights to evaluate beside the last ones: "
+        "exponential (ema), over the cooldown (mean)",
+    )
+    ema_half_life: float = Field(
+        0.01,
+        gt=0,
+        le=1 / AVERAGED_HALF_LIVES,
+        description="half-life of the ema, share of the steps",
+    )
     grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 for no limit")
     seed: int = Field(0, ge=0, description="of initial weights, data order and random masks")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic")
@@ -109,6 +147,10 @@ class RunConfig(BaseModel):
             self._check_pruning()
         elif self.start != "scratch":
             raise InputError(f"start {self.start!r} is for sparse runs: set a sparsity above 0")
+        self._check_recipe()
+        return self
+
+    def _check_recipe(self) -> None:
         if self.compute == "fused" and not self.can_be_fused:
             raise InputError(
                 f"compute 'fused' with device {self.device!r}, precision {self.precision!r}, "
@@ -117,7 +159,16 @@ class RunConfig(BaseModel):
             )
         if self.lr_schedule == "cosine" and self.cooldown != 0.15:
             raise InputError("a cosine schedule falls by itself: leave cooldown at its default")
-        return self
+        ruled = [name for name in LR_RULE if getattr(self, name) != _default(name)]
+        if self.lr is not None and ruled:
+            raise InputError(f"lr {self.lr:g} is the rate itself: leave {ruled[0]} out, or lr")
+        if self.optimizer != "adamw" and self.beta2 != _default("beta2"):
+            raise InputError(f"beta2 {self.beta2:g} is adamw's: {self.optimizer} has no such decay")
+        if self.average in ("mean", "both") and self.cooldown_step == self.total_steps:
+            raise InputError(
+                f"average {self.average!r} takes the mean over the cooldown, and there is none: "
+                "give a cooldown, or use average 'ema'"
+            )
 
     def _check_pruning(self) -> None:
         if self.prune_end < self.prune_start:
@@ -129,11 +180,6 @@ class RunConfig(BaseModel):
             raise InputError(
                 f"pruner {self.pruner!r} with start {self.start!r}: from_checkpoint needs the "
                 "run_id or path of a dense run as start, and nothing else takes one"
-            )
-        if self.embeddings == "pruned" and ":" in self.pattern:
-            raise InputError(
-                f"embeddings 'pruned' with pattern {self.pattern!r}: embeddings end at another "
-                "sparsity than n:m means, so leave them dense"
             )
         if self.kernels == "sparse" and (self.device, self.precision) != ("cpu", "float32"):
             raise InputError(
@@ -192,8 +238,25 @@ class RunConfig(BaseModel):
 
     @property
     def peak_lr(self) -> float:
-        """Learning rate after warm-up: `lr`, or the default for this width."""
-        return self.lr if self.lr is not None else default_lr(self.optimizer, self.shape.width)
+        """Learning rate after warm-up: `lr`, or that of the rule.
+
+        By default `base * (32 / width)^(3/4)`, chosen from the runs of gpt-recipe: the best rate
+        falls with width, more slowly than the 1/width of Yang et al. 2022, and more is lost above
+        it than below, so the rule errs below. Where the dense width alone counts, a sparse model
+        has a lower rate than the dense one of equal `nonzero_params`, which is narrower.
+        """
+        if self.lr is not None:
+            return self.lr
+        base = BASE_LR[self.optimizer] if self.lr_base is None else self.lr_base
+        by_width = base * (32 / self.shape.width) ** self.lr_width
+        return float(by_width * (1 - self.sparsity) ** -self.lr_density)
+
+    @property
+    def averages_from(self) -> dict[str, int]:
+        """Optimizer steps done when each average of the weights begins, by name."""
+        window = math.ceil(AVERAGED_HALF_LIVES * self.ema_half_life * self.total_steps)
+        starts = {"ema": max(0, self.total_steps - window), "mean": self.cooldown_step}
+        return {name: start for name, start in starts.items() if self.average in (name, "both")}
 
     @property
     def can_be_fused(self) -> bool:
@@ -212,8 +275,12 @@ class RunConfig(BaseModel):
         fields = self.model_dump(exclude={"data_seen"})
         fields |= {"steps": self.total_steps, "lr": self.peak_lr, "schedule": self.ramp}
         del fields["seq_len" if self.family == "vit" else "patch"]
+        for name in LR_RULE:
+            del fields[name]
+        if "ema" not in self.averages_from:
+            del fields["ema_half_life"]
         for name, before in LATER_FIELDS.items():
-            if fields[name] == before:
+            if fields.get(name) == before:
                 del fields[name]
         if not self.sparsity:
             for name in (*PRUNING_FIELDS, "embeddings"):
@@ -229,33 +296,28 @@ class RunConfig(BaseModel):
     def private_from(self) -> int:
         """Steps after which this run may differ from others of its trunk.
 
-        Up to then nothing depends on how, or how far, it will be pruned, nor (unless the
-        learning rate falls over the whole run) on how long it will train.
+        Up to then nothing depends on how, or how far, it will be pruned, which averages are kept,
+        nor (unless the learning rate falls over the whole run) on how long it will train.
         """
         if self.start != "scratch":
             return 0
         # the first mask follows step prune_steps[0], and may need that step's gradient
         start = max(0, self.prune_steps[0] - 1) if self.sparsity else self.total_steps
-        return min(start, self.cooldown_step, self.total_steps)
+        return min(start, self.cooldown_step, self.total_steps, *self.averages_from.values())
 
     @cached_property
     def trunk_id(self) -> str:
         """Equal for runs that are one and the same until the first leaves at `private_from`."""
         fields = self.canonical | {"shape": str(self.shape)}
         own = {*PRUNING_FIELDS, "embeddings", "nonzero_params", "sparsity", "valid_windows"}
+        own |= {"average", "ema_half_life"}
         if self.lr_schedule != "cosine":
             own |= {"steps", "cooldown"}
         return digest({name: value for name, value in fields.items() if name not in own})
 
 
-def default_lr(optimizer: str, width: int) -> float:
-    """Peak learning rate where none is given, `base * (width / 32)^-3/4`.
-
-    Chosen from the runs of gpt-recipe: the best rate falls with width, more slowly than the
-    1/width of Yang et al. 2022, and more is lost above it than below, so the rule errs below.
-    """
-    base = {"adamw": 0.004, "adafactor": 0.02}[optimizer]
-    return float(base * (32 / width) ** 0.75)
+def _default(name: str) -> Any:
+    return RunConfig.model_fields[name].default
 
 
 def digest(fields: dict[str, Any]) -> str:

@@ -25,7 +25,8 @@ LEVEL = 0.9  # of every interval
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
 SAME_SIZE = 0.03  # shapes come in steps, see simlib.shape
 ALIKE = ("family", "dataset", "dataset_sha256", "start", "dense_params", "data_seen", "batch",
-         "seq_len", "width", "depth", "heads", "lr", "optimizer", "seed", "precision")  # fmt: skip
+         "seq_len", "width", "depth", "heads", "lr", "optimizer", "embeddings", "seed",
+         "precision")  # fmt: skip
 
 
 class Arm(NamedTuple):

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from simlib.costs import training_flops
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.law import Array
-from simlib.optimum import FLOP_PER_PARAMETER_AND_DATUM, cost_model
+from simlib.optimum import cost_model
 from simlib.runs import RunRecord, RunTable
 
 PUBLISHED = {0.5: 4.90, 0.75: 4.27, 0.875: 2.45}  # Frantar et al. 2024, section 4.3
@@ -69,8 +70,8 @@ class Multiple:
 
     def charge(self, cost: str) -> tuple[float, float]:
         """FLOP of the trained model, and of pruning it, under a cost model."""
-        dense = FLOP_PER_PARAMETER_AND_DATUM * self.dense_params * self.start_data
-        return float(dense), self._flops(self.data_seen, cost)
+        dense = training_flops(self.dense_params, self.start_data)
+        return dense, self._flops(self.data_seen, cost)
 
     def _flops(self, data: float, cost: str) -> float:
         return float(cost_model(cost).flops(self.sparsity, self.nonzero_params, data))

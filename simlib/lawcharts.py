@@ -8,8 +8,9 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
+from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.law import JointLaw
-from simlib.optimum import COSTS, FLOP_PER_PARAMETER_AND_DATUM, chinchilla_flops
+from simlib.optimum import COSTS, chinchilla_flops
 
 MOST_SPARSE = 0.99
 

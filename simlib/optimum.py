@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import fixed_quad
 
+from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
 from simlib.law import Array, DenseLaw, JointLaw, fraction, positive
-
-FLOP_PER_PARAMETER_AND_DATUM = 6  # 2 forward, 4 backward (Kaplan et al. 2020, arXiv 2001.08361)
 
 
 @dataclass(frozen=True)

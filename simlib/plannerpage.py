@@ -15,10 +15,11 @@ from typing import Any
 import altair as alt
 
 from simlib import charts
+from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.datasets import law_names, load_law
 from simlib.law import JointLaw
 from simlib.lawfile import LawFile
-from simlib.optimum import COSTS, FLOP_PER_PARAMETER_AND_DATUM
+from simlib.optimum import COSTS
 from simlib.optimumcharts import CONTOURS
 from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN

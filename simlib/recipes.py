@@ -12,6 +12,7 @@ import numpy as np
 from simlib import charts
 from simlib.config import RunConfig
 from simlib.contrasts import Spread
+from simlib.costs import training_flops
 from simlib.errors import InputError
 from simlib.runs import RunRecord, RunTable
 from simlib.tables import Table, number, percent
@@ -170,5 +171,5 @@ def _work_left(runs: RunTable) -> dict[int, float]:
     found: dict[int, list[float]] = defaultdict(list)
     for r in runs.finished:
         if r.sparsity > 0 and r.flops and r.dense_params:
-            found[r.dense_params].append(r.flops / (6 * r.dense_params * r.data_seen))
+            found[r.dense_params].append(r.flops / training_flops(r.dense_params, r.data_seen))
     return {size: float(np.mean(shares)) for size, shares in found.items()}

@@ -26,8 +26,14 @@ Family = Literal["gpt", "t5", "vit", "other"]
 class RunRecord(BaseModel):
     """One training run, as measured. Names and units: the book's page on words and units.
 
+    `nonzero_params` counts the body, `total_nonzero_params` everything, of which
+    `head_nonzero_params` is the output layer. `flops` is `6 N D` with N the mean number of non-zero
+    body weights over the run and D `data_seen`; `flops_head` and `flops_embeddings` are the same
+    over output layer and embeddings, to be added where cost is to count them. To look a token up is
+    no FLOP, to project a patch is; the output layer of a t5 sees fewer tokens than D.
     `loss` is the validation cross-entropy at the last step in nats (per token or per image);
-    it may be NaN only when `diverged` is true.
+    it may be NaN only when `diverged` is true. `loss_ema` and `loss_mean` are the same for averages
+    of the weights, zero where the last ones are: an exponential one, the mean over the cooldown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,9 +48,13 @@ class RunRecord(BaseModel):
     nonzero_params: Count
     dense_params: Count | None = None
     total_nonzero_params: Count | None = None
+    head_nonzero_params: Count | None = None
+    embeddings: Literal["", "dense", "pruned"] = ""
     sparsity: Annotated[float, Field(ge=0, lt=1)]
     data_seen: Count
     flops: Positive | None = None
+    flops_head: Positive | None = None
+    flops_embeddings: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     steps: Count | None = None
     batch: Count | None = None
     seq_len: Count | None = None
@@ -61,6 +71,8 @@ class RunRecord(BaseModel):
     train_loss: float | None = None
     loss: float
     loss_stderr: Annotated[float, Field(ge=0)] | None = None
+    loss_ema: Positive | None = None
+    loss_mean: Positive | None = None
     diverged: bool = False
     seconds: Annotated[float, Field(ge=0)] | None = None
     device: str = ""

@@ -35,7 +35,13 @@ GRIDS = Path(__file__).parents[1] / "notebooks" / "grids"
         ({"lr": float("nan")}, "lr"),
         ({"batch": 0}, "batch"),
         ({"device": "tpu"}, "device 'tpu'"),
-        ({"sparsity": 0.5, "pattern": "2:4", "embeddings": "pruned"}, "embeddings"),
+        ({"lr": 0.01, "lr_density": 0.3}, "leave lr_density out"),
+        ({"lr": 0.01, "lr_base": 0.01}, "leave lr_base out"),
+        ({"optimizer": "adafactor", "beta2": 0.999}, "adamw's"),
+        ({"beta2": 1.0}, "beta2"),
+        ({"average": "mean", "cooldown": 0}, "give a cooldown"),
+        ({"average": "both", "lr_schedule": "cosine"}, "give a cooldown"),
+        ({"average": "ema", "ema_half_life": 0.2}, "ema_half_life"),
     ],
 )
 def test_wrong_values_get_one_sentence(wrong: dict, said: str) -> None:
@@ -99,6 +105,16 @@ def test_every_pruner_has_its_usual_schedule_by_default() -> None:
         RunConfig(steps=1000, sparsity=0.5, pruner="random_static", schedule="cubic")
 
 
+def test_embeddings_are_pruned_unless_they_are_said_to_be_dense() -> None:
+    sparse = {"sparsity": 0.5, "steps": 1000}
+    assert RunConfig(**sparse).run_id == RunConfig(**sparse, embeddings="pruned").run_id
+    dense = RunConfig(**sparse, embeddings="dense")
+    assert dense.run_id != RunConfig(**sparse).run_id
+    assert dense.trunk_id == RunConfig(**sparse).trunk_id
+    assert RunConfig(steps=1000).run_id == RunConfig(steps=1000, embeddings="dense").run_id
+    assert RunConfig(**sparse, pattern="2:4").embeddings == "pruned"
+
+
 def test_kernels_are_no_other_run_until_they_are_chosen() -> None:
     sparse = {"sparsity": 0.5, "steps": 1000}
     assert RunConfig(**sparse).run_id == RunConfig(**sparse, kernels="masks").run_id
@@ -106,6 +122,54 @@ def test_kernels_are_no_other_run_until_they_are_chosen() -> None:
     assert len({c.run_id for c in (RunConfig(**sparse), *others)}) == 3
     assert {c.trunk_id for c in others} == {RunConfig(**sparse).trunk_id}
     assert RunConfig(steps=1000).run_id == RunConfig(steps=1000, kernels="auto").run_id
+
+
+def test_the_rate_follows_its_rule_and_names_the_run() -> None:
+    sparse = {"sparsity": 0.75, "steps": 1000, "nonzero_params": 13_824}
+    usual = RunConfig(**sparse)
+    assert usual.shape.width == 48
+    assert usual.peak_lr == 0.004 * (32 / 48) ** 0.75
+    ruled = RunConfig(**sparse, lr_base=0.003, lr_width=0.5, lr_density=0.25)
+    assert ruled.peak_lr == pytest.approx(0.003 * (32 / 48) ** 0.5 * 4**0.25)
+    assert ruled.run_id == RunConfig(**sparse, lr=ruled.peak_lr).run_id != usual.run_id
+    assert ruled.trunk_id != usual.trunk_id
+    said = {"lr_base": 0.004, "lr_width": 0.75, "lr_density": 0.0}
+    assert RunConfig(**sparse, **said).run_id == usual.run_id
+    assert RunConfig(**sparse, optimizer="adafactor").peak_lr == 0.02 * (32 / 48) ** 0.75
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.75, 0.875])
+def test_half_the_power_of_width_makes_one_rate_for_one_size(sparsity: float) -> None:
+    sizes = {"nonzero_params": 98_304, "steps": 1000, "lr_width": 0.6, "lr_density": 0.3}
+    dense, sparse = RunConfig(**sizes), RunConfig(**sizes, sparsity=sparsity)
+    assert sparse.shape.width > 1.3 * dense.shape.width
+    assert sparse.peak_lr == pytest.approx(dense.peak_lr, rel=0.03)  # widths come in steps
+
+
+def test_recipe_fields_leave_runs_their_names_until_they_are_chosen() -> None:
+    run = {"sparsity": 0.5, "steps": 1000}
+    usual = RunConfig(**run)
+    same = [{"beta2": 0.99}, {"average": "none"}, {"ema_half_life": 0.05}]
+    assert {RunConfig(**run, **fields).run_id for fields in same} == {usual.run_id}
+    others = [{"beta2": 0.999}, {"average": "ema"}, {"average": "mean"}, {"average": "both"},
+              {"average": "ema", "ema_half_life": 0.05}]  # fmt: skip
+    assert len({usual.run_id, *(RunConfig(**run, **fields).run_id for fields in others)}) == 6
+    mean = RunConfig(**run, average="mean")
+    assert mean.run_id == RunConfig(**run, average="mean", ema_half_life=0.05).run_id
+    assert mean.trunk_id == RunConfig(**run, average="ema").trunk_id == usual.trunk_id
+    assert RunConfig(**run, beta2=0.999).trunk_id != usual.trunk_id
+    assert RunConfig(**run, batch=32).trunk_id != usual.trunk_id
+
+
+def test_no_average_begins_before_a_run_leaves_its_trunk() -> None:
+    for average in ("ema", "mean", "both"):
+        for half_life in (0.001, 0.01, 0.09, 0.1):
+            for sparsity in (0.0, 0.5):
+                run = {"sparsity": sparsity, "steps": 999}
+                one = RunConfig(**run, average=average, ema_half_life=half_life)
+                assert one.private_from == min(
+                    RunConfig(**run).private_from, *one.averages_from.values()
+                )
 
 
 @pytest.mark.parametrize("name", [n for n in table_names() if (GRIDS / f"{n}.yaml").exists()])

@@ -170,7 +170,16 @@ def _sentence(record: RunRecord, out: str) -> str:
     if record.diverged:
         return f"run {record.run_id} ({size}) diverged: lower --lr; recorded in {out}/runs.csv"
     error = f" ± {record.loss_stderr:.4f}" if record.loss_stderr is not None else ""
+    averaged = "".join(
+        f", {loss:.4f} with {what}"
+        for what, loss in (
+            ("the exponential average of the weights", record.loss_ema),
+            ("their mean over the cooldown", record.loss_mean),
+        )
+        if loss is not None
+    )
     return (
-        f"run {record.run_id} ({size}): validation loss {record.loss:.4f}{error} nats after "
-        f"{record.data_seen:,} of data in {record.seconds or 0:.0f} s; recorded in {out}/runs.csv"
+        f"run {record.run_id} ({size}): validation loss {record.loss:.4f}{error} nats{averaged} "
+        f"after {record.data_seen:,} of data in {record.seconds or 0:.0f} s; "
+        f"recorded in {out}/runs.csv"
     )

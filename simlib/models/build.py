@@ -63,8 +63,9 @@ def prunable(model: nn.Module) -> list[str]:
 def sparsity_targets(model: nn.Module, config: RunConfig) -> dict[str, float]:
     """Final sparsity of every tensor that is pruned.
 
-    Body matrices end at the run's sparsity. Token embedding and output layer stay dense or, with
-    `embeddings="pruned"`, end at `1 - sqrt(1 - S)`. Positions, norms and biases stay dense.
+    Body matrices end at the run's sparsity. Token embedding, projection of patches and output layer
+    end at `1 - sqrt(1 - S)` or, with `embeddings="dense"`, stay dense, as positions, norms and
+    biases do.
     """
     targets = dict.fromkeys(prunable(model), config.sparsity)
     if config.embeddings == "pruned":

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
 from simlib.law import Array, JointLaw
-from simlib.optimum import COSTS, FLOP_PER_PARAMETER_AND_DATUM
+from simlib.optimum import COSTS
 from simlib.simulate.allocate import Allocation, TrainingCost
 from simlib.simulate.limits import Limits
 

@@ -15,6 +15,7 @@ from operator import attrgetter
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, Objective
 from simlib.fit.preparation import Settled, prepare
@@ -277,5 +278,5 @@ def _scaled(
     shape = np.asarray(cost.multiplier(S)).sum() * sizes.sum() * data.sum() * tilt
     one = np.log(chinchilla_flops(law, 1.0))  # C = chinchilla_flops(1) N^(1 + b_N / b_D)
     N = float(np.exp((np.log(flops / shape) - one) / (1 + law.b_N / law.b_D)))
-    D = tilt * float(chinchilla_flops(law, N)) / (6 * N)
+    D = tilt * float(chinchilla_flops(law, N)) / (FLOP_PER_PARAMETER_AND_DATUM * N)
     return Grid(S, tuple(N * sizes), tuple(D * data))

@@ -1,6 +1,6 @@
 """Keeps a model in training sparse: the two lines between an optimizer and its masks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,8 @@ class Sparsifier:
         targets: final sparsity, one number for every parameter with two or more dimensions, or
             a number per parameter name.
         pruner: which units go; a name of `PRUNERS` or an instance.
-        pattern: where zeros may lie; "unstructured", "global", "2:4", "block4x4", ...
+        pattern: where zeros may lie; "unstructured", "global", "2:4", "block4x4", ..., one for all
+            or one per parameter name. Under "global" those compete that have it.
         seed: of the random choices of random, SET and RigL masks.
         mask_optimizer: hold the optimizer's state at zero where weights are pruned; without it
             the optimizer goes on averaging gradients of weights that are not there.
@@ -60,7 +61,7 @@ class Sparsifier:
         schedule: Schedule,
         targets: float | Mapping[str, float],
         pruner: str | Pruner = "gmp",
-        pattern: str | Pattern = "unstructured",
+        pattern: str | Pattern | Mapping[str, str | Pattern] = "unstructured",
         seed: int = 0,
         mask_optimizer: bool = True,
         position: int = 0,
@@ -68,14 +69,14 @@ class Sparsifier:
     ) -> None:
         self.schedule = schedule
         self.pruner = make_pruner(pruner) if isinstance(pruner, str) else pruner
-        self.pattern = Pattern.parse(pattern) if isinstance(pattern, str) else pattern
         self.seed = seed
         self.position = position
         self._optimizer = optimizer if mask_optimizer else None
         resolved = resolve_targets(model, targets)
         self._params = {name: parameter for name, (parameter, _) in resolved.items()}
+        self.patterns = _patterns(pattern, resolved)
         self.targets = {
-            name: self.pattern.final_sparsity(name, parameter.shape, asked) if asked else 0.0
+            name: self.patterns[name].final_sparsity(name, parameter.shape, asked) if asked else 0.0
             for name, (parameter, asked) in resolved.items()
         }
         # a target of zero means dense for good: counted, never ranked
@@ -216,7 +217,8 @@ class Sparsifier:
         self.position = int(state["position"])
 
     def _setup(self) -> str:
-        return f"{self.pruner}, {self.pattern}, {self.schedule}, {self.targets}"
+        patterns = " and ".join(map(str, dict.fromkeys(self.patterns.values())))
+        return f"{self.pruner}, {patterns}, {self.schedule}, {self.targets}"
 
     def _versions(self) -> list[int]:
         """Counters that every change of a parameter in place advances."""
@@ -230,11 +232,11 @@ class Sparsifier:
 
     @torch.no_grad()
     def _update(self, t: int) -> None:
-        sizes = [self.pattern.units(self._params[name].shape) for name in self._pruned]
+        sizes = {n: self.patterns[n].units(self._params[n].shape) for n in self._pruned}
         keeps = sizes
         if not self.pruner.dense_at(t, self.schedule):
-            wanted = [self.schedule.sparsity_at(t, self.targets[name]) for name in self._pruned]
-            keeps = [nonzero_target(size, s) for size, s in zip(sizes, wanted, strict=True)]
+            wanted = {n: self.schedule.sparsity_at(t, self.targets[n]) for n in self._pruned}
+            keeps = {n: nonzero_target(sizes[n], s) for n, s in wanted.items()}
         self._masking = keeps != sizes
         if not self._masking:
             for name in self._pruned:
@@ -242,17 +244,24 @@ class Sparsifier:
                 self._counts[name] = self._keep[name].numel()
             return
         check_rankable({name: self._params[name] for name in self._pruned})
-        kept = self.pattern.select(self._scores(t, keeps), keeps)
-        for name, mask in zip(self._pruned, kept, strict=True):
-            self._set(name, self.pattern.expand(mask, self._params[name].shape))
+        for pattern in dict.fromkeys(self.patterns[name] for name in self._pruned):
+            names = [name for name in self._pruned if self.patterns[name] == pattern]
+            counts = [keeps[name] for name in names]
+            kept = pattern.select(self._scores(t, pattern, names, counts), counts)
+            for name, mask in zip(names, kept, strict=True):
+                self._set(name, pattern.expand(mask, self._params[name].shape))
         self.apply()
 
-    def _scores(self, t: int, keeps: list[int]) -> Iterator[Tensor]:
-        shares = self.pattern.shares(keeps, self._alive_counts)
-        for index, (name, share) in enumerate(zip(self._pruned, shares, strict=True)):
+    def _scores(
+        self, t: int, pattern: Pattern, names: list[str], keeps: list[int]
+    ) -> Iterator[Tensor]:
+        """Scores of the units of tensors of one pattern."""
+        shares = pattern.shares(keeps, partial(self._alive_counts, names))
+        for name, share in zip(names, shares, strict=True):
             alive = self._alive(name)
+            index = self._pruned.index(name)
             units = Candidates(
-                magnitude=self.pattern.pool(whole(self._params[name]).abs().float()),
+                magnitude=pattern.pool(whole(self._params[name]).abs().float()),
                 alive=alive,
                 keep=share,
                 step=t,
@@ -263,13 +272,24 @@ class Sparsifier:
             yield self.pruner.scores(units).float()
 
     def _alive(self, name: str) -> Tensor:
-        return self.pattern.pool(whole(self._keep[name]).float()) > 0
+        return self.patterns[name].pool(whole(self._keep[name]).float()) > 0
 
-    def _alive_counts(self) -> list[int]:
-        return [int(self._alive(name).count_nonzero()) for name in self._pruned]
+    def _alive_counts(self, names: list[str]) -> list[int]:
+        return [int(self._alive(name).count_nonzero()) for name in names]
 
     def _gradient(self, name: str) -> Tensor:
-        return self.pattern.pool(dense_gradient(name, self._params[name]))
+        return self.patterns[name].pool(dense_gradient(name, self._params[name]))
+
+
+def _patterns(
+    given: str | Pattern | Mapping[str, str | Pattern], names: Collection[str]
+) -> dict[str, Pattern]:
+    """The pattern of every tensor. Raises InputError for one that has none."""
+    per_name = given if isinstance(given, Mapping) else dict.fromkeys(names, given)
+    if without := sorted(set(names) - set(per_name)):
+        raise InputError(f"There is no pattern for '{without[0]}': name one for every target.")
+    patterns = {name: per_name[name] for name in names}
+    return {n: Pattern.parse(p) if isinstance(p, str) else p for n, p in patterns.items()}
 
 
 def _uniform(like: Tensor, key: tuple[int, int, int]) -> Tensor:

@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 
 from simlib.config import RunConfig
+from simlib.costs import training_flops
 from simlib.errors import InputError
+from simlib.sparsify import embedding_sparsity
 from simlib.sweep.engine import cores
 from simlib.sweep.run import check
 from simlib.sweep.tasks import plan_tasks, step_flops
-from simlib.train.feed import make_feed
+from simlib.train.feed import data_of, make_feed
 from simlib.train.lane import Lane
+from simlib.train.parts import PARTS, dense_sizes
 from simlib.train.progress import describe_run
 from simlib.train.records import Folder
 from simlib.train.settings import check_device, settings
 
-_CALIBRATED = 3  # shapes that are timed: the smallest, the median and the largest
+_CALIBRATED = 3  # shapes that are timed for each size of batch
 _BYTES = {"weights": 4, "trunk": 12}  # a weight alone, and with its two moments
 _SIDE_BYTES = 60  # of a side file for every point of its curve
 
@@ -32,9 +35,9 @@ class Plan:
     """Runs of a sweep and their cost.
 
     `steps` are those of every run alone, `steps_shared` those that remain when runs share their
-    trunks; `flops` is 6 N D over both kinds of cost: with zeros skipped, and as if dense; `epochs`
-    are the passes over the data of the run that makes most. `hours` is None where the device of
-    the runs is missing.
+    trunks; `flops`, `flops_head` and `flops_embeddings` are as in the run table, `flops_dense` is
+    `flops` as if no zeros were skipped; `epochs` are the passes over the data of the run that makes
+    most. `hours` is None where the device of the runs is missing.
     """
 
     configs: tuple[RunConfig, ...]
@@ -43,6 +46,8 @@ class Plan:
     steps_shared: int
     flops: float
     flops_dense: float
+    flops_head: float
+    flops_embeddings: float
     hours: float | None
     workers: int
     disk_bytes: int
@@ -58,8 +63,8 @@ class Plan:
         """For people: one line a run, then the totals."""
         extra = _varied(self.configs)
         lines = [
-            f"{c.run_id}  {describe_run(c)}, width {c.shape.width}, {c.total_steps:,} steps"
-            + "".join(f", {name} {getattr(c, name)}" for name in extra)
+            f"{c.run_id}  {describe_run(c)}, width {c.shape.width}, {c.total_steps:,} steps, "
+            f"lr {c.peak_lr:.3g}" + "".join(f", {name} {getattr(c, name)}" for name in extra)
             for c in self.configs
         ]
         saved = 1 - self.steps_shared / self.steps if self.steps else 0.0
@@ -67,6 +72,8 @@ class Plan:
             f"{len(self.configs)} runs to train, {self.recorded} recorded already",
             f"{self.steps_shared:,} steps, {saved:.0%} saved by shared trunks",
             f"{self.flops:.3g} FLOP with zeros skipped, {self.flops_dense:.3g} as done here",
+            f"not counted there: {self.flops_head:.3g} FLOP in output layers, "
+            f"{self.flops_embeddings:.3g} in embeddings",
             _time(self.hours, self.workers),
             f"about {self.disk_bytes / 1e6:,.1f} MB on disk",
         ]
@@ -75,7 +82,7 @@ class Plan:
         return "\n".join(lines)
 
 
-SAID = ("family", "nonzero_params", "sparsity", "pattern", "seed", "steps", "data_seen")
+SAID = ("family", "nonzero_params", "sparsity", "pattern", "seed", "steps", "data_seen", "lr")
 
 
 def _varied(configs: Sequence[RunConfig]) -> list[str]:
@@ -88,7 +95,7 @@ def _varied(configs: Sequence[RunConfig]) -> list[str]:
 
 
 def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = None) -> Plan:
-    """The plan of a sweep; times a few steps of up to three shapes on this machine.
+    """The plan of a sweep; times a few steps of up to three shapes a batch size on this machine.
 
     Raises InputError for whatever `sweep` would refuse, but for a missing device.
     """
@@ -97,13 +104,17 @@ def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = No
     parts = _parts(folder, todo)
     count = workers or max(1, cores() // max((c.threads for c in todo), default=1))
     seconds = _seconds_per_step([c for c, _ in parts]) if _can_train(todo) else None
+    each = [_flops(c) for c in todo]
+    flops = {part: sum(f[part] for f in each) for part in PARTS}
     return Plan(
         configs=tuple(todo),
         recorded=len(configs) - len(todo),
         steps=sum(c.total_steps for c in todo),
         steps_shared=sum(n for _, n in parts),
-        flops=sum(_flops(c) for c in todo),
-        flops_dense=sum(6.0 * c.shape.dense_params * _data(c) for c in todo),
+        flops=flops["body"],
+        flops_dense=sum(training_flops(c.shape.dense_params, _data(c)) for c in todo),
+        flops_head=flops["head"],
+        flops_embeddings=flops["embeddings"],
         hours=sum(n * seconds(c) for c, n in parts) / count / 3600 if seconds else None,
         workers=count,
         disk_bytes=_disk(folder, todo),
@@ -111,14 +122,13 @@ def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = No
     )
 
 
-def mean_density(config: RunConfig) -> float:
-    """Mean share of non-zero body weights over the steps, by the schedule's formula.
+def mean_density(config: RunConfig, S: float) -> float:
+    """Mean share of non-zero weights over the steps if they end at S, by the schedule's formula.
 
     Cubic: the ramp's mean is `1 - 3/4 S`; geometric: `(1 - s) / ln(1/s)` with density s. Pruners
     with dense phases or other paths are counted as if they followed the schedule.
     """
     start, end = config.prune_start, config.prune_end
-    S = config.sparsity
     if not S:
         return 1.0
     ramp = {
@@ -130,8 +140,14 @@ def mean_density(config: RunConfig) -> float:
     return float(start + (end - start) * ramp + (1 - end) * (1 - S))
 
 
-def _flops(config: RunConfig) -> float:
-    return 6.0 * config.shape.dense_params * mean_density(config) * _data(config)
+def _flops(config: RunConfig) -> dict[str, float]:
+    """FLOP of each part with zeros skipped."""
+    outer = embedding_sparsity(config.sparsity) if config.embeddings == "pruned" else 0.0
+    ends = {"body": config.sparsity, "head": outer, "embeddings": outer}
+    return {
+        part: training_flops(size * mean_density(config, ends[part]), _data(config))
+        for part, size in dense_sizes(config, data_of(config)).items()
+    }
 
 
 def _data(config: RunConfig) -> int:
@@ -140,7 +156,12 @@ def _data(config: RunConfig) -> int:
 
 def _sizes(config: RunConfig) -> dict[str, Any]:
     shape = config.shape
-    return {"steps": config.total_steps, "width": shape.width, "dense_params": shape.dense_params}
+    return {
+        "steps": config.total_steps,
+        "lr": config.peak_lr,
+        "width": shape.width,
+        "dense_params": shape.dense_params,
+    }
 
 
 def _parts(folder: Folder, todo: Sequence[RunConfig]) -> list[tuple[RunConfig, int]]:
@@ -167,13 +188,23 @@ def _on_disk(folder: Folder, config: RunConfig, step: int) -> int:
 
 
 def _seconds_per_step(configs: Sequence[RunConfig]) -> Callable[[RunConfig], float]:
-    """A function from config to seconds a step, linear in FLOP between the timed shapes."""
-    distinct = {step_flops(c): c for c in configs}
+    """A function from config to seconds a step, linear in FLOP between the timed shapes.
+
+    Each size of batch is timed apart: with equal FLOP a large one takes less time.
+    """
+    alike: dict[int, dict[float, RunConfig]] = {}
+    for config in configs:
+        alike.setdefault(config.data_per_step, {})[step_flops(config)] = config
+    timed = {size: _timed(distinct) for size, distinct in alike.items()}
+    return lambda config: float(np.interp(step_flops(config), *timed[config.data_per_step]))
+
+
+def _timed(distinct: dict[float, RunConfig]) -> tuple[list[float], list[float]]:
+    """FLOP and seconds of a step of the smallest, the median and the largest."""
     flops = sorted(distinct)
-    places = {i * (len(flops) - 1) // (_CALIBRATED - 1) for i in range(_CALIBRATED) if flops}
+    places = {i * (len(flops) - 1) // (_CALIBRATED - 1) for i in range(_CALIBRATED)}
     chosen = [flops[i] for i in sorted(places)]
-    timed = [_time_step(distinct[f]) for f in chosen]
-    return lambda config: float(np.interp(step_flops(config), chosen, timed))
+    return chosen, [_time_step(distinct[f]) for f in chosen]
 
 
 def _time_step(config: RunConfig) -> float:
@@ -196,8 +227,9 @@ def _disk(folder: Folder, todo: Sequence[RunConfig]) -> int:
 
 
 def _weights(config: RunConfig) -> int:
-    """About how many weights a model has, embeddings counted as two of a byte vocabulary."""
-    return config.shape.dense_params + (2 * 256 + config.seq_len) * config.shape.width
+    """About how many weights a model has: its parts, an embedding as large as the output layer."""
+    sizes = dense_sizes(config, data_of(config))
+    return sum(sizes.values()) + sizes["head"] + config.seq_len * config.shape.width
 
 
 def _can_train(configs: Sequence[RunConfig]) -> bool:

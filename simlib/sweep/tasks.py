@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from simlib.config import RunConfig
+from simlib.costs import training_flops
+from simlib.train.feed import data_of
 from simlib.train.pack import TOGETHER, Segment, trunk_levels
+from simlib.train.parts import dense_sizes
 from simlib.train.records import Folder
 
 T = TypeVar("T")
@@ -69,9 +72,8 @@ def work_left(config: RunConfig) -> float:
 
 
 def step_flops(config: RunConfig) -> float:
-    """FLOP of one step as the hardware does it: dense body and output layer."""
-    shape = config.shape
-    return 6.0 * (shape.dense_params + 256 * shape.width) * config.data_per_step
+    """FLOP of one step as the hardware does it: all parts dense."""
+    return training_flops(sum(dense_sizes(config, data_of(config)).values()), config.data_per_step)
 
 
 def _earlier(made: dict[tuple[str, int], str], segment: Segment) -> list[int]:

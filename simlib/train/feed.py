@@ -35,20 +35,29 @@ class Feed(Protocol):
         """All validation examples, the same for every run of the family and corpus."""
 
 
-def make_feed(config: RunConfig) -> Feed:
-    """The feed of `config`.
-
-    Raises InputError for an unknown corpus, one of the wrong kind or of another version than
-    `corpus_sha256`, and for sequences longer than the corpus.
-    """
+def data_of(config: RunConfig) -> Data:
+    """What a model must know of the data of `config`. Raises InputError as `make_feed` does."""
     corpus = _corpus(config.corpus, config.corpus_sha256)
     wanted = "images" if config.family == "vit" else "text"
     if corpus.kind != wanted:
         raise InputError(
             f"corpus {config.corpus!r} holds {corpus.kind}, but {config.family} needs {wanted}"
         )
+    if config.family == "vit":
+        return Data(num_classes=corpus.num_classes, image_shape=tuple(corpus.image_shape))
+    sentinels = lengths_for_inputs(config.seq_len).sentinels if config.family == "t5" else 0
+    return Data(corpus.vocab_size + sentinels)
+
+
+def make_feed(config: RunConfig) -> Feed:
+    """The feed of `config`.
+
+    Raises InputError for an unknown corpus, one of the wrong kind or of another version than
+    `corpus_sha256`, and for sequences longer than the corpus.
+    """
+    data = data_of(config)
     kinds: dict[str, Any] = {"gpt": TextFeed, "t5": SpanFeed, "vit": ImageFeed}
-    feed: Feed = kinds[config.family](corpus, config)
+    feed: Feed = kinds[config.family](_corpus(config.corpus, config.corpus_sha256), data, config)
     return feed
 
 
@@ -60,8 +69,8 @@ def _corpus(name: str, sha256: str) -> Any:
 class TextFeed:
     """Batches `(tokens,)` of int64 (B, seq_len + 1)."""
 
-    def __init__(self, corpus: Any, config: RunConfig) -> None:
-        self.data, self.sha256 = Data(corpus.vocab_size), corpus.sha256
+    def __init__(self, corpus: Any, data: Data, config: RunConfig) -> None:
+        self.data, self.sha256 = data, corpus.sha256
         self._sampler = corpus.sampler(batch=config.batch, seq_len=config.seq_len, seed=config.seed)
         self._valid = corpus.validation(seq_len=config.seq_len, windows=config.valid_windows)
 
@@ -81,10 +90,9 @@ class SpanFeed:
     Inputs have at most `seq_len` tokens, sentinels counted, as in T5.
     """
 
-    def __init__(self, corpus: Any, config: RunConfig) -> None:
+    def __init__(self, corpus: Any, data: Data, config: RunConfig) -> None:
         self.lengths: SpanLengths = lengths_for_inputs(config.seq_len)
-        self.data = Data(corpus.vocab_size + self.lengths.sentinels)
-        self.sha256 = corpus.sha256
+        self.data, self.sha256 = data, corpus.sha256
         self._seed, self._vocab_size = config.seed, corpus.vocab_size
         raw = self.lengths.raw
         self._sampler = corpus.sampler(batch=config.batch, seq_len=raw, seed=config.seed)
@@ -107,9 +115,8 @@ class SpanFeed:
 class ImageFeed:
     """Batches `(images, labels)`: uint8 (B, height, width, channels) and int64 (B,)."""
 
-    def __init__(self, corpus: Any, config: RunConfig) -> None:
-        self.data = Data(num_classes=corpus.num_classes, image_shape=tuple(corpus.image_shape))
-        self.sha256 = corpus.sha256
+    def __init__(self, corpus: Any, data: Data, config: RunConfig) -> None:
+        self.data, self.sha256 = data, corpus.sha256
         self._sampler = corpus.sampler(batch=config.batch, seed=config.seed)
         self._corpus, self._count = corpus, config.valid_windows
 

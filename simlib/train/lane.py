@@ -12,15 +12,17 @@ from torch import Tensor, nn
 
 from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.models import build_model, prunable, sparsity_targets
+from simlib.models import build_model, sparsity_targets
 from simlib.models.build import as_model
 from simlib.sparsify import Sparsifier, make_schedule
 from simlib.sparsify.checks import largest_magnitudes
 from simlib.sparsify.shards import parts
+from simlib.train.averages import Averages
 from simlib.train.capture import Stepper, make_stepper
 from simlib.train.feed import Batch, Feed
 from simlib.train.kernels import apply_switches, switch_kernels
 from simlib.train.optimizers import build_optimizer, load_optimizer, optimizer_state, set_lr
+from simlib.train.parts import dense_sizes, multiplied
 from simlib.train.rates import lr_at
 
 LOG_EVERY = 20  # steps between points of the curve, and between looks for NaN
@@ -40,16 +42,18 @@ class Lane:
         self.config, self.feed, self.first_batch = config, feed, first_batch
         self.shared_by: dict[str, Any] = {}  # for the side file, where several processes train
         self.model = self._place(build_model(config, feed.data))
-        self.body = [dict(self.model.named_parameters())[n] for n in prunable(self.model)]
+        parts, sizes = multiplied(self.model), dense_sizes(config, feed.data)
+        self.parts, self._dense, self._nonzero = parts, sizes, dict(sizes)
         self.optimizer = build_optimizer(config, self.model)
         self.sparsifier: Sparsifier | None = None
         self.position = 0  # optimizer steps done
-        self.weight_steps = 0  # non-zero body weights, summed over the steps done
+        # non-zero weights of each part, summed over the steps done
+        self.weight_steps = dict.fromkeys(parts, 0)
         self.seconds = 0.0  # training time, as far as this state knows
         self.diverged = False
         self.curve: dict[str, list[float]] = {name: [] for name in CURVE}
         self.switches: list[dict[str, Any]] | None = None  # None: kernels are not chosen yet
-        self._nonzero = self.dense_params
+        self.averages = Averages(config, self.model)
         self._forward = self._make_stepper()
         self._forward.settle()  # a lane works on its own stream, and was made on another
 
@@ -63,12 +67,17 @@ class Lane:
     @property
     def dense_params(self) -> int:
         """Body weights before pruning."""
-        return sum(p.numel() for p in self.body)
+        return self._dense["body"]
 
     @property
     def nonzero_params(self) -> int:
         """Body weights that the masks keep now."""
-        return self._nonzero
+        return self._nonzero["body"]
+
+    @property
+    def head_nonzero_params(self) -> int:
+        """Weights of the output layer that its mask keeps now."""
+        return self._nonzero["head"]
 
     @property
     def total_nonzero_params(self) -> int:
@@ -94,7 +103,8 @@ class Lane:
         if self.config.sparsity and self.position == self.config.private_from:
             self._attach()
         t = self.position + 1
-        self.weight_steps += self._nonzero
+        for part, count in self._nonzero.items():
+            self.weight_steps[part] += count
         set_lr(self.optimizer, lr_at(self.config, t))
         batch = self.feed.batch(self.first_batch + self.position)
         if self._may_switch():
@@ -104,6 +114,7 @@ class Lane:
         self._forward.step(batch, self.optimizer)
         if self.sparsifier is not None and self._masks_moved(self.sparsifier, t):
             self._count()
+        self.averages.step(t)
         self.position = t
         if t % LOG_EVERY == 0:
             self._log()
@@ -120,14 +131,16 @@ class Lane:
 
     def _attach(self, masks: dict[str, Any] | None = None) -> None:
         """Begin to prune, or continue from saved masks: from here on this run is its own."""
-        config = self.config
+        config, body = self.config, set(self.parts["body"])
+        targets = sparsity_targets(self.model, config)
         self.sparsifier = Sparsifier(
             self.model,
             self.optimizer,
             schedule=make_schedule(config.ramp, *config.prune_steps, config.mask_interval),
-            targets=sparsity_targets(self.model, config),
+            targets=targets,
             pruner=config.pruner,
-            pattern=config.pattern,
+            # embeddings have another sparsity than a pattern of the body may mean
+            pattern={n: config.pattern if n in body else "unstructured" for n in targets},
             seed=config.seed,
             mask_optimizer=config.mask_optimizer,
             state=masks,
@@ -148,12 +161,14 @@ class Lane:
     def _count(self) -> None:
         assert self.sparsifier is not None
         counts = self.sparsifier.nonzero_counts()
-        self._nonzero = sum(counts[name] for name in prunable(self.model))
+        for part, names in self.parts.items():
+            if all(name in counts for name in names):  # a part is pruned as a whole or stays dense
+                self._nonzero[part] = sum(counts[name] for name in names)
 
     def _log(self) -> None:
         loss, grad_norm = self._forward.read()
         self.diverged = self.diverged or not math.isfinite(loss)
-        sparsity = 1 - self._nonzero / self.dense_params
+        sparsity = 1 - self.nonzero_params / self.dense_params
         point = (self.position, loss, grad_norm, lr_at(self.config, self.position), sparsity)
         for name, value in zip(CURVE, (*point, self.seconds), strict=True):
             self.curve[name].append(value)
@@ -173,6 +188,7 @@ class Lane:
             "optimizer": optimizer_state(self.optimizer),
             "masks": self.sparsifier.state_dict() if self.sparsifier else None,
             "switches": self.switches,
+            "averages": self.averages.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -185,7 +201,7 @@ class Lane:
             )
         self.model.load_state_dict(parts(state["model"], self.model))
         load_optimizer(self.optimizer, state["optimizer"])
-        self.position, self.weight_steps = state["position"], state["weight_steps"]
+        self.position, self.weight_steps = state["position"], self._weight_steps(state)
         self.seconds, self.diverged = state["seconds"], state["diverged"]
         self.curve = {k: v.tolist() for k, v in state["curve"].items()}
         self._forward.sums.copy_(state["sums"])
@@ -194,7 +210,15 @@ class Lane:
         self.switches = state.get("switches")
         if self.switches and self.sparsifier is not None:
             apply_switches(self.model, self.sparsifier.masks, self.switches)
+        self.averages.load_state_dict(state.get("averages", {}))
         self._forward.settle()
+
+    def _weight_steps(self, state: dict[str, Any]) -> dict[str, int]:
+        found = state["weight_steps"]
+        if isinstance(found, dict):
+            return found
+        # states of earlier versions counted the body alone, and all else was dense in their runs
+        return {part: n * state["position"] for part, n in self._dense.items()} | {"body": found}
 
     def weights(self) -> dict[str, Tensor]:
         """The weights by name."""
@@ -217,6 +241,15 @@ class Lane:
         self._forward.settle()
         losses = self._losses(self.feed.validation()).double()
         return float(losses.mean()), float(losses.std() / math.sqrt(len(losses)))
+
+    def validate_averages(self) -> dict[str, float]:
+        """Mean validation loss with each average in place of the weights, nats, if finite."""
+        masks = self.sparsifier.multipliers if self.sparsifier else {}
+        losses = {}
+        for name in self.averages.names:
+            with self.averages.in_place(name, masks):
+                losses[name] = self.validate()[0]
+        return {name: loss for name, loss in losses.items() if math.isfinite(loss)}
 
     def _losses(self, examples: Batch) -> Tensor:
         """The loss of every example (examples,), nats."""

@@ -12,7 +12,7 @@ from torch.optim import AdamW, Optimizer
 from simlib.config import RunConfig
 from simlib.sparsify.shards import across, is_sharded, local, part
 
-BETAS = (0.9, 0.99)  # small batches: a second moment over 100 steps follows the noise better
+BETA1 = 0.9
 
 
 def build_optimizer(config: RunConfig, model: nn.Module) -> Optimizer:
@@ -27,7 +27,7 @@ def build_optimizer(config: RunConfig, model: nn.Module) -> Optimizer:
     on_gpu = config.device == "cuda"
     # inside a captured graph the rate is read from memory, so there it has to be a tensor
     lr: float | Tensor = torch.tensor(config.peak_lr, device="cuda") if on_gpu else config.peak_lr
-    return AdamW(groups, lr=lr, betas=BETAS, fused=True, capturable=on_gpu)
+    return AdamW(groups, lr=lr, betas=(BETA1, config.beta2), fused=True, capturable=on_gpu)
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

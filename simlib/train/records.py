@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from simlib.config import RunConfig
+from simlib.costs import training_flops
 from simlib.errors import InputError
 from simlib.models import Data, build_model
 from simlib.runs import RunRecord, RunTable, read_table
@@ -101,25 +102,16 @@ class Folder:
         return read_table(self.table) if self.table.exists() else RunTable([])
 
 
-def flops(nonzero_params: float, data_seen: int) -> float:
-    """Training cost `6 N D`, where N is the mean number of non-zero body weights over the run.
-
-    The factor 6 is 2 for the forward and 4 for the backward pass, per weight and token (Kaplan
-    et al. 2020). Not counted: attention scores, embeddings and output layer, the optimizer, mask
-    updates. With images D counts images, as the law does; a vision transformer does this work
-    for each of an image's patches.
-    """
-    return 6.0 * nonzero_params * data_seen
-
-
 def make_record(lane: Lane, started_at: str) -> RunRecord:
     """Validate a finished lane and describe the run."""
     config, shape = lane.config, lane.config.shape
     loss, stderr = (math.nan, None) if lane.diverged else lane.validate()
     diverged = not math.isfinite(loss)
+    averaged = {} if diverged else lane.validate_averages()
     steps = lane.position
     data_seen = steps * config.data_per_step
     tail = lane.curve["loss"][-1:]
+    flops = {p: training_flops(n / steps, data_seen) for p, n in lane.weight_steps.items()}
     return RunRecord(
         run_id=config.run_id,
         family=config.family,
@@ -131,9 +123,13 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         nonzero_params=lane.nonzero_params,
         dense_params=lane.dense_params,
         total_nonzero_params=lane.total_nonzero_params,
+        head_nonzero_params=lane.head_nonzero_params,
+        embeddings=config.embeddings if config.sparsity else "dense",
         sparsity=1 - lane.nonzero_params / lane.dense_params,
         data_seen=data_seen,
-        flops=flops(lane.weight_steps / steps, data_seen),
+        flops=flops["body"],
+        flops_head=flops["head"],
+        flops_embeddings=flops["embeddings"],
         steps=steps,
         batch=config.batch,
         seq_len=None if config.family == "vit" else config.seq_len,
@@ -150,6 +146,8 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         train_loss=tail[0] if tail and math.isfinite(tail[0]) else None,
         loss=math.nan if diverged else loss,
         loss_stderr=None if diverged else stderr,
+        loss_ema=averaged.get("ema"),
+        loss_mean=averaged.get("mean"),
         diverged=diverged,
         seconds=lane.seconds,
         device=config.device,
@@ -176,9 +174,9 @@ def save_side(folder: Folder, lane: Lane, record: RunRecord, weights: dict[str, 
         "run_id": config.run_id,
         "trunk_id": config.trunk_id,
         "private_from": config.private_from,
-        "mean_nonzero_params": lane.weight_steps / max(1, lane.position),
+        "mean_nonzero_params": lane.weight_steps["body"] / max(1, lane.position),
         "flops": record.flops,
-        "flops_dense": flops(lane.dense_params, record.data_seen),
+        "flops_dense": training_flops(lane.dense_params, record.data_seen),
         "epochs": lane.feed.epochs(lane.first_batch + lane.position),
         "data_per_second": record.data_seen / max(lane.seconds, 1e-9),
         "kernels": lane.switches or [],

@@ -63,7 +63,7 @@ def test_losses_of_examples_average_to_the_loss() -> None:
 
 
 def test_pruned_embeddings_keep_as_many_weights_as_the_dense_model_of_equal_size() -> None:
-    config, model = gpt(sparsity=0.75, embeddings="pruned", mask_interval=5)
+    config, model = gpt(sparsity=0.75, mask_interval=5)
     targets = sparsity_targets(model, config)
     assert targets["embed.weight"] == targets["head.weight"] == 0.5
     assert targets["blocks.0.mlp.up.weight"] == 0.75
@@ -153,9 +153,7 @@ def test_other_families_meet_the_same_contract(family: str) -> None:
     losses = model.losses(batch)
     assert losses.shape == (5,)
     assert losses.mean().item() == pytest.approx(model.loss(batch).item(), rel=1e-5)
-    pruned = sparsity_targets(
-        *reversed((config.model_copy(update={"embeddings": "pruned"}), model))
-    )
+    pruned = sparsity_targets(model, config)
     assert "encoder.position.bias.weight" not in pruned
     assert "position.weight" not in pruned
     assert "head.weight" in pruned

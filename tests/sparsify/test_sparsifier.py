@@ -50,6 +50,38 @@ def test_a_branch_from_a_dense_trunk_equals_a_whole_run(trial):
         assert torch.equal(a, b)
 
 
+def test_every_tensor_can_have_a_pattern_of_its_own():
+    torch.manual_seed(0)
+    layers = {"first": nn.Linear(16, 16), "second": nn.Linear(16, 16), "last": nn.Linear(16, 16)}
+    model = nn.ModuleDict(layers)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    patterns = {"first.weight": "2:4", "second.weight": "2:4", "last.weight": "unstructured"}
+    targets = {"first.weight": 0.5, "second.weight": 0.5, "last.weight": 0.25}
+    sparsifier = Sparsifier(model, optimizer, schedule=FLAT, targets=targets, pattern=patterns)
+    assert sparsifier.nonzero_counts() == {n: round(256 * (1 - s)) for n, s in targets.items()}
+    for name, mask in sparsifier.masks.items():
+        full = int(mask.unflatten(1, (-1, 4)).sum(-1).max())
+        assert full == (4 if name == "last.weight" else 2)
+    with pytest.raises(InputError, match=r"no pattern for 'last\.weight'"):
+        Sparsifier(model, optimizer, schedule=FLAT, targets=targets,
+                   pattern={"first.weight": "2:4", "second.weight": "2:4"})  # fmt: skip
+
+
+@pytest.mark.parametrize(("own", "counts"), [("unstructured", [128]), ("global", range(1, 10))])
+def test_tensors_compete_with_those_of_their_pattern_alone(own, counts):
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"small": nn.Linear(16, 16), "large": nn.Linear(16, 16)})
+    with torch.no_grad():
+        model["large"].weight.mul_(100)
+    sparsifier = Sparsifier(
+        model, torch.optim.SGD(model.parameters(), lr=0.1), schedule=FLAT,
+        targets={"small.weight": 0.5, "large.weight": 0.5},
+        pattern={"small.weight": own, "large.weight": "global"},
+    )  # fmt: skip
+    assert sparsifier.nonzero_params == 256
+    assert sparsifier.nonzero_counts()["small.weight"] in counts
+
+
 def sparsifier_of(run, **settings) -> Sparsifier:
     return Sparsifier(run.model, run.optimizer, schedule=FLAT, targets=0.5, **settings)
 

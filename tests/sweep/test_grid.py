@@ -135,12 +135,25 @@ def test_a_plan_counts_shared_steps_once(tmp_path: Path) -> None:
     assert "data repeats" in plan([longest], tmp_path).text()
 
 
+def test_batch_is_an_axis_like_any_other(tmp_path: Path) -> None:
+    text = GRID.replace("seed: [0, 1]", "batch: [4, 16]").replace("steps: 100", "data_seen: 51200")
+    configs = read_grid(write(tmp_path, text)).configs[:8]
+    assert {(c.batch, c.total_steps) for c in configs} == {(4, 400), (16, 100)}
+    shared = {(c.batch, c.trunk_id) for c in configs}
+    assert len(shared) == 3 * 2  # a trunk for each dense size and batch
+    planned = plan(configs, tmp_path / "out", workers=1)
+    assert planned.steps == 4 * (400 + 100)
+    assert planned.steps_shared < planned.steps
+    assert "batch 16" in planned.text()
+    assert "lr 0.00" in planned.text()
+
+
 @pytest.mark.parametrize("schedule", ["cubic", "geometric", "oneshot", "constant"])
 def test_mean_density_is_that_of_the_schedule(tmp_path: Path, schedule: str) -> None:
     config = RunConfig(steps=4000, sparsity=0.75, schedule=schedule, mask_interval=1)
     steps = make_schedule(schedule, *config.prune_steps, 1)
     path = [1 - steps.sparsity_at(t, 0.75) for t in range(4000)]
-    assert mean_density(config) == pytest.approx(sum(path) / 4000, rel=2e-3)
+    assert mean_density(config, 0.75) == pytest.approx(sum(path) / 4000, rel=2e-3)
 
 
 def shipped_grids() -> list[str]:

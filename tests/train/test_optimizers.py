@@ -2,7 +2,9 @@
 
 import torch
 
-from simlib.train.optimizers import Adafactor
+from simlib.config import RunConfig
+from simlib.models import build_model
+from simlib.train.optimizers import Adafactor, build_optimizer
 
 
 def moved(weight: torch.Tensor, gradient: torch.Tensor, aware: bool = True) -> torch.Tensor:
@@ -22,6 +24,12 @@ def test_pruned_weights_do_not_change_the_step_of_the_others() -> None:
     # blind to the masks, the step of a quarter of the weights is half as long
     blind = moved(padded, more, aware=False)[:8]
     assert torch.allclose(moved(dense, gradient) / 2, blind, rtol=1e-2)
+
+
+def test_beta2_is_adamw_s_memory_of_squared_gradients() -> None:
+    config = RunConfig(steps=1000, beta2=0.999)
+    optimizer = build_optimizer(config, build_model(config))
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.999)}
 
 
 def test_first_step_is_the_rate_times_the_size_of_the_tensor() -> None:

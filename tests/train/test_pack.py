@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from simlib.config import RunConfig
+from simlib.corpora.spans import lengths_for_inputs
 from simlib.corpora.text import TextSampler
 from simlib.errors import InputError
 from simlib.runs import RunRecord, read_table
+from simlib.sweep.plan import plan
 from simlib.train import Folder, Update, read_side, train_pack, train_run
 from simlib.train.checkpoint import load_state
+from simlib.train.feed import make_feed
+from simlib.train.lane import Lane
 
 BASE = {
     "depth": 1,
@@ -74,14 +78,67 @@ def test_recorded_counts_are_those_of_the_weights(tmp_path: Path) -> None:
     assert record.dense_params == sum(w.numel() for w in body) == 6144
     assert record.total_nonzero_params == sum(int(w.count_nonzero()) for w in weights.values())
     assert weights["embed.weight"].count_nonzero() == round(weights["embed.weight"].numel() / 2)
-    assert record.sparsity == 0.75
+    assert record.head_nonzero_params == int(weights["head.weight"].count_nonzero())
+    assert (record.sparsity, record.embeddings) == (0.75, "pruned")
+
+
+def test_embeddings_left_dense_are_counted_so(tmp_path: Path) -> None:
+    one = config(0.75, embeddings="dense")
+    record = train_run(one, tmp_path)
+    weights = load_state(Folder(tmp_path).weights(one.run_id))["model"]
+    assert record.nonzero_params == 6144 / 4
+    assert record.total_nonzero_params == sum(int(w.count_nonzero()) for w in weights.values())
+    assert record.head_nonzero_params == weights["head.weight"].numel()
+    assert record.flops_head == 6 * record.head_nonzero_params * record.data_seen
+    assert record.embeddings == "dense"
+
+
+def test_counts_of_states_that_knew_the_body_alone_are_completed(tmp_path: Path) -> None:
+    one = config(0.75, prune_start=0.5)
+    lane = Lane(one, make_feed(one))
+    while lane.position < 20:
+        lane.step()
+    state = lane.state_dict()
+    later = Lane(one, make_feed(one))
+    later.load_state_dict(state | {"weight_steps": state["weight_steps"]["body"]})
+    assert later.weight_steps == lane.weight_steps
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "global", "block4x4"])
+def test_a_pattern_is_the_body_s_and_embeddings_are_pruned_as_they_are(
+    tmp_path: Path, pattern: str
+) -> None:
+    one = config(0.5, pattern=pattern)
+    record = train_run(one, tmp_path)
+    weights = load_state(Folder(tmp_path).weights(one.run_id))["model"]
+    assert record.nonzero_params == record.dense_params / 2
+    for name in ("embed.weight", "head.weight"):
+        kept = weights[name].ne(0)
+        assert int(kept.sum()) == round(kept.numel() * 0.5**0.5)
+        assert broken_blocks(kept)
+    body = [w for name, w in weights.items() if "blocks." in name and w.dim() == 2]
+    fullest = max(int(w.unflatten(1, (-1, 4)).ne(0).sum(-1).max()) for w in body)
+    assert fullest == (2 if pattern == "2:4" else 4)
+    assert any(broken_blocks(w.ne(0)) for w in body) == (pattern != "block4x4")
+
+
+def broken_blocks(kept: torch.Tensor) -> bool:
+    """Whether a block of 4 x 4 weights is neither whole nor gone."""
+    blocks = kept.view(-1, 4, kept.shape[1] // 4, 4)
+    return bool(blocks.any(dim=3).any(dim=1).ne(blocks.all(dim=3).all(dim=1)).any())
 
 
 def test_flops_are_those_of_the_mean_density(tmp_path: Path) -> None:
-    one = config(0.5, schedule="oneshot", prune_start=0.4)
+    one = config(0.75, schedule="oneshot", prune_start=0.4)
+    planned = plan([one], tmp_path)
     record = train_run(one, tmp_path)
-    mean = 6144 * (0.4 + 0.5 * 0.6)
+    mean = 6144 * (0.4 + 0.25 * 0.6)
     assert record.flops == pytest.approx(6 * mean * record.data_seen)
+    mean = 256 * record.width * (0.4 + 0.5 * 0.6)
+    assert record.flops_head == pytest.approx(6 * mean * record.data_seen)
+    assert record.flops_embeddings == 0
+    assert planned.flops == pytest.approx(record.flops)
+    assert planned.flops_head == pytest.approx(record.flops_head)
     assert read_side(tmp_path, one.run_id)["flops_dense"] == 6 * 6144 * record.data_seen
 
 
@@ -172,6 +229,12 @@ def test_other_families_train_and_are_recorded(tmp_path: Path, family: str, corp
         for size, s in ((24_576, 0.0), (12_288, 0.5))
     ]
     dense, sparse = train_pack(runs, tmp_path)
+    outputs = {"t5": 256 + lengths_for_inputs(128).sentinels, "vit": 32}[family]
+    assert dense.flops_head == 6 * outputs * dense.width * dense.data_seen
+    patches = 8 * 8 * dense.width if family == "vit" else 0
+    assert dense.flops_embeddings == 6 * patches * dense.data_seen
+    assert dense.flops_head > sparse.flops_head > dense.flops_head / 2**0.5
+    assert sparse.head_nonzero_params == round(dense.head_nonzero_params / 2**0.5)
     assert dense.loss < {"t5": 4.5, "vit": math.log(32)}[family]
     assert sparse.nonzero_params == sparse.dense_params / 2
     assert dense.data_seen == 80 * 8 * (1 if family == "vit" else 128)

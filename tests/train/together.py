@@ -40,11 +40,15 @@ def config(**changes: object) -> RunConfig:
 RUNS = {
     "ddp": config(),
     "fsdp": config(),
-    "fsdp global": config(pattern="global", pruner="rigl"),
+    "fsdp global": config(pattern="global", pruner="rigl", average="both", ema_half_life=0.05),
     "fsdp adafactor": config(pattern="block2x2", optimizer="adafactor", embeddings="pruned"),
     "fsdp t5": config(pattern="2:4", family="t5"),
 }
-BROKEN = {"from one": config(seed=1, steps=44), "from two": config(seed=2, steps=44)}
+AVERAGED = {"average": "ema", "ema_half_life": 0.1}  # from the first step on
+BROKEN = {
+    "from one": config(seed=1, steps=44, **AVERAGED),
+    "from two": config(seed=2, steps=44, **AVERAGED),
+}
 RULES = [
     ("unstructured", "gmp"),
     ("unstructured", "set"),
