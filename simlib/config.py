@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simlib.errors import InputError
-from simlib.shape import Shape, derive_shape
+from simlib.shape import HEAD_SIZE, Shape, derive_shape
 
 # pruners that hold one sparsity from their first mask on, as their papers do
 CONSTANT_PRUNERS = ("acdc", "rigl", "set", "random_static")
@@ -21,7 +21,7 @@ PRUNING_FIELDS = (
     *("mask_optimizer", "kernels"),
 )
 # fields that came after runs had been published: at their default they leave a run_id as it was
-LATER_FIELDS = ("mask_optimizer", "kernels")
+LATER_FIELDS = ("mask_optimizer", "kernels", "head_size")
 
 
 class RunConfig(BaseModel):
@@ -38,6 +38,9 @@ class RunConfig(BaseModel):
     nonzero_params: int = Field(13_824, gt=0, description="non-zero weights in the body at the end")
     sparsity: float = Field(0.0, ge=0, description="fraction of zero weights at the end")
     depth: int = Field(2, gt=0, description="layers (t5: of encoder and decoder each)")
+    head_size: int = Field(
+        HEAD_SIZE, ge=2, description="width of an attention head, or the nearest that can be built"
+    )
     qk_norm: bool = Field(True, description="norm of queries and keys before attention")
     pattern: str = Field("unstructured", description="unstructured, global, n:m or blockBxB")
     pruner: Literal[
@@ -148,7 +151,8 @@ class RunConfig(BaseModel):
     @cached_property
     def shape(self) -> Shape:
         """Width, depth, heads and MLP size; see simlib.shape for the rule."""
-        return derive_shape(self.family, self.nonzero_params, self.sparsity, self.depth)
+        size = (self.family, self.nonzero_params, self.sparsity, self.depth)
+        return derive_shape(*size, self.head_size)
 
     @property
     def data_per_step(self) -> int:
@@ -192,6 +196,8 @@ class RunConfig(BaseModel):
         """
         fields = self.model_dump(exclude={"data_seen"})
         fields |= {"steps": self.total_steps, "lr": self.peak_lr, "schedule": self.ramp}
+        if self.shape == derive_shape(self.family, self.nonzero_params, self.sparsity, self.depth):
+            fields["head_size"] = HEAD_SIZE  # at this width both give the same heads
         del fields["seq_len" if self.family == "vit" else "patch"]
         for name in LATER_FIELDS:
             if fields[name] == type(self).model_fields[name].default:
