@@ -21,7 +21,7 @@ PRUNING_FIELDS = (
     *("mask_optimizer", "kernels"),
 )
 # fields that came after runs had been published: at their default they leave a run_id as it was
-LATER_FIELDS = ("mask_optimizer", "kernels", "head_size")
+LATER_FIELDS = ("mask_optimizer", "kernels", "head_size", "position_bias")
 
 
 class RunConfig(BaseModel):
@@ -42,6 +42,10 @@ class RunConfig(BaseModel):
         HEAD_SIZE, ge=2, description="width of an attention head, or the nearest that can be built"
     )
     qk_norm: bool = Field(True, description="norm of queries and keys before attention")
+    position_bias: Literal["flat", "slopes"] = Field(
+        "flat",
+        description="t5: what heads think of distance at first: nothing, or the nearer the better",
+    )
     pattern: str = Field("unstructured", description="unstructured, global, n:m or blockBxB")
     pruner: Literal[
         "gmp", "acdc", "rigl", "set", "random_static", "random_gradual", "from_checkpoint"
@@ -199,8 +203,10 @@ class RunConfig(BaseModel):
         if self.shape == derive_shape(self.family, self.nonzero_params, self.sparsity, self.depth):
             fields["head_size"] = HEAD_SIZE  # at this width both give the same heads
         del fields["seq_len" if self.family == "vit" else "patch"]
+        if self.family != "t5":
+            del fields["position_bias"]
         for name in LATER_FIELDS:
-            if fields[name] == type(self).model_fields[name].default:
+            if name in fields and fields[name] == type(self).model_fields[name].default:
                 del fields[name]
         if not self.sparsity:
             for name in (*PRUNING_FIELDS, "embeddings"):

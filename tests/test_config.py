@@ -66,6 +66,11 @@ def test_fields_of_other_families_do_not_matter() -> None:
     vit = {"family": "vit", "steps": 1000}
     assert RunConfig(**vit).run_id == RunConfig(**vit, seq_len=64).run_id
     assert RunConfig(**vit).run_id != RunConfig(**vit, patch=4).run_id
+    assert RunConfig(**vit).run_id == RunConfig(**vit, position_bias="slopes").run_id
+    t5 = {"family": "t5", "nonzero_params": 18_432, "steps": 1000}
+    first, second = RunConfig(**t5), RunConfig(**t5, position_bias="slopes")
+    assert first.run_id != second.run_id
+    assert first.trunk_id != second.trunk_id
 
 
 def test_heads_are_of_the_size_asked_for_or_the_nearest_that_divides_the_width() -> None:

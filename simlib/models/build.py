@@ -45,7 +45,8 @@ def build_model(config: RunConfig, data: Data | None = None) -> nn.Module:
         if config.family == "gpt":
             return GPT(config.shape, data.vocab_size, config.seq_len, qk_norm=config.qk_norm)
         if config.family == "t5":
-            return T5(config.shape, data.vocab_size, qk_norm=config.qk_norm)
+            slopes = config.position_bias == "slopes"
+            return T5(config.shape, data.vocab_size, qk_norm=config.qk_norm, slopes=slopes)
         image = (config.patch, data.image_shape, data.num_classes)
         return ViT(config.shape, *image, qk_norm=config.qk_norm)
 
