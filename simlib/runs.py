@@ -27,7 +27,9 @@ class RunRecord(BaseModel):
     """One training run, as measured. Names and units: the book's page on words and units.
 
     `loss` is the validation cross-entropy at the last step in nats (per token or per image);
-    it may be NaN only when `diverged` is true.
+    it may be NaN only when `diverged` is true. `loss_shuffled` (encoder-decoders only) is the
+    same with the encoder's inputs moved to other examples: as much as it exceeds `loss`, the
+    decoder uses its encoder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +63,8 @@ class RunRecord(BaseModel):
     train_loss: float | None = None
     loss: float
     loss_stderr: Annotated[float, Field(ge=0)] | None = None
+    loss_shuffled: Positive | None = None
+    loss_shuffled_stderr: Annotated[float, Field(ge=0)] | None = None
     diverged: bool = False
     seconds: Annotated[float, Field(ge=0)] | None = None
     device: str = ""

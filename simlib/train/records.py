@@ -117,6 +117,7 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
     config, shape = lane.config, lane.config.shape
     loss, stderr = (math.nan, None) if lane.diverged else lane.validate()
     diverged = not math.isfinite(loss)
+    shuffled = (None, None) if config.family != "t5" or diverged else lane.validate_shuffled()
     steps = lane.position
     data_seen = steps * config.data_per_step
     tail = lane.curve["loss"][-1:]
@@ -150,6 +151,8 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         train_loss=tail[0] if tail and math.isfinite(tail[0]) else None,
         loss=math.nan if diverged else loss,
         loss_stderr=None if diverged else stderr,
+        loss_shuffled=shuffled[0],
+        loss_shuffled_stderr=shuffled[1],
         diverged=diverged,
         seconds=lane.seconds,
         device=config.device,

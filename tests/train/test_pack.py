@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from simlib.config import RunConfig
 from simlib.corpora.text import TextSampler
@@ -14,6 +15,8 @@ from simlib.errors import InputError
 from simlib.runs import RunRecord, read_table
 from simlib.train import Folder, Update, read_side, train_pack, train_run
 from simlib.train.checkpoint import load_state
+from simlib.train.feed import Batch, make_feed
+from simlib.train.lane import SHUFFLED, Lane
 
 BASE = {
     "depth": 1,
@@ -174,8 +177,45 @@ def test_other_families_train_and_are_recorded(tmp_path: Path, family: str, corp
     dense, sparse = train_pack(runs, tmp_path)
     assert dense.loss < {"t5": 4.5, "vit": math.log(32)}[family]
     assert sparse.nonzero_params == sparse.dense_params / 2
+    shuffled = (dense.loss_shuffled, dense.loss_shuffled_stderr)
+    assert (shuffled == (None, None)) == (family == "vit")
     assert dense.data_seen == 80 * 8 * (1 if family == "vit" else 128)
     assert dense.loss_stderr > 0
+
+
+def test_shuffled_inputs_are_those_of_other_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"family": "t5", "depth": 1, "seq_len": 32, "steps": 10}
+    one = RunConfig(**small, nonzero_params=6144, valid_windows=1500)
+    lane = Lane(one, make_feed(one))
+    inputs, targets = lane.feed.validation()
+    seen: list[Batch] = []
+
+    def losses(examples: Batch) -> Tensor:
+        seen.append(examples)
+        return torch.arange(5.0)
+
+    monkeypatch.setattr(lane, "_losses", losses)
+    assert lane.validate_shuffled() == (2.0, pytest.approx(math.sqrt(2.5 / 5)))
+    ((moved, kept),) = seen
+    assert len(moved) == len(kept) == SHUFFLED
+    for example in range(0, SHUFFLED, 50):
+        of_inputs = (inputs == moved[example]).all(1)
+        of_targets = (targets == kept[example]).all(1)
+        assert of_inputs.any()
+        assert of_targets.any()
+        assert not (of_inputs & of_targets).any()
+
+
+def test_a_decoder_that_ignores_its_encoder_loses_nothing_by_shuffled_inputs() -> None:
+    small = {"family": "t5", "depth": 1, "seq_len": 32, "steps": 10}
+    one = RunConfig(**small, nonzero_params=6144, valid_windows=256)
+    lane = Lane(one, make_feed(one))
+    assert lane.validate_shuffled() != lane.validate()
+    with torch.no_grad():
+        for name, weight in lane.model.named_parameters():
+            if name.endswith("cross.out.weight"):
+                weight.zero_()
+    assert lane.validate_shuffled() == pytest.approx(lane.validate())
 
 
 @pytest.mark.parametrize(
