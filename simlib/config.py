@@ -21,7 +21,7 @@ PRUNING_FIELDS = (
     *("mask_optimizer", "kernels"),
 )
 # fields that came after runs had been published: at their default they leave a run_id as it was
-LATER_FIELDS = ("mask_optimizer", "kernels", "head_size", "position_bias")
+LATER_FIELDS = ("mask_optimizer", "kernels", "head_size", "position_bias", "weight_bits")
 
 
 class RunConfig(BaseModel):
@@ -45,6 +45,9 @@ class RunConfig(BaseModel):
     position_bias: Literal["flat", "slopes"] = Field(
         "flat",
         description="t5: what heads think of distance at first: nothing, or the nearer the better",
+    )
+    weight_bits: int | None = Field(
+        None, ge=1, le=8, description="bits of the body's weights as layers see them; default all"
     )
     pattern: str = Field("unstructured", description="unstructured, global, n:m or blockBxB")
     pruner: Literal[
@@ -134,6 +137,11 @@ class RunConfig(BaseModel):
             raise InputError(
                 f"kernels 'sparse' with device {self.device!r} and precision {self.precision!r}: "
                 "they work in float32 on a CPU, so use kernels 'masks' or 'auto'"
+            )
+        if self.kernels != "masks" and self.weight_bits:
+            raise InputError(
+                f"kernels {self.kernels!r} with weight_bits {self.weight_bits}: sparse kernels "
+                "multiply with whole weights, so use kernels 'masks'"
             )
         if self.kernels != "masks" and not self.mask_optimizer:
             raise InputError(

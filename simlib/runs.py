@@ -60,6 +60,7 @@ class RunRecord(BaseModel):
     schedule: str = ""
     optimizer: str = "adamw"
     mask_optimizer: bool = True
+    weight_bits: Count | None = None
     train_loss: float | None = None
     loss: float
     loss_stderr: Annotated[float, Field(ge=0)] | None = None

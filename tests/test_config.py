@@ -36,6 +36,8 @@ GRIDS = Path(__file__).parents[1] / "notebooks" / "grids"
         ({"lr": float("nan")}, "lr"),
         ({"batch": 0}, "batch"),
         ({"head_size": 0}, "head_size"),
+        ({"weight_bits": 16}, "weight_bits"),
+        ({"weight_bits": 4, "sparsity": 0.5, "kernels": "auto"}, "whole weights"),
         ({"device": "tpu"}, "device 'tpu'"),
         ({"sparsity": 0.5, "pattern": "2:4", "embeddings": "pruned"}, "embeddings"),
     ],
@@ -135,6 +137,13 @@ def test_kernels_are_no_other_run_until_they_are_chosen() -> None:
     assert len({c.run_id for c in (RunConfig(**sparse), *others)}) == 3
     assert {c.trunk_id for c in others} == {RunConfig(**sparse).trunk_id}
     assert RunConfig(steps=1000).run_id == RunConfig(steps=1000, kernels="auto").run_id
+
+
+def test_weights_of_few_bits_are_another_run_from_its_first_step() -> None:
+    few, full = (RunConfig(sparsity=0.5, steps=1000, weight_bits=bits) for bits in (4, None))
+    assert few.run_id != full.run_id
+    assert few.trunk_id != full.trunk_id
+    assert full.run_id == RunConfig(sparsity=0.5, steps=1000).run_id
 
 
 @pytest.mark.parametrize("name", [n for n in table_names() if (GRIDS / f"{n}.yaml").exists()])

@@ -134,7 +134,7 @@ def test_files_that_are_no_table_and_folders_that_refuse(tmp_path):
 def test_columns_are_those_of_the_contract():
     contract = """run_id family dataset dataset_sha256 pattern pruner start nonzero_params
         dense_params total_nonzero_params sparsity data_seen flops steps batch seq_len width depth
-        heads lr seed prune_start prune_end schedule optimizer mask_optimizer
+        heads lr seed prune_start prune_end schedule optimizer mask_optimizer weight_bits
         train_loss loss loss_stderr loss_shuffled loss_shuffled_stderr diverged
         seconds device precision threads versions commit started_at"""
     assert set(FIELDS) == set(contract.split())

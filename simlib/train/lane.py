@@ -201,7 +201,7 @@ class Lane:
         except RuntimeError as error:
             raise InputError(
                 f"the weights of start {self.config.start!r} do not fit a {self.config.shape}: "
-                "start from a dense run of as many dense_params, depth and seq_len"
+                "start from a dense run of as many dense_params, weight_bits, depth and seq_len"
             ) from error
         self._forward.settle()
 

@@ -148,6 +148,7 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         schedule=config.ramp if config.sparsity else "",
         optimizer=config.optimizer,
         mask_optimizer=config.mask_optimizer,
+        weight_bits=config.weight_bits,
         train_loss=tail[0] if tail and math.isfinite(tail[0]) else None,
         loss=math.nan if diverged else loss,
         loss_stderr=None if diverged else stderr,

@@ -194,6 +194,19 @@ def test_linear_is_the_usual_product_and_so_are_its_derivatives() -> None:
 
 
 @pytest.mark.parametrize("build", [gpt, t5, vit])
+def test_few_bits_are_of_the_body_and_change_no_initial_weight(build) -> None:  # type: ignore[no-untyped-def]
+    (_, full), (config, few) = build(), build(weight_bits=3)
+    mark = "parametrizations.weight.original"
+    names = prunable(few)
+    assert all(name.endswith(mark) for name in names)
+    assert [name.replace(mark, "weight") for name in names] == prunable(full)
+    assert sum(name.endswith(mark) for name, _ in few.named_parameters()) == len(names)
+    assert set(sparsity_targets(few, config)) == set(names)
+    before, after = full.state_dict(), few.state_dict()
+    assert all(torch.equal(before[n.replace(mark, "weight")], w) for n, w in after.items())
+
+
+@pytest.mark.parametrize("build", [gpt, t5, vit])
 def test_bfloat16_attention_follows_float32(build) -> None:  # type: ignore[no-untyped-def]
     _, model = build()
     batch = {gpt: (tokens(),), t5: (tokens(5, 40), tokens(5, 12)), vit: images()}[build]

@@ -12,8 +12,9 @@ from torch import Tensor
 from simlib.config import RunConfig
 from simlib.corpora.text import TextSampler
 from simlib.errors import InputError
+from simlib.models.linear import Linear
 from simlib.runs import RunRecord, read_table
-from simlib.train import Folder, Update, read_side, train_pack, train_run
+from simlib.train import Folder, Update, load_model, read_side, train_pack, train_run
 from simlib.train.checkpoint import load_state
 from simlib.train.feed import Batch, make_feed
 from simlib.train.lane import SHUFFLED, Lane
@@ -93,7 +94,8 @@ def test_a_run_that_breaks_off_continues_to_the_same_bits(tmp_path: Path) -> Non
         if update.position >= 60:
             raise KeyboardInterrupt
 
-    for one in (config(0.75), config(0.75, optimizer="adafactor", precision="bfloat16")):
+    rounded = config(0.75, optimizer="adafactor", precision="bfloat16")
+    for one in (config(0.75), rounded, config(0.75, weight_bits=3)):
         whole = train_run(one, tmp_path / "whole")
         with pytest.raises(KeyboardInterrupt):
             train_run(one, tmp_path / "broken", progress=break_off, checkpoint_seconds=0)
@@ -163,6 +165,22 @@ def test_loss_falls_well_below_chance(tmp_path: Path) -> None:
     curve = read_side(tmp_path, one.run_id)["curve"]
     assert curve["loss"][0] > record.loss + 0.5
     assert record.loss < 3.6 < math.log(256)
+
+
+def test_weights_of_few_bits_are_trained_saved_and_read_back(tmp_path: Path) -> None:
+    one = config(0.5, weight_bits=3, steps=300)
+    record = train_run(one, tmp_path)
+    assert record.weight_bits == 3
+    assert record.loss < read_side(tmp_path, one.run_id)["curve"]["loss"][0] - 0.5
+    model = load_model(tmp_path, one.run_id)
+    for layer in (m for m in model.blocks.modules() if isinstance(m, Linear)):
+        assert all(len(row[row != 0].unique()) <= 8 for row in layer.weight)
+        assert layer.weight.count_nonzero() == layer.weight.numel() / 2
+    assert len(model.head.weight[0].unique()) > 8
+    assert len(model.embed.weight[0].unique()) > 8
+    with torch.no_grad():
+        losses = model.losses(make_feed(one).validation())
+    assert float(losses.mean()) == pytest.approx(record.loss, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ RUNS = {
     "fsdp": config(),
     "fsdp global": config(pattern="global", pruner="rigl"),
     "fsdp adafactor": config(pattern="block2x2", optimizer="adafactor", embeddings="pruned"),
+    "fsdp bits": config(weight_bits=3),
     "fsdp t5": config(pattern="2:4", family="t5"),
 }
 BROKEN = {"from one": config(seed=1, steps=44), "from two": config(seed=2, steps=44)}
