@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simlib.errors import InputError
-from simlib.shape import Shape, derive_shape
+from simlib.shape import HEAD_SIZE, Shape, derive_shape
 
 # pruners that hold one sparsity from their first mask on, as their papers do
 CONSTANT_PRUNERS = ("acdc", "rigl", "set", "random_static")
@@ -25,7 +25,8 @@ PRUNING_FIELDS = (
 # it was
 LATER_FIELDS = {
     **{"mask_optimizer": True, "kernels": "masks", "compute": "eager"},
-    **{"beta2": 0.99, "average": "none", "ema_half_life": 0.02},
+    **{"beta2": 0.99, "average": "none", "ema_half_life": 0.01},
+    **{"head_size": HEAD_SIZE, "position_bias": "flat", "weight_bits": None},
 }
 # fields that decide the learning rate, which decides the result
 LR_RULE = ("lr_base", "lr_width", "lr_density")
@@ -47,7 +48,17 @@ class RunConfig(BaseModel):
     nonzero_params: int = Field(13_824, gt=0, description="non-zero weights in the body at the end")
     sparsity: float = Field(0.0, ge=0, description="fraction of zero weights at the end")
     depth: int = Field(2, gt=0, description="layers (t5: of encoder and decoder each)")
+    head_size: int = Field(
+        HEAD_SIZE, ge=2, description="width of an attention head, or the nearest that can be built"
+    )
     qk_norm: bool = Field(True, description="norm of queries and keys before attention")
+    position_bias: Literal["flat", "slopes"] = Field(
+        "flat",
+        description="t5: what heads think of distance at first: nothing, or the nearer the better",
+    )
+    weight_bits: int | None = Field(
+        None, ge=1, le=8, description="bits of the body's weights as layers see them; default all"
+    )
     pattern: str = Field(
         "unstructured",
         description="where the body's zeros lie: unstructured, global, n:m, blockBxB",
@@ -186,6 +197,11 @@ class RunConfig(BaseModel):
                 f"kernels 'sparse' with device {self.device!r} and precision {self.precision!r}: "
                 "they work in float32 on a CPU, so use kernels 'masks' or 'auto'"
             )
+        if self.kernels != "masks" and self.weight_bits:
+            raise InputError(
+                f"kernels {self.kernels!r} with weight_bits {self.weight_bits}: sparse kernels "
+                "multiply with whole weights, so use kernels 'masks'"
+            )
         if self.kernels != "masks" and not self.mask_optimizer:
             raise InputError(
                 f"kernels {self.kernels!r} with mask_optimizer false: it takes the gradients of "
@@ -206,7 +222,8 @@ class RunConfig(BaseModel):
     @cached_property
     def shape(self) -> Shape:
         """Width, depth, heads and MLP size; see simlib.shape for the rule."""
-        return derive_shape(self.family, self.nonzero_params, self.sparsity, self.depth)
+        size = (self.family, self.nonzero_params, self.sparsity, self.depth)
+        return derive_shape(*size, self.head_size)
 
     @property
     def data_per_step(self) -> int:
@@ -274,7 +291,11 @@ class RunConfig(BaseModel):
         """
         fields = self.model_dump(exclude={"data_seen"})
         fields |= {"steps": self.total_steps, "lr": self.peak_lr, "schedule": self.ramp}
+        if self.shape == derive_shape(self.family, self.nonzero_params, self.sparsity, self.depth):
+            fields["head_size"] = HEAD_SIZE  # at this width both give the same heads
         del fields["seq_len" if self.family == "vit" else "patch"]
+        if self.family != "t5":
+            del fields["position_bias"]
         for name in LR_RULE:
             del fields[name]
         if "ema" not in self.averages_from:

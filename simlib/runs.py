@@ -34,6 +34,9 @@ class RunRecord(BaseModel):
     `loss` is the validation cross-entropy at the last step in nats (per token or per image);
     it may be NaN only when `diverged` is true. `loss_ema` and `loss_mean` are the same for averages
     of the weights, zero where the last ones are: an exponential one, the mean over the cooldown.
+    `loss_shuffled` (encoder-decoders only) is the
+    same with the encoder's inputs moved to other examples: as much as it exceeds `loss`, the
+    decoder uses its encoder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,11 +71,14 @@ class RunRecord(BaseModel):
     schedule: str = ""
     optimizer: str = "adamw"
     mask_optimizer: bool = True
+    weight_bits: Count | None = None
     train_loss: float | None = None
     loss: float
     loss_stderr: Annotated[float, Field(ge=0)] | None = None
     loss_ema: Positive | None = None
     loss_mean: Positive | None = None
+    loss_shuffled: Positive | None = None
+    loss_shuffled_stderr: Annotated[float, Field(ge=0)] | None = None
     diverged: bool = False
     seconds: Annotated[float, Field(ge=0)] | None = None
     device: str = ""

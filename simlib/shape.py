@@ -4,8 +4,8 @@ A run asks for `nonzero_params` at a sparsity, so its body holds
 `dense_params = nonzero_params / (1 - sparsity)` weights. Depth is given, and size comes from width
 alone, as in the runs of Frantar et al. (2024). Width is the multiple of 8 nearest to what the
 family's usual proportions need; the hidden size of the MLP, a multiple of 8 too, takes up the
-rest; heads are of the size nearest to 32. Multiples of 8 let every n:m pattern up to m = 8 fit
-every matrix.
+rest. Heads have the size nearest to the one asked for, 32 by default, that divides the width.
+Multiples of 8 let every n:m pattern up to m = 8 fit every matrix.
 
 The body is what is counted and pruned: the matrices of the blocks. Embeddings, norms, biases and
 the output layer are outside it.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from simlib.errors import InputError
 
 GRAIN = 8
-HEAD_SIZE = 32
+HEAD_SIZE = 32  # where none is asked for
 LARGEST_ERROR = 0.03  # share of nonzero_params by which a built model may miss the request
 
 
@@ -57,6 +57,11 @@ class Shape:
     hidden: int
 
     @property
+    def head_size(self) -> int:
+        """Width of one head."""
+        return self.width // self.heads
+
+    @property
     def dense_params(self) -> int:
         """Weights of the body before pruning."""
         part = PROPORTIONS[self.family]
@@ -64,8 +69,12 @@ class Shape:
         return self.depth * layer
 
 
-def derive_shape(family: str, nonzero_params: int, sparsity: float, depth: int) -> Shape:
+def derive_shape(
+    family: str, nonzero_params: int, sparsity: float, depth: int, head_size: int = HEAD_SIZE
+) -> Shape:
     """The shape whose body holds `nonzero_params` at `sparsity` (fraction) with `depth` layers.
+
+    Heads have the even size nearest to `head_size`, by ratio, that divides the width.
 
     Raises InputError if the request is too small or missed by more than 3 %; the message names
     the nearest size that can be built.
@@ -74,7 +83,7 @@ def derive_shape(family: str, nonzero_params: int, sparsity: float, depth: int) 
     dense = nonzero_params / (1 - sparsity)
     width = max(GRAIN, _grain(math.sqrt(dense / (depth * part.squares))))
     hidden = _grain((dense / depth - part.attention * width**2) / (part.mlp * width))
-    shape = Shape(family, width, depth, _heads(width), max(GRAIN, hidden))
+    shape = Shape(family, width, depth, _heads(width, head_size), max(GRAIN, hidden))
     built = shape.dense_params * (1 - sparsity)
     if abs(built / nonzero_params - 1) > LARGEST_ERROR:
         remedy = _remedy(part, depth, sparsity, nonzero_params, built)
@@ -89,9 +98,9 @@ def _grain(size: float) -> int:
     return max(0, round(size / GRAIN)) * GRAIN
 
 
-def _heads(width: int) -> int:
+def _heads(width: int, head_size: int) -> int:
     sizes = [s for s in range(2, width + 1, 2) if width % s == 0]
-    return width // min(sizes, key=lambda s: (abs(math.log(s / HEAD_SIZE)), s))
+    return width // min(sizes, key=lambda s: (abs(math.log(s / head_size)), s))
 
 
 def _remedy(part: Proportions, depth: int, sparsity: float, asked: int, built: float) -> str:

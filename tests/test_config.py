@@ -7,6 +7,7 @@ import pytest
 from simlib.config import RunConfig
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
+from simlib.shape import derive_shape
 from simlib.sparsify import PRUNERS
 from simlib.sweep import read_grid
 
@@ -34,6 +35,9 @@ GRIDS = Path(__file__).parents[1] / "notebooks" / "grids"
         ({"widht": 3}, "'widht'"),
         ({"lr": float("nan")}, "lr"),
         ({"batch": 0}, "batch"),
+        ({"head_size": 0}, "head_size"),
+        ({"weight_bits": 16}, "weight_bits"),
+        ({"weight_bits": 4, "sparsity": 0.5, "kernels": "auto"}, "whole weights"),
         ({"device": "tpu"}, "device 'tpu'"),
         ({"lr": 0.01, "lr_density": 0.3}, "leave lr_density out"),
         ({"lr": 0.01, "lr_base": 0.01}, "leave lr_base out"),
@@ -70,6 +74,33 @@ def test_fields_of_other_families_do_not_matter() -> None:
     vit = {"family": "vit", "steps": 1000}
     assert RunConfig(**vit).run_id == RunConfig(**vit, seq_len=64).run_id
     assert RunConfig(**vit).run_id != RunConfig(**vit, patch=4).run_id
+    assert RunConfig(**vit).run_id == RunConfig(**vit, position_bias="slopes").run_id
+    t5 = {"family": "t5", "nonzero_params": 18_432, "steps": 1000}
+    first, second = RunConfig(**t5), RunConfig(**t5, position_bias="slopes")
+    assert first.run_id != second.run_id
+    assert first.trunk_id != second.trunk_id
+
+
+def test_heads_are_of_the_size_asked_for_or_the_nearest_that_divides_the_width() -> None:
+    def heads(width: int, size: int) -> int:
+        return derive_shape("gpt", 12 * width**2, 0.0, 1, size).heads
+
+    assert [heads(w, 32) for w in (8, 16, 24, 32, 40, 48, 64, 96)] == [1, 1, 1, 1, 1, 2, 2, 3]
+    assert [heads(w, 8) for w in (8, 16, 24, 40, 64)] == [1, 2, 3, 5, 8]
+    assert [heads(w, 4) for w in (8, 16)] == [2, 4]
+    assert heads(40, 16) == 2  # of 20 rather than 10: 20/16 < 16/10
+    assert heads(32, 1000) == 1
+    assert heads(8, 3) == 2  # sizes are even
+
+
+def test_a_head_size_that_changes_nothing_is_no_other_run() -> None:
+    small = {"nonzero_params": 768, "depth": 1, "steps": 1000}  # one head of 8
+    assert RunConfig(**small).shape.width == 8
+    assert RunConfig(**small).run_id == RunConfig(**small, head_size=8).run_id
+    assert RunConfig(**small).run_id != RunConfig(**small, head_size=4).run_id
+    first, second = RunConfig(steps=1000), RunConfig(steps=1000, head_size=8)
+    assert first.run_id != second.run_id
+    assert first.trunk_id != second.trunk_id
 
 
 def test_trunk_is_shared_by_what_differs_after_pruning_starts_only() -> None:
@@ -170,6 +201,13 @@ def test_no_average_begins_before_a_run_leaves_its_trunk() -> None:
                 assert one.private_from == min(
                     RunConfig(**run).private_from, *one.averages_from.values()
                 )
+
+
+def test_weights_of_few_bits_are_another_run_from_its_first_step() -> None:
+    few, full = (RunConfig(sparsity=0.5, steps=1000, weight_bits=bits) for bits in (4, None))
+    assert few.run_id != full.run_id
+    assert few.trunk_id != full.trunk_id
+    assert full.run_id == RunConfig(sparsity=0.5, steps=1000).run_id
 
 
 @pytest.mark.parametrize("name", [n for n in table_names() if (GRIDS / f"{n}.yaml").exists()])

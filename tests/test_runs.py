@@ -135,7 +135,8 @@ def test_columns_are_those_of_the_contract():
     contract = """run_id family dataset dataset_sha256 pattern pruner start nonzero_params
         dense_params total_nonzero_params head_nonzero_params embeddings sparsity data_seen flops
         flops_head flops_embeddings steps batch seq_len width depth
-        heads lr seed prune_start prune_end schedule optimizer mask_optimizer
-        train_loss loss loss_stderr loss_ema loss_mean diverged
+        heads lr seed prune_start prune_end schedule optimizer mask_optimizer weight_bits
+        train_loss loss loss_stderr loss_ema loss_mean
+        loss_shuffled loss_shuffled_stderr diverged compute
         seconds device precision threads versions commit started_at"""
     assert set(FIELDS) == set(contract.split())

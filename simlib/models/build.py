@@ -12,7 +12,7 @@ from simlib.config import RunConfig
 from simlib.models.gpt import GPT
 from simlib.models.t5 import T5
 from simlib.models.vit import ViT
-from simlib.sparsify import embedding_sparsity
+from simlib.sparsify import embedding_sparsity, quantise
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,20 @@ def build_model(config: RunConfig, data: Data | None = None) -> nn.Module:
 
     The generator of the caller is left as it was.
     """
-    data = data or Data()
+    model = _in_full_precision(config, data or Data())
+    if config.weight_bits:
+        quantise(model, prunable(model), config.weight_bits)
+    return model
+
+
+def _in_full_precision(config: RunConfig, data: Data) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if config.family == "gpt":
             return GPT(config.shape, data.vocab_size, config.seq_len, qk_norm=config.qk_norm)
         if config.family == "t5":
-            return T5(config.shape, data.vocab_size, qk_norm=config.qk_norm)
+            slopes = config.position_bias == "slopes"
+            return T5(config.shape, data.vocab_size, qk_norm=config.qk_norm, slopes=slopes)
         image = (config.patch, data.image_shape, data.num_classes)
         return ViT(config.shape, *image, qk_norm=config.qk_norm)
 

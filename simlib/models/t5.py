@@ -28,6 +28,19 @@ class RelativeBias(nn.Module):
         self.causal = causal
         self.bias = nn.Embedding(BUCKETS, heads)
 
+    @torch.no_grad()
+    def slope(self) -> None:
+        """Let head h fall by `2 * 2^-h` a bucket, h = 0 for the first, on both sides alike.
+
+        As in Press et al. (2022, ALiBi) every head begins with a reach of its own, the first with
+        the next few tokens; here the slopes are trained. In a flat bias no head can say where
+        anything is before it has learned it.
+        """
+        sides = 1 if self.causal else 2
+        distance_N = torch.arange(BUCKETS // sides).repeat(sides)
+        steepness_H = 2 * 2.0 ** -torch.arange(self.bias.embedding_dim)
+        self.bias.weight -= distance_N[:, None] * steepness_H
+
     def forward(self, length: int) -> Tensor:
         """Bias (H, length, length) of query by key; -inf on the future in a causal stack."""
         place_L = torch.arange(length, device=self.bias.weight.device)
@@ -78,17 +91,23 @@ class T5(nn.Module):
     A batch is `(inputs, targets)`, int64 (B, M) and (B, L), as span corruption makes them: the
     highest token ends every target, and begins the decoder's input in place of it. Layer norms
     and scaled scores are those of the other families, where T5 has neither mean nor scale.
+    `slopes`: heads begin with a preference for what is near, in both stacks.
     """
 
     fused = False  # see simlib.models.fused
 
-    def __init__(self, shape: Shape, vocab_size: int, *, qk_norm: bool = True) -> None:
+    def __init__(
+        self, shape: Shape, vocab_size: int, *, qk_norm: bool = True, slopes: bool = False
+    ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocab_size, shape.width)
         self.encoder = Stack(shape, decoder=False, qk_norm=qk_norm)
         self.decoder = Stack(shape, decoder=True, qk_norm=qk_norm)
         self.head = Linear(shape.width, vocab_size)
         initialise(self, shape.depth)
+        if slopes:
+            self.encoder.position.slope()
+            self.decoder.position.slope()
 
     def forward(self, inputs_BxM: Tensor, targets_BxL: Tensor) -> Tensor:
         """Logits (B, L, vocabulary) for each target, given the inputs and earlier targets."""

@@ -14,6 +14,7 @@ from simlib.sparsify.pruner import (
     Set,
     make_pruner,
 )
+from simlib.sparsify.quantiser import Quantiser, quantise
 from simlib.sparsify.schedule import (
     SCHEDULES,
     Constant,
@@ -46,6 +47,7 @@ __all__ = [
     "OneShot",
     "Pattern",
     "Pruner",
+    "Quantiser",
     "RandomGradual",
     "RandomStatic",
     "RigL",
@@ -56,5 +58,6 @@ __all__ = [
     "make_pruner",
     "make_schedule",
     "nonzero_target",
+    "quantise",
     "survival_by_size",
 ]

@@ -25,6 +25,7 @@ from simlib.train.optimizers import build_optimizer, load_optimizer, optimizer_s
 from simlib.train.parts import dense_sizes, multiplied
 from simlib.train.rates import lr_at
 
+SHUFFLED = 1024  # examples at most that tell how much a decoder uses its encoder
 LOG_EVERY = 20  # steps between points of the curve, and between looks for NaN
 CURVE = ("step", "loss", "grad_norm", "lr", "sparsity", "seconds")
 
@@ -231,7 +232,7 @@ class Lane:
         except RuntimeError as error:
             raise InputError(
                 f"the weights of start {self.config.start!r} do not fit a {self.config.shape}: "
-                "start from a dense run of as many dense_params, depth and seq_len"
+                "start from a dense run of as many dense_params, weight_bits, depth and seq_len"
             ) from error
         self._forward.settle()
 
@@ -239,8 +240,21 @@ class Lane:
     def validate(self) -> tuple[float, float]:
         """Mean loss over the validation set and its standard error, nats."""
         self._forward.settle()
-        losses = self._losses(self.feed.validation()).double()
-        return float(losses.mean()), float(losses.std() / math.sqrt(len(losses)))
+        return _mean(self._losses(self.feed.validation()))
+
+    @torch.no_grad()
+    def validate_shuffled(self) -> tuple[float, float]:
+        """The same for an encoder-decoder whose inputs come from other examples' texts, nats.
+
+        Every example of up to `SHUFFLED` that lie evenly in the validation set gets the inputs of
+        the one half the set away, so none keeps its own or those of a neighbour in the text.
+        """
+        self._forward.settle()
+        inputs, targets = self.feed.validation()
+        moved = inputs.roll(len(inputs) // 2, 0)
+        count = min(SHUFFLED, len(inputs))
+        chosen = torch.arange(count) * len(inputs) // count
+        return _mean(self._losses((moved[chosen], targets[chosen])))
 
     def validate_averages(self) -> dict[str, float]:
         """Mean validation loss with each average in place of the weights, nats, if finite."""
@@ -257,3 +271,9 @@ class Lane:
         model, device = as_model(self.model), self.config.device
         with self._forward.arithmetic():
             return torch.cat([model.losses(tuple(x.to(device) for x in b)) for b in batches])
+
+
+def _mean(losses: Tensor) -> tuple[float, float]:
+    """Mean of losses (examples,) and its standard error."""
+    losses = losses.double()
+    return float(losses.mean()), float(losses.std() / math.sqrt(len(losses)))

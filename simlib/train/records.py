@@ -108,6 +108,7 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
     loss, stderr = (math.nan, None) if lane.diverged else lane.validate()
     diverged = not math.isfinite(loss)
     averaged = {} if diverged else lane.validate_averages()
+    shuffled = (None, None) if config.family != "t5" or diverged else lane.validate_shuffled()
     steps = lane.position
     data_seen = steps * config.data_per_step
     tail = lane.curve["loss"][-1:]
@@ -143,11 +144,14 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         schedule=config.ramp if config.sparsity else "",
         optimizer=config.optimizer,
         mask_optimizer=config.mask_optimizer,
+        weight_bits=config.weight_bits,
         train_loss=tail[0] if tail and math.isfinite(tail[0]) else None,
         loss=math.nan if diverged else loss,
         loss_stderr=None if diverged else stderr,
         loss_ema=averaged.get("ema"),
         loss_mean=averaged.get("mean"),
+        loss_shuffled=shuffled[0],
+        loss_shuffled_stderr=shuffled[1],
         diverged=diverged,
         seconds=lane.seconds,
         device=config.device,

@@ -124,6 +124,23 @@ def test_t5_tells_near_from_far_and_before_from_after() -> None:
     assert bias(20).shape == (model.encoder.blocks[0].attention.heads, 20, 20)
 
 
+def test_t5_with_slopes_begins_with_a_reach_for_every_head() -> None:
+    small = {"nonzero_params": 18_432, "depth": 1, "head_size": 8}
+    (_, flat), (config, model) = t5(**small), t5(**small, position_bias="slopes")
+    assert config.shape.heads >= 3
+    for name, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
+        bias_HxLxL = stack.position(40) - flat.get_submodule(name).position(40)
+        for head, line in enumerate(bias_HxLxL):
+            slope = -2 * 2.0**-head
+            assert torch.allclose(line[20, 14:21], slope * torch.arange(6.0, -1, -1), atol=1e-5)
+            if name == "encoder":
+                assert torch.allclose(line[20, 20:27], line[20, 14:21].flip(0), atol=1e-5)
+            assert line[39, 0] < line[39, 33]  # far buckets go on falling
+    same = [n for n in flat.state_dict() if not n.endswith("position.bias.weight")]
+    assert len(same) == len(flat.state_dict()) - 2
+    assert all(torch.equal(flat.state_dict()[n], model.state_dict()[n]) for n in same)
+
+
 def test_vit_sees_every_patch_and_where_it_is() -> None:
     _, model = vit()
     pixels, _ = images(1)
@@ -172,6 +189,19 @@ def test_linear_is_the_usual_product_and_so_are_its_derivatives() -> None:
         for one, other in zip(ours, torch.autograd.grad(usual, (x, layer.weight)), strict=True):
             assert torch.allclose(one, other, atol=1e-4)
         assert torch.allclose(layer(x), functional.linear(x, layer.weight), atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [gpt, t5, vit])
+def test_few_bits_are_of_the_body_and_change_no_initial_weight(build) -> None:  # type: ignore[no-untyped-def]
+    (_, full), (config, few) = build(), build(weight_bits=3)
+    mark = "parametrizations.weight.original"
+    names = prunable(few)
+    assert all(name.endswith(mark) for name in names)
+    assert [name.replace(mark, "weight") for name in names] == prunable(full)
+    assert sum(name.endswith(mark) for name, _ in few.named_parameters()) == len(names)
+    assert set(sparsity_targets(few, config)) == set(names)
+    before, after = full.state_dict(), few.state_dict()
+    assert all(torch.equal(before[n.replace(mark, "weight")], w) for n, w in after.items())
 
 
 @pytest.mark.parametrize("build", [gpt, t5, vit])

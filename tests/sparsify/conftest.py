@@ -7,15 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simlib.sparsify import Sparsifier
+from simlib.sparsify import Sparsifier, quantise
 
 
 class Trial:
     """A two-layer network, its optimizer and sparsifier, trained on fixed random regression."""
 
-    def __init__(self, *, dtype: torch.dtype = torch.float32, **settings: Any) -> None:
+    def __init__(
+        self, *, dtype: torch.dtype = torch.float32, bits: int | None = None, **settings: Any
+    ) -> None:
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Linear(24, 32), nn.GELU(), nn.Linear(32, 16)).to(dtype)
+        if bits:
+            quantise(self.model, ("0.weight", "2.weight"), bits)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-2)
         self.inputs, self.outputs = torch.randn(64, 24, dtype=dtype), torch.randn(64, 16)
         self.sparsifier = Sparsifier(self.model, self.optimizer, **settings)

@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from simlib.config import RunConfig
 from simlib.corpora.spans import lengths_for_inputs
 from simlib.corpora.text import TextSampler
 from simlib.errors import InputError
+from simlib.models.linear import Linear
 from simlib.runs import RunRecord, read_table
 from simlib.sweep.plan import plan
-from simlib.train import Folder, Update, read_side, train_pack, train_run
+from simlib.train import Folder, Update, load_model, read_side, train_pack, train_run
 from simlib.train.checkpoint import load_state
-from simlib.train.feed import make_feed
-from simlib.train.lane import Lane
+from simlib.train.feed import Batch, make_feed
+from simlib.train.lane import SHUFFLED, Lane
 
 BASE = {
     "depth": 1,
@@ -147,7 +149,8 @@ def test_a_run_that_breaks_off_continues_to_the_same_bits(tmp_path: Path) -> Non
         if update.position >= 60:
             raise KeyboardInterrupt
 
-    for one in (config(0.75), config(0.75, optimizer="adafactor", precision="bfloat16")):
+    rounded = config(0.75, optimizer="adafactor", precision="bfloat16")
+    for one in (config(0.75), rounded, config(0.75, weight_bits=3)):
         whole = train_run(one, tmp_path / "whole")
         with pytest.raises(KeyboardInterrupt):
             train_run(one, tmp_path / "broken", progress=break_off, checkpoint_seconds=0)
@@ -219,6 +222,22 @@ def test_loss_falls_well_below_chance(tmp_path: Path) -> None:
     assert record.loss < 3.6 < math.log(256)
 
 
+def test_weights_of_few_bits_are_trained_saved_and_read_back(tmp_path: Path) -> None:
+    one = config(0.5, weight_bits=3, steps=300)
+    record = train_run(one, tmp_path)
+    assert record.weight_bits == 3
+    assert record.loss < read_side(tmp_path, one.run_id)["curve"]["loss"][0] - 0.5
+    model = load_model(tmp_path, one.run_id)
+    for layer in (m for m in model.blocks.modules() if isinstance(m, Linear)):
+        assert all(len(row[row != 0].unique()) <= 8 for row in layer.weight)
+        assert layer.weight.count_nonzero() == layer.weight.numel() / 2
+    assert len(model.head.weight[0].unique()) > 8
+    assert len(model.embed.weight[0].unique()) > 8
+    with torch.no_grad():
+        losses = model.losses(make_feed(one).validation())
+    assert float(losses.mean()) == pytest.approx(record.loss, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("family", "corpus"), [("t5", "python"), ("vit", "glyphs:classes=32,augment=light")]
 )
@@ -237,8 +256,45 @@ def test_other_families_train_and_are_recorded(tmp_path: Path, family: str, corp
     assert sparse.head_nonzero_params == round(dense.head_nonzero_params / 2**0.5)
     assert dense.loss < {"t5": 4.5, "vit": math.log(32)}[family]
     assert sparse.nonzero_params == sparse.dense_params / 2
+    shuffled = (dense.loss_shuffled, dense.loss_shuffled_stderr)
+    assert (shuffled == (None, None)) == (family == "vit")
     assert dense.data_seen == 80 * 8 * (1 if family == "vit" else 128)
     assert dense.loss_stderr > 0
+
+
+def test_shuffled_inputs_are_those_of_other_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"family": "t5", "depth": 1, "seq_len": 32, "steps": 10}
+    one = RunConfig(**small, nonzero_params=6144, valid_windows=1500)
+    lane = Lane(one, make_feed(one))
+    inputs, targets = lane.feed.validation()
+    seen: list[Batch] = []
+
+    def losses(examples: Batch) -> Tensor:
+        seen.append(examples)
+        return torch.arange(5.0)
+
+    monkeypatch.setattr(lane, "_losses", losses)
+    assert lane.validate_shuffled() == (2.0, pytest.approx(math.sqrt(2.5 / 5)))
+    ((moved, kept),) = seen
+    assert len(moved) == len(kept) == SHUFFLED
+    for example in range(0, SHUFFLED, 50):
+        of_inputs = (inputs == moved[example]).all(1)
+        of_targets = (targets == kept[example]).all(1)
+        assert of_inputs.any()
+        assert of_targets.any()
+        assert not (of_inputs & of_targets).any()
+
+
+def test_a_decoder_that_ignores_its_encoder_loses_nothing_by_shuffled_inputs() -> None:
+    small = {"family": "t5", "depth": 1, "seq_len": 32, "steps": 10}
+    one = RunConfig(**small, nonzero_params=6144, valid_windows=256)
+    lane = Lane(one, make_feed(one))
+    assert lane.validate_shuffled() != lane.validate()
+    with torch.no_grad():
+        for name, weight in lane.model.named_parameters():
+            if name.endswith("cross.out.weight"):
+                weight.zero_()
+    assert lane.validate_shuffled() == pytest.approx(lane.validate())
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ RUNS = {
     "fsdp": config(),
     "fsdp global": config(pattern="global", pruner="rigl", average="both", ema_half_life=0.05),
     "fsdp adafactor": config(pattern="block2x2", optimizer="adafactor", embeddings="pruned"),
+    "fsdp bits": config(weight_bits=3),
     "fsdp t5": config(pattern="2:4", family="t5"),
 }
 AVERAGED = {"average": "ema", "ema_half_life": 0.1}  # from the first step on
