@@ -5,18 +5,25 @@ from __future__ import annotations
 import csv
 import fcntl
 import io
+import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simlib.errors import InputError
-from simlib.files import replace_file
+from simlib.files import DAMAGED, extend_file, replace_file
+
+log = logging.getLogger("simlib.runs")
+# what `started_at` looks like where simlib trained, with 0 for every digit
+_STARTED_AT = "0000-00-00T00:00:00+00:00"
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -34,9 +41,10 @@ class RunRecord(BaseModel):
     `loss` is the validation cross-entropy at the last step in nats (per token or per image);
     it may be NaN only when `diverged` is true. `loss_ema` and `loss_mean` are the same for averages
     of the weights, zero where the last ones are: an exponential one, the mean over the cooldown.
-    `loss_shuffled` (encoder-decoders only) is the
-    same with the encoder's inputs moved to other examples: as much as it exceeds `loss`, the
-    decoder uses its encoder.
+    `loss_shuffled` (encoder-decoders only) is the same with the encoder's inputs moved to other
+    examples: as much as it exceeds `loss`, the decoder uses its encoder. `compute` says how a step
+    was computed, `cpu` what torch uses of the processor, as in AVX512: last digits depend on both.
+    `commit` ends in "-dirty" where source was edited.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,9 +93,10 @@ class RunRecord(BaseModel):
     precision: str = ""
     compute: str = ""
     threads: Count | None = None
+    cpu: str = ""
     versions: str = ""
     commit: str = ""
-    started_at: str = ""
+    started_at: str = ""  # stays the last column: it shows whether a row is whole
 
     @model_validator(mode="after")
     def _loss_is_finite_unless_diverged(self) -> RunRecord:
@@ -158,15 +167,32 @@ class RunTable:
 def read_table(path: str | Path) -> RunTable:
     """Read and check a run table.
 
-    Raises InputError naming file, row and column for the first thing that is wrong.
+    Raises InputError naming file, row and column for the first thing that is wrong, half a last
+    row included: what is concluded from a table must not lose a run in silence.
     """
     path = Path(path)
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a run table ({error})") from error
-    rows = csv.reader(io.StringIO(text))
-    return table_of(path, next(rows, []), rows)
+    whole, half = _parted(path, _content(path))
+    if whole and half:
+        number = len(whole.splitlines()) + 1
+        raise InputError(
+            f"{path}: row {number} was cut off while it was written: repeat the command that "
+            "writes the table, or delete that row"
+        )
+    return _parse(path, whole or half)
+
+
+def recorded_runs(path: str | Path) -> RunTable:
+    """The runs in a table that is still written, for those who go on writing it.
+
+    No file, an empty one and half a header hold no run. Half a last row is left out, with a
+    warning: its run is not recorded, and the next `append_record` sets it aside. Raises InputError
+    as `read_table` does for everything else.
+    """
+    path = Path(path)
+    whole, half = _parted(path, _content(path) if path.exists() else b"")
+    if whole and half:
+        _warn_once(f"{path}: the last row was cut off while it was written; its run counts as new")
+    return _parse(path, whole) if whole else RunTable([])
 
 
 def table_of(path: Path, header: list[str], rows: Iterable[list[str]]) -> RunTable:
@@ -190,30 +216,40 @@ def write_table(path: str | Path, table: RunTable) -> None:
 
 
 def append_record(path: str | Path, record: RunRecord) -> None:
-    """Append one run; several processes may append to one file. Raises InputError if it cannot."""
+    """Append one run; several processes may append to one file.
+
+    A last row without its end of line gets it. Half a row, which a full disk or a kill left, is
+    moved to a file beside the table. Raises InputError if the run could not be recorded: then the
+    table is as it was.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path) as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1  # a writer killed in mid-line recorded nothing
-            if whole and not content.startswith(_line(FIELDS)):
-                _rewrite(path, content[:whole], record)
-                return
-            file.truncate(whole)
-            header = b"" if whole else _line(FIELDS)
-            file.write(header + _line(_row(record)))
-            file.flush()
-            os.fsync(file.fileno())
+            _append(path, file, record)
     except OSError as error:
         raise InputError(f"{path}: the run could not be recorded ({error})") from error
 
 
+def _append(path: Path, file: io.FileIO, record: RunRecord) -> None:
+    content = file.read()
+    whole, half = _parted(path, content)
+    if whole and half:
+        _set_aside(path, half)
+    if whole and not whole.startswith(_line(FIELDS)):
+        # begun before columns were added: it gets all columns, at once
+        write_table(path, RunTable([*_parse(path, whole), record]))
+        return
+    kept = len(whole) if content.startswith(whole) else len(whole) - 1  # its end of line is missing
+    header = b"" if whole else _line(FIELDS)
+    extend_file(file, kept, whole[kept:] + header + _line(_row(record)))
+
+
 @contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
+def _locked(path: Path) -> Iterator[io.FileIO]:
     """The file, for this process alone and from its beginning; made if it is not there."""
     while True:
-        with path.open("a+b") as file:
+        with path.open("a+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             # another process may have put a new file in its place while this one waited
@@ -222,11 +258,89 @@ def _locked(path: Path) -> Iterator[BinaryIO]:
                 return
 
 
-def _rewrite(path: Path, content: bytes, record: RunRecord) -> None:
-    """Append to a table that was begun before columns were added: it gets all columns, at once."""
-    rows = csv.reader(io.StringIO(content.decode()))
-    table = table_of(path, next(rows), rows)
-    write_table(path, RunTable([*table, record]))
+def _content(path: Path) -> bytes:
+    """The bytes of a table, between two appends."""
+    try:
+        with path.open("rb") as file:
+            with suppress(OSError):  # some file systems have no locks
+                fcntl.flock(file, fcntl.LOCK_SH)
+            return file.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as a run table ({error})") from error
+
+
+def _parted(path: Path, content: bytes) -> tuple[bytes, bytes]:
+    """The whole rows, header first and each with its end of line, and half a row after them.
+
+    The last row has lost its end of line where an editor wrote the table, and more where a disk
+    was full. Without a line that has ended there is no row, whole or half: the second part is
+    then what there is of a header.
+    """
+    end = content.rfind(b"\n") + 1
+    whole, last = content[:end], content[end:].rstrip(b"\0")  # a power cut may leave zeros
+    if not whole and not _begins_header(last):
+        _check_header(path, next(_rows(path, last), []))
+    if whole and last and _is_whole(path, whole, last):
+        return whole + last + b"\n", b""
+    return whole, last
+
+
+def _is_whole(path: Path, above: bytes, last: bytes) -> bool:
+    """Whether nothing is missing at the end of the last row, given the rows above it.
+
+    A whole row has valid values for all columns, and its last value is no part of a longer one.
+    That can be seen of `started_at`, which is the last column for this reason: it has the form of
+    those above, or the one that it has where simlib trained, which names versions too. Where
+    neither is at hand, as in a table that ends with another column, the row is taken as it stands.
+    """
+    table, header = _parse(path, above), next(_rows(path, above))
+    try:
+        (row,) = _rows(path, last)
+        record = _parse_row(path, 0, header, row)
+    except (InputError, ValueError):
+        return False
+    forms = {_form(r.started_at) for r in table}
+    if header[-1] != "started_at" or not (forms or record.versions):
+        return True
+    return _form(record.started_at) in forms | {_STARTED_AT}
+
+
+def _form(text: str) -> str:
+    return re.sub(r"\d", "0", text)
+
+
+def _begins_header(line: bytes) -> bool:
+    """Whether a line that has not ended may be a header, or the beginning of one."""
+    *names, last = line.decode(errors="replace").split(",")
+    return all(n in FIELDS for n in names) and any(f.startswith(last) for f in FIELDS)
+
+
+def _set_aside(path: Path, half: bytes) -> None:
+    aside = path.with_name(path.name + DAMAGED)
+    with aside.open("ab", buffering=0) as file:
+        extend_file(file, aside.stat().st_size, half + b"\n")
+    log.warning(
+        "%s: the last row was cut off while it was written; it lies in %s now, and its run counts "
+        "as new", path, aside.name,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _warn_once(sentence: str) -> None:
+    """Several parts of a command read the same table."""
+    log.warning("%s", sentence)
+
+
+def _rows(path: Path, content: bytes) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(content.decode()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a run table ({error})") from error
+
+
+def _parse(path: Path, content: bytes) -> RunTable:
+    rows = _rows(path, content)
+    return table_of(path, next(rows, []), rows)
 
 
 def _line(values: Iterable[object]) -> bytes:
@@ -236,7 +350,10 @@ def _line(values: Iterable[object]) -> bytes:
 
 
 def _row(record: RunRecord) -> list[object]:
-    return ["" if v is None else v for v in (getattr(record, name) for name in FIELDS)]
+    """The values of a row, which is one line."""
+    values = (getattr(record, name) for name in FIELDS)
+    return [" ".join(v.splitlines()) if isinstance(v, str) else "" if v is None else v
+            for v in values]  # fmt: skip
 
 
 def _check_header(path: Path, header: list[str]) -> None:

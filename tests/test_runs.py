@@ -2,12 +2,23 @@
 
 import csv
 import multiprocessing
+import subprocess
+import sys
+from datetime import datetime
 
 import numpy as np
 import pytest
 
 from simlib.errors import InputError
-from simlib.runs import FIELDS, RunRecord, RunTable, append_record, read_table, write_table
+from simlib.runs import (
+    FIELDS,
+    RunRecord,
+    RunTable,
+    append_record,
+    read_table,
+    recorded_runs,
+    write_table,
+)
 
 
 def record(**changes) -> RunRecord:
@@ -71,16 +82,124 @@ def test_a_table_begun_before_a_column_was_added_gets_it_with_the_next_run(tmp_p
     assert [r.run_id for r in runs if not r.mask_optimizer] == ["blind"]
 
 
-@pytest.mark.parametrize("cut", [3, 40, -5])
-def test_a_line_cut_by_a_kill_is_dropped_by_the_next_append(tmp_path, cut):
+ISO = "2026-11-27T11:04:09+00:00"
+# rows as simlib, a loop of one's own and another clock write them
+LAST = {
+    "trained": {"versions": "torch 2, numpy 2", "commit": "c0ffee", "started_at": ISO},
+    "another clock": {"started_at": datetime(2026, 11, 27, 11, 4, 9, 5).isoformat()},
+    "no clock": {},
+}
+
+
+def ids(table):
+    return [r.run_id for r in table]
+
+
+@pytest.mark.parametrize("made", LAST)
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("end", ["", "\r", "\0\0"])
+def test_a_row_without_its_end_of_line_is_kept_by_the_next_append(tmp_path, made, count, end):
     path = tmp_path / "t.csv"
-    append_record(path, record())
+    rows = [record(run_id=f"{i}", **LAST[made]) for i in range(count + 1)]
+    for row in rows[:count]:
+        append_record(path, row)
+    path.write_bytes(path.read_bytes()[:-1] + end.encode())
+    assert list(recorded_runs(path)) == list(read_table(path)) == rows[:count]
+    append_record(path, rows[count])
+    assert list(read_table(path)) == rows
+    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
+
+
+@pytest.mark.parametrize(("made", "above"), [("trained", 0), ("trained", 1), ("another clock", 1)])
+def test_half_a_row_never_counts_and_never_blocks_wherever_it_was_cut(
+    tmp_path, made, above, caplog
+):
+    path, aside = tmp_path / "t.csv", tmp_path / "t.csv.damaged"
+    rows = [record(run_id=i, pruner='a "b", c', **LAST[made]) for i in ("a1", "b2")]
+    kept, row = rows[:above], rows[above]
+    write_table(path, RunTable(kept))
     whole = path.read_bytes()
-    append_record(path, record(run_id="lost"))
-    written = path.read_bytes()
-    path.write_bytes(written[: len(whole) + cut] if cut > 0 else written[:cut])
-    append_record(path, record(run_id="b2"))
-    assert [r.run_id for r in read_table(path)] == ["a1", "b2"]
+    append_record(path, row)
+    last = path.read_bytes()[len(whole) :]
+    for cut in range(1, len(last) - 1):
+        path.write_bytes(whole + last[:cut])
+        assert list(recorded_runs(path)) == kept
+        with pytest.raises(InputError, match=rf"row {above + 2} was cut off.*delete that row"):
+            read_table(path)
+        caplog.clear()
+        aside.unlink(missing_ok=True)
+        append_record(path, row)
+        assert list(read_table(path)) == [*kept, row]
+        assert aside.read_bytes() == last[:cut] + b"\n"
+        assert "t.csv.damaged" in caplog.text
+
+
+@pytest.mark.parametrize("cut", [0, 5, 200, -1, None])
+def test_an_empty_table_and_half_a_header_hold_no_run(tmp_path, cut):
+    path = tmp_path / "t.csv"
+    path.write_bytes((",".join(FIELDS) + "\n").encode()[:cut])
+    assert len(recorded_runs(path)) == 0
+    append_record(path, record())
+    assert list(read_table(path)) == [record()]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_is_no_table_is_left_as_it_is(tmp_path):
+    path = tmp_path / "notes.txt"
+    for text in ("remember the milk", "one,two\n1,2\n", "loss\n1\n2"):
+        path.write_text(text)
+        for act in (recorded_runs, read_table, lambda p: append_record(p, record())):
+            with pytest.raises(InputError, match="row 1"):
+                act(path)
+        assert path.read_text() == text
+
+
+def test_a_table_that_an_editor_saved_with_other_ends_of_line_loses_nothing(tmp_path):
+    path = tmp_path / "t.csv"
+    for name in ("a1", "b2"):
+        append_record(path, record(run_id=name))
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n").rstrip())
+    append_record(path, record(run_id="c3"))
+    assert ids(read_table(path)) == ["a1", "b2", "c3"]
+
+
+FULL = """
+import resource, sys
+from simlib.errors import InputError
+from simlib.runs import RunRecord, append_record
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+record = RunRecord(run_id="new", nonzero_params=1, sparsity=0, data_seen=1, loss=1)
+try:
+    append_record(sys.argv[1], record)
+except InputError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+@pytest.mark.parametrize("room", [0, 1, 30])
+def test_a_disk_that_is_full_leaves_the_table_as_it_was(tmp_path, rows, room):
+    path = tmp_path / "t.csv"
+    for number in range(rows):
+        append_record(path, record(run_id=f"{number}"))
+    if rows:
+        path.write_bytes(path.read_bytes()[:-1])
+    before = path.read_bytes() if rows else b""
+    command = [sys.executable, "-c", FULL, str(path), str(len(before) + room)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "could not be recorded" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert path.read_bytes() == before
+    append_record(path, record())
+    assert ids(read_table(path)) == [*map(str, range(rows)), "a1"]
+
+
+def test_a_text_with_a_line_break_is_one_line(tmp_path):
+    path = tmp_path / "t.csv"
+    append_record(path, record(dataset="folder:a\nb\r\nc"))
+    assert path.read_bytes().count(b"\n") == 2
+    assert read_table(path).records[0].dataset == "folder:a b c"
 
 
 def test_merge_prefers_the_other_tables_run():
@@ -138,5 +257,9 @@ def test_columns_are_those_of_the_contract():
         heads lr seed prune_start prune_end schedule optimizer mask_optimizer weight_bits
         train_loss loss loss_stderr loss_ema loss_mean
         loss_shuffled loss_shuffled_stderr diverged compute
-        seconds device precision threads versions commit started_at"""
+        seconds device precision threads cpu versions commit started_at"""
     assert set(FIELDS) == set(contract.split())
+
+
+def test_the_last_column_is_the_one_that_shows_whether_a_row_is_whole():
+    assert FIELDS[-1] == "started_at"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -17,9 +19,13 @@ import numpy as np
 import platformdirs
 
 from simlib.errors import InputError
+from simlib.files import DAMAGED
+
+log = logging.getLogger("simlib.corpora")
 
 Manifest = dict[str, Any]
 MANIFEST = "manifest.json"
+_CHECK = "check"  # entry of notes that vouches for the others
 _CHUNK = 1 << 22
 _ABANDONED_AFTER = 3600.0  # seconds without a new file in a build's folder
 
@@ -35,6 +41,23 @@ def recipe_key(recipe: Manifest) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def sealed(notes: Manifest) -> str:
+    """JSON text with a checksum of its own."""
+    notes = json.loads(json.dumps(notes))  # as they will be read
+    return json.dumps(notes | {_CHECK: recipe_key(notes)}, indent=1, sort_keys=True) + "\n"
+
+
+def unsealed(text: str) -> Manifest:
+    """What was `sealed`; notes from before there were checksums are taken as they are.
+
+    Raises ValueError if the text is not as it was written.
+    """
+    notes = json.loads(text)
+    if not isinstance(notes, dict) or notes.pop(_CHECK, None) not in (None, recipe_key(notes)):
+        raise ValueError("the notes are not as they were written")
+    return notes
+
+
 def sha256_files(paths: Iterable[Path]) -> str:
     """SHA-256 of the files' bytes, one after another (what `cat FILES | sha256sum` prints)."""
     digest = hashlib.sha256()
@@ -48,27 +71,55 @@ def sha256_files(paths: Iterable[Path]) -> str:
 def built(root: Path, key: str, build: Callable[[Path], Manifest]) -> tuple[Path, Manifest]:
     """The folder `root/key` and its manifest; calls `build(folder)` only if it is not there.
 
-    `build` fills an empty temporary folder and returns the manifest, whose entry "sizes" (file
-    name -> bytes) decides later whether the folder is whole. The folder is renamed into place
+    `build` fills an empty temporary folder and returns the manifest. Its entries "sizes" (file
+    name -> bytes) and "sha256" (of these files, by name) decide later whether the folder is as it
+    was built; every byte is looked at, so that what a record names is what was trained on. A
+    damaged folder is set aside, with a warning, and built again. The folder is renamed into place
     when complete: a killed build leaves nothing that looks finished, and of two processes that
     build at once the second takes the first one's result.
 
     Raises InputError if the cache cannot be written.
     """
     target = root / key
-    found = read_manifest(target)
+    found = verified_manifest(target)
     if found is not None:
         return target, found
     with cache_errors(root):
         root.mkdir(parents=True, exist_ok=True)
+        _set_aside(target)
         _remove_abandoned(root, key)
         work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=root))
         try:
             manifest = build(work)
-            (work / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+            (work / MANIFEST).write_text(sealed(manifest))
             return target, _publish(work, target, manifest)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _set_aside(folder: Path) -> None:
+    """Put a built folder out of the way, if it is there and still damaged."""
+    aside = folder.with_name(folder.name + DAMAGED)
+    with _alone(folder.parent):
+        if not folder.exists() or verified_manifest(folder) is not None:
+            return
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+    log.warning(
+        "%s is not as it was built: it is %s now, and the corpus is built again", folder, aside.name
+    )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time, where the file system can; the lock goes with the process."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _remove_abandoned(root: Path, key: str) -> None:
@@ -95,7 +146,7 @@ def cache_errors(root: Path) -> Iterator[None]:
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a built corpus; None unless every file it lists has its recorded size."""
     try:
-        manifest: Manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = unsealed((folder / MANIFEST).read_text())
         sizes = manifest["sizes"].items()
         whole = all((folder / name).stat().st_size == size for name, size in sizes)
     except (OSError, ValueError, KeyError):
@@ -103,21 +154,27 @@ def read_manifest(folder: Path) -> Manifest | None:
     return manifest if whole else None
 
 
+def verified_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a built corpus; None unless every byte is as it was built."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    try:
+        found = sha256_files(folder / name for name in sorted(manifest["sizes"]))
+    except OSError:
+        return None
+    return manifest if found == manifest.get("sha256") else None
+
+
 def _publish(work: Path, target: Path, manifest: Manifest) -> Manifest:
     """Rename `work` to `target`, unless another process has put a whole folder there."""
-    for _ in range(2):
-        try:
-            work.rename(target)
-            return manifest
-        except OSError:
-            theirs = read_manifest(target)
-            if theirs is not None:
-                return theirs
-            # A folder that lost a file: out of the way first, so that nobody reads half of it.
-            aside = Path(tempfile.mkdtemp(prefix=".broken-", dir=target.parent))
-            target.rename(aside / target.name)
-            shutil.rmtree(aside, ignore_errors=True)
-    work.rename(target)
+    try:
+        work.rename(target)
+    except OSError:
+        theirs = read_manifest(target)
+        if theirs is None:
+            raise
+        return theirs
     return manifest
 
 

@@ -134,8 +134,11 @@ class DocumentWriter:
             (folder / VALID).open("ab"),
         )
 
-    def add(self, document: bytes) -> None:
-        self.files[in_validation(hashlib.sha256(document).digest())].write(document + SEPARATOR)
+    def add(self, document: bytes) -> bool:
+        """Write a document; whether it belongs to the validation part."""
+        held_out = in_validation(hashlib.sha256(document).digest())
+        self.files[held_out].write(document + SEPARATOR)
+        return held_out
 
     def sizes(self) -> tuple[int, int]:
         """Bytes in (train.bin, valid.bin) so far."""

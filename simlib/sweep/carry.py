@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ from pathlib import Path
 
 import simlib
 from simlib.corpora import load_corpus
-from simlib.corpora.base import cache_root, read_manifest
+from simlib.corpora.base import cache_root, read_manifest, verified_manifest
 from simlib.errors import InputError
 from simlib.runs import RunTable, append_record
 from simlib.sweep import carried
 from simlib.sweep.grid import Grid, read_grid
 from simlib.sweep.run import sweep
+from simlib.train.checkpoint import cannot_write
 from simlib.train.records import Folder
+from simlib.train.settings import CARRIED_COMMIT, commit
 
 EMBEDDED = ("python", "glyphs")
 # what training needs besides PyTorch, and what that needs
@@ -63,6 +66,7 @@ def pack(grid_file: str | Path, path: str | Path, only: Sequence[str] = ()) -> G
         path.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as out:
             out.writestr("job.json", json.dumps(about))
+            out.writestr(f"simlib-source/{CARRIED_COMMIT}", commit())
             out.write(carried.__file__, "__main__.py")
             out.write(grid_file, f"grids/{grid.name}.yaml")
             for file, inside in _contents(folders):
@@ -133,7 +137,7 @@ def collect(archive: str | Path, out: str | Path, *, everything: bool = False) -
         try:
             with zipfile.ZipFile(archive) as file:
                 file.extractall(place)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(f"{archive} cannot be read as an archive of runs: {error}") from error
         theirs, own = Folder(Path(place)).recorded(), folder.recorded()
         _refuse_other_corpus(archive, own, theirs)
@@ -144,10 +148,17 @@ def collect(archive: str | Path, out: str | Path, *, everything: bool = False) -
             if entry.is_dir() and (
                 entry.name in finished or (everything and entry.name not in known)
             ):
-                shutil.copytree(entry, folder.root / entry.name, dirs_exist_ok=True)
+                _copy(entry, folder.root / entry.name)
         for record in new:  # rows last: what is recorded is whole
             append_record(folder.table, record)
     return new
+
+
+def _copy(entry: Path, target: Path) -> None:
+    try:
+        shutil.copytree(entry, target, dirs_exist_ok=True)
+    except OSError as error:
+        raise cannot_write(target, error) from error
 
 
 def _refuse_other_corpus(archive: str | Path, own: RunTable, theirs: RunTable) -> None:
@@ -167,10 +178,10 @@ def _corpus_folder(name: str) -> Path:
             f"corpus {name!r} cannot be carried, only {' and '.join(EMBEDDED)} can: give the other "
             "machine its own copy and use `simlib sweep` there"
         )
-    wanted = load_corpus(name).sha256
+    wanted = load_corpus(name).manifest["sha256"]
     for folder in sorted(cache_root().glob("*/")):
         manifest = read_manifest(folder)
-        if manifest and manifest.get("sha256") == wanted:
+        if manifest and manifest.get("sha256") == wanted and verified_manifest(folder):
             return folder
     raise InputError(f"corpus {name!r} is not in the cache {cache_root()}")
 

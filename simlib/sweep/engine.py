@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing as mp
 import os
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ from typing import Protocol
 from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.sweep.tasks import Task
-from simlib.sweep.worker import Failure, log_path, work
+from simlib.sweep.worker import Failure, Warned, log_path, work
 from simlib.train.pack import Progress
 from simlib.train.settings import check_device
 
+log = logging.getLogger("simlib.sweep")
 ENGINES = ("local", "ray")
 # glibc hands large blocks back to the system whenever they are freed, and every step takes them
 # again at a page fault for each 4 KiB: up to a quarter of a step at widths around 100
@@ -184,7 +186,9 @@ class LocalEngine:
                 code = worker.process.exitcode
                 worker.done, worker.reason = True, f"its worker crashed (exit code {code})"
                 continue
-            if message is None or isinstance(message, str):
+            if isinstance(message, Warned):
+                log.warning("%s", message.sentence)
+            elif message is None or isinstance(message, str):
                 worker.done, worker.reason = True, message
             else:
                 progress(message)
@@ -205,5 +209,5 @@ def _context() -> mp.context.BaseContext:
         return mp.get_context("spawn")
     context = mp.get_context("forkserver")
     # making an optimizer imports torch._dynamo: a second of every task if it is not there
-    context.set_forkserver_preload(["simlib.sweep.worker", "torch._dynamo"])
+    context.set_forkserver_preload(["simlib.sweep.worker", "torch._dynamo", "simlib.sweep.source"])
     return context

@@ -18,6 +18,7 @@ from simlib.sparsify import embedding_sparsity
 from simlib.sweep.engine import cores
 from simlib.sweep.run import check
 from simlib.sweep.tasks import plan_tasks, step_flops
+from simlib.train.checkpoint import is_whole
 from simlib.train.feed import data_of, make_feed
 from simlib.train.lane import Lane
 from simlib.train.parts import PARTS, dense_sizes
@@ -183,8 +184,8 @@ def _parts(folder: Folder, todo: Sequence[RunConfig]) -> list[tuple[RunConfig, i
 
 def _on_disk(folder: Folder, config: RunConfig, step: int) -> int:
     """Steps up to `step` that an earlier sweep has trained already."""
-    found = folder.trunk_before(config, step)
-    return int(found.stem) if found else 0
+    saved = folder.trunks_before(config, step)
+    return next((int(path.stem) for path in saved if is_whole(path)), 0)
 
 
 def _seconds_per_step(configs: Sequence[RunConfig]) -> Callable[[RunConfig], float]:

@@ -25,9 +25,10 @@ from simlib.files import replace_file
 from simlib.runs import append_record
 from simlib.sweep.tasks import Task
 from simlib.sweep.worker import LOG_FORMAT, train
+from simlib.train.checkpoint import first_whole
 from simlib.train.feed import make_feed
-from simlib.train.pack import Update
-from simlib.train.records import Folder
+from simlib.train.pack import Update, forget
+from simlib.train.records import RESUME, Folder, before
 from simlib.train.settings import check_device
 
 PAUSE = 0.2  # seconds between two parcels of a worker
@@ -84,33 +85,36 @@ def configs_of(task: Task) -> list[RunConfig]:
 
 
 def remaining(folder: Folder, task: Task, recorded: Set[str]) -> Task:
-    """The task without the `recorded` runs and without what is saved already."""
+    """The task without the `recorded` runs and without what is saved already, and whole."""
+    places = [(s, folder.trunk(s.config, s.until)) for s in task.segments]
     return replace(
         task,
         configs=tuple(c for c in task.configs if c.run_id not in recorded),
-        segments=tuple(s for s in task.segments if not folder.trunk(s.config, s.until).exists()),
+        segments=tuple(s for s, path in places if not first_whole([path])),
     )
 
 
 def needed(folder: Folder, task: Task) -> dict[str, Path]:
     """The files that a task goes on from, by their names in the worker's folder.
 
-    Raises InputError if the run that one of its runs starts from is not there.
+    Damaged ones are set aside. Raises InputError if the run that one of its runs starts from is
+    not there.
     """
     found: dict[str, Path] = {}
     for segment in task.segments:
-        resume = folder.trunk_resume(segment.config)
-        saved = folder.trunk_before(segment.config, segment.until)
-        found |= {_name(folder, p): p for p in (resume, saved) if p and p.exists()}
+        if resume := first_whole(folder.trunk_resumes(segment.config)):
+            found[_name(folder, folder.trunk_resume(segment.config))] = resume[0]
+        if trunk := first_whole(folder.trunks_before(segment.config, segment.until)):
+            found[_name(folder, trunk[0])] = trunk[0]
     for config in task.configs:
-        resume = folder.resume(config)
-        trunk = folder.trunk_before(config, config.private_from)
         if config.start != "scratch":
             found[_name(folder, folder.brought_start(config))] = folder.start(config)
-        if resume.exists():
-            found[_name(folder, resume)] = resume
-        elif trunk and config.start == "scratch":
-            found[_name(folder, trunk)] = trunk
+        if resume := first_whole(folder.resumes(config)):
+            found[_name(folder, folder.resume(config))] = resume[0]
+            continue
+        trunks = folder.trunks_before(config, config.private_from)
+        if config.start == "scratch" and (trunk := first_whole(trunks)):
+            found[_name(folder, trunk[0])] = trunk[0]
     return found
 
 
@@ -120,14 +124,16 @@ def keep(folder: Folder, task: Task, parcel: Parcel) -> None:
     Raises InputError if it cannot be written.
     """
     for name, content in parcel.files.items():
-        replace_file(folder.root / name, content, "training state")
+        path = folder.root / name
+        kept = before(path) if path.name == RESUME else None
+        replace_file(path, content, "training state", kept)
     for update in parcel.updates:
         if update.finished:
             append_record(folder.table, update.finished)
-            folder.resume(update.config).unlink(missing_ok=True)
+            forget(folder.resume(update.config))
     if parcel.over and parcel.reason is None:
         for segment in task.segments:
-            folder.trunk_resume(segment.config).unlink(missing_ok=True)
+            forget(folder.trunk_resume(segment.config))
 
 
 def train_away(

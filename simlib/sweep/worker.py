@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -31,6 +32,13 @@ class Failure:
     task: str
     reason: str
     log: Path
+
+
+@dataclass(frozen=True)
+class Warned:
+    """What a worker warned of, in a sentence: whoever started the sweep should read it."""
+
+    sentence: str
 
 
 def log_path(root: Path, task: Task) -> Path:
@@ -56,7 +64,7 @@ def add_note(path: Path, text: str) -> None:
 
 
 def work(task: Task, root: Path, checkpoint_seconds: float, pipe: Connection) -> None:
-    """Train a task; send every Update, and at the end None or the sentence of a failure.
+    """Train a task; send every Update and warning, at the end None or the sentence of a failure.
 
     The driver's death breaks the pipe, and the next update ends the worker.
     """
@@ -66,7 +74,21 @@ def work(task: Task, root: Path, checkpoint_seconds: float, pipe: Connection) ->
     except InputError as error:
         pipe.send(str(error))
     else:
+        logging.getLogger("simlib").addHandler(_Warnings(pipe))
         train(task, root, checkpoint_seconds, pipe)
+
+
+class _Warnings(logging.Handler):
+    """Sends warnings to the driver; what it is told at the end of a task is not said twice."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__(logging.WARNING)
+        self.pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            with suppress(BrokenPipeError):
+                self.pipe.send(Warned(record.getMessage()))
 
 
 class Outlet(Protocol):

@@ -4,49 +4,94 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from simlib.errors import InputError
+from simlib.files import put_in_place, set_aside
+
+log = logging.getLogger("simlib.train")
 
 Tree = dict[str, Any]
 
 
-def save_state(path: Path, tree: Tree) -> None:
+class DamagedError(InputError):
+    """A file that does not hold what was written to it."""
+
+
+def save_state(path: Path, tree: Tree, before: Path | None = None) -> None:
     """Write nested dictionaries of tensors and JSON values to a safetensors file.
 
-    The file appears in one step, after its bytes have reached the disk. Raises InputError if it
-    cannot be written.
+    The file appears in one step, after its bytes have reached the disk; with `before` the file
+    that was there is kept under that name. Raises InputError if it cannot be written.
     """
     tensors: dict[str, Tensor] = {}
     plain = json.dumps(_split(tree, "", tensors))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, {"tree": plain})
+        save_file(tensors, temporary, {"tree": plain, "crc32": _checksum(plain, tensors)})
         _sync(temporary)
-        temporary.replace(path)
+        put_in_place(temporary, path, before)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
 
 
 def load_state(path: Path, device: str = "cpu") -> Tree:
-    """What `save_state` wrote. Raises InputError if the file is missing or damaged."""
+    """What `save_state` wrote, which is known by its checksum where the file has one.
+
+    Raises DamagedError if it is not, and InputError if there is no file that can be read.
+    """
     try:
         with safe_open(path, framework="pt", device=device) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            plain = json.loads(file.metadata()["tree"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            notes = file.metadata()
+        plain = notes["tree"]
+        if "crc32" in notes and notes["crc32"] != _checksum(plain, tensors):
+            raise ValueError("its checksum is not that of what was written")
+        return _join(json.loads(plain), tensors)
+    except OSError as error:
         raise InputError(f"{path} cannot be read as a checkpoint: {error}") from error
-    return _join(plain, tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"{path} cannot be read as a checkpoint: {error}") from error
+
+
+def is_whole(path: Path) -> bool:
+    """Whether there is a state at `path`, as it was written."""
+    try:
+        load_state(path)
+    except InputError:
+        return False
+    return True
+
+
+def first_whole(paths: Iterable[Path]) -> tuple[Path, Tree] | None:
+    """The first of `paths` with a state as it was written, and the state.
+
+    Damaged ones before it are set aside, with a warning. Raises InputError for one that is there
+    and cannot be read.
+    """
+    for path in paths:
+        try:
+            return path, load_state(path)
+        except DamagedError as error:
+            aside = set_aside(path)
+            log.warning("%s: it is %s now, and what was saved before it is used", error, aside.name)
+        except InputError:
+            if path.exists():
+                raise
+    return None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -111,6 +156,16 @@ def cannot_write(path: Path, error: Exception) -> InputError:
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _checksum(plain: str, tensors: dict[str, Tensor]) -> str:
+    """CRC-32 of everything that a file says: 8 hex digits."""
+    total = zlib.crc32(plain.encode())
+    for name, tensor in sorted(tensors.items()):
+        about = f"{name} {tensor.dtype} {tuple(tensor.shape)}"
+        content = tensor.cpu().reshape(-1).view(torch.uint8).numpy().data
+        total = zlib.crc32(content, zlib.crc32(about.encode(), total))
+    return f"{total:08x}"
 
 
 def _split(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:

@@ -22,11 +22,20 @@ from torch import Tensor
 from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.runs import RunRecord, append_record
-from simlib.train.checkpoint import claim, hold, load_state, save_state
+from simlib.train.checkpoint import (
+    DamagedError,
+    Tree,
+    claim,
+    first_whole,
+    hold,
+    is_whole,
+    load_state,
+    save_state,
+)
 from simlib.train.feed import make_feed
 from simlib.train.lane import LOG_EVERY, Lane
-from simlib.train.records import Folder, make_record, save_side
-from simlib.train.settings import check_device, settings
+from simlib.train.records import Folder, before, make_record, save_side
+from simlib.train.settings import check_device, commit, settings
 
 TOGETHER = {"cpu": 1, "cuda": 16}  # lanes that take turns; one core gains nothing from turns
 
@@ -70,7 +79,8 @@ def train_pack(
     """Train runs, shared prefixes once, and record each in `out/runs.csv` when it ends.
 
     What is recorded there already is not trained again; a run that was interrupted continues
-    from its last checkpoint. Returns the records in the order of `configs`.
+    from its last checkpoint, or from the one before it if that is damaged. Returns the records in
+    the order of `configs`.
 
     Args:
         configs: runs, of one trunk or of several; those that share one are best given together.
@@ -131,7 +141,7 @@ def trunk_levels(folder: Folder, todo: Sequence[RunConfig]) -> list[list[Segment
     """
     trunks: dict[str, list[RunConfig]] = {}
     for config in todo:
-        if config.private_from and not folder.resume(config).exists():
+        if config.private_from and not any(map(is_whole, folder.resumes(config))):
             trunks.setdefault(config.trunk_id, []).append(config)
     parts = [_missing_parts(folder, runs) for runs in trunks.values() if len(runs) > 1]
     return [[s for s in level if s] for level in zip_longest(*parts)]
@@ -141,7 +151,7 @@ def _missing_parts(folder: Folder, runs: Sequence[RunConfig]) -> list[Segment]:
     # the settings of the run that leaves last hold on all of the trunk
     longest = max(runs, key=lambda c: c.private_from)
     stops = sorted({c.private_from for c in runs})
-    return [Segment(longest, s) for s in stops if not folder.trunk(longest, s).exists()]
+    return [Segment(longest, s) for s in stops if not is_whole(folder.trunk(longest, s))]
 
 
 @dataclass
@@ -152,13 +162,16 @@ class Job:
     progress: Progress
     checkpoint_seconds: float
 
+    def __post_init__(self) -> None:
+        commit()  # source that is edited from here on is not what trains
+
     def train_trunks(self, segments: Sequence[Segment]) -> None:
         """Train trunk parts, taking turns, and save each one's last state."""
         with ExitStack() as stack:
             for trunk_id in sorted({s.config.trunk_id for s in segments}):
                 stack.enter_context(hold(self.folder.root / "trunks" / trunk_id / "lock"))
-            missing = [s for s in segments if not self.folder.trunk(s.config, s.until).exists()]
-            self._train_trunks(missing)
+            places = [(s, self.folder.trunk(s.config, s.until)) for s in segments]
+            self._train_trunks([s for s, path in places if not first_whole([path])])
 
     def _train_trunks(self, segments: Sequence[Segment]) -> None:
         ends = [(self._trunk_lane(s), s.until) for s in segments]
@@ -167,7 +180,7 @@ class Job:
         self._advance(ends, resumes)
         for (lane, _), path, resume in zip(ends, paths, resumes, strict=True):
             save_state(path, lane.state_dict())
-            resume.unlink(missing_ok=True)
+            forget(resume)
 
     def finish(self, configs: Sequence[RunConfig]) -> None:
         """Train runs to their end, taking turns, and record them."""
@@ -186,7 +199,7 @@ class Job:
             with settings(lane.config):
                 record = make_record(lane, started)
             self._record(lane, record, lane.weights())
-            resume.unlink(missing_ok=True)
+            forget(resume)
             self._report(lane, record)
 
     def _record(self, lane: Lane, record: RunRecord, weights: dict[str, Tensor]) -> None:
@@ -194,29 +207,45 @@ class Job:
         append_record(self.folder.table, record)
 
     def _lane(self, config: RunConfig) -> Lane:
-        start = None
-        if config.start != "scratch":
-            start = load_state(self.folder.start(config))
-        lane = self._make_lane(config, _already_read(config, start or {}))
-        resume = self.folder.resume(config)
-        trunk = self.folder.trunk_before(config, config.private_from)
-        if resume.exists():
-            lane.load_state_dict(load_state(resume))
+        start = self._start(config)
+        lane = self._make_lane(config, _already_read(config, start))
+        if state := self._saved(config):
+            lane.load_state_dict(state)
         elif start:
             lane.load_weights(start["model"])
-        elif trunk:
-            lane.load_state_dict(load_state(trunk))
         return lane
+
+    def _start(self, config: RunConfig) -> Tree:
+        """The weights that a run starts from, and where they come from; empty for scratch."""
+        if config.start == "scratch":
+            return {}
+        path = self.folder.start(config)
+        try:
+            return load_state(path)
+        except DamagedError as error:
+            raise InputError(
+                f"{error}: run {config.run_id} starts from these weights, so bring them back from "
+                "a copy, or delete the row of their run from the table to train it again"
+            ) from error
+
+    def _saved(self, config: RunConfig) -> Tree | None:
+        """The last state of a run that is whole: a checkpoint of its own, or of its trunk."""
+        places = self.folder.resumes(config)
+        if config.start == "scratch":
+            places += self.folder.trunks_before(config, config.private_from)
+        found = first_whole(places)
+        return found[1] if found else None
 
     def _make_lane(self, config: RunConfig, first_batch: int) -> Lane:
         return Lane(config, make_feed(config), first_batch)
 
     def _trunk_lane(self, segment: Segment) -> Lane:
         lane = Lane(segment.config, make_feed(segment.config))
-        saved = self.folder.trunk_before(segment.config, segment.until)
-        resume = self.folder.trunk_resume(segment.config)
-        paths = [p for p in (saved, resume) if p and p.exists()]
-        states = [load_state(p) for p in paths]
+        places = (
+            self.folder.trunks_before(segment.config, segment.until),
+            self.folder.trunk_resumes(segment.config),
+        )
+        states = [found[1] for found in map(first_whole, places) if found]
         states = [s for s in states if s["position"] <= segment.until]
         if states:
             lane.load_state_dict(max(states, key=lambda s: s["position"]))
@@ -243,7 +272,7 @@ class Job:
         return time.monotonic() - saved >= self.checkpoint_seconds
 
     def _save(self, path: Path, state: dict[str, Any]) -> None:
-        save_state(path, state)
+        save_state(path, state, before(path))
 
     def _report(self, lane: Lane, record: RunRecord | None = None) -> None:
         last = {name: values[-1] if values else float("nan") for name, values in lane.curve.items()}
@@ -251,6 +280,12 @@ class Job:
         self.progress(
             Update(lane.config, lane.position, steps, last["loss"], last["sparsity"], record)
         )
+
+
+def forget(resume: Path) -> None:
+    """Delete the checkpoints of what has come to its end."""
+    resume.unlink(missing_ok=True)
+    before(resume).unlink(missing_ok=True)
 
 
 def _already_read(config: RunConfig, start: dict[str, Any]) -> int:

@@ -83,19 +83,19 @@ class ParallelJob(Job):
         if self.processes.first:
             held.enter_context(claim(self.folder.lock))
             held.enter_context(hold(self.folder.of(config) / "lock"))
+            self._saved(config)  # sets aside what is damaged before the others look
 
     def _recorded(self, config: RunConfig) -> list[RunRecord]:
         return [r for r in self.folder.recorded() if r.run_id == config.run_id]
 
     def _files(self, config: RunConfig) -> list[Any]:
         """What this process sees of the files that decide how the run goes on."""
-        resume = self.folder.resume(config)
-        trunk = self.folder.trunk_before(config, config.private_from)
+        trunks = self.folder.trunks_before(config, config.private_from)
         return [
             make_feed(config).sha256,
             len(self._recorded(config)),
-            resume.stat().st_size if resume.exists() else 0,
-            trunk.name if trunk else "",
+            [p.stat().st_size if p.exists() else 0 for p in self.folder.resumes(config)],
+            [p.name for p in trunks],
         ]
 
     def _make_lane(self, config: RunConfig, first_batch: int) -> Lane:

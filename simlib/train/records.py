@@ -14,12 +14,12 @@ from simlib.config import RunConfig
 from simlib.costs import training_flops
 from simlib.errors import InputError
 from simlib.models import Data, build_model
-from simlib.runs import RunRecord, RunTable, read_table
+from simlib.runs import RunRecord, RunTable, recorded_runs
 from simlib.train.checkpoint import load_state, save_state, write_text
 from simlib.train.lane import Lane
-from simlib.train.settings import commit, versions
+from simlib.train.settings import commit, cpu, versions
 
-TABLE = "runs.csv"
+TABLE, RESUME = "runs.csv", "resume.safetensors"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ class Folder:
     RUN_ID/side.json                configuration, curve, throughput, FLOP
     RUN_ID/weights.safetensors      final weights
     RUN_ID/resume.safetensors       the last checkpoint, while the run is on its way
+    RUN_ID/resume.before            the checkpoint before it
     trunks/TRUNK_ID/STEP.safetensors  dense prefixes, kept for runs that come later
+
+    What was found damaged has ".damaged" at the end of its name.
     """
 
     root: Path
@@ -51,7 +54,11 @@ class Folder:
 
     def resume(self, config: RunConfig) -> Path:
         """The checkpoint of a run on its way."""
-        return self.of(config) / "resume.safetensors"
+        return self.of(config) / RESUME
+
+    def resumes(self, config: RunConfig) -> list[Path]:
+        """Where checkpoints of a run on its way are, the last one first."""
+        return [self.resume(config), before(self.resume(config))]
 
     def weights(self, run_id: str) -> Path:
         """The final weights of a run."""
@@ -61,15 +68,19 @@ class Folder:
         """The state of the trunk of `config` after `step` steps."""
         return self.root / "trunks" / config.trunk_id / f"{step:09d}.safetensors"
 
-    def trunk_before(self, config: RunConfig, step: int) -> Path | None:
-        """The saved state of the trunk of `config` closest to `step`, and not after it."""
+    def trunks_before(self, config: RunConfig, step: int) -> list[Path]:
+        """The saved states of the trunk of `config` up to `step`, the closest first."""
         limit = self.trunk(config, step)
         saved = [p for p in limit.parent.glob("[0-9]*.safetensors") if p.name <= limit.name]
-        return max(saved, default=None)
+        return sorted(saved, reverse=True)
 
     def trunk_resume(self, config: RunConfig) -> Path:
         """The checkpoint of a trunk on its way."""
-        return self.trunk(config, 0).with_name("resume.safetensors")
+        return self.trunk(config, 0).with_name(RESUME)
+
+    def trunk_resumes(self, config: RunConfig) -> list[Path]:
+        """Where checkpoints of a trunk on its way are, the last one first."""
+        return [self.trunk_resume(config), before(self.trunk_resume(config))]
 
     def brought_start(self, config: RunConfig) -> Path:
         """Where the weights that a run starts from lie if they came from another machine."""
@@ -99,7 +110,12 @@ class Folder:
 
     def recorded(self) -> RunTable:
         """The rows so far."""
-        return read_table(self.table) if self.table.exists() else RunTable([])
+        return recorded_runs(self.table)
+
+
+def before(resume: Path) -> Path:
+    """Where the checkpoint is kept that `resume` took the place of."""
+    return resume.with_suffix(".before")
 
 
 def make_record(lane: Lane, started_at: str) -> RunRecord:
@@ -158,6 +174,7 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         precision=config.precision,
         compute=lane.compute,
         threads=config.threads,
+        cpu=cpu(),
         versions=versions() + _kernels(lane),
         commit=commit(),
         started_at=started_at,

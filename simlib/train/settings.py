@@ -18,6 +18,8 @@ from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.models.compiled import why_not
 
+CARRIED_COMMIT = "COMMIT"  # file beside carried source
+
 
 @contextmanager
 def settings(config: RunConfig) -> Iterator[None]:
@@ -63,12 +65,38 @@ def versions() -> str:
     )
 
 
+def cpu() -> str:
+    """The vector instructions that torch chose here, as in AVX512, for the run record."""
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
 @lru_cache(maxsize=1)
 def commit() -> str:
-    """Commit of the source tree that simlib runs from; empty if it is not one."""
-    root = Path(__file__).parents[2]
+    """What `source_commit` says of this library: asked for once a process, before it trains.
+
+    Source that is edited later is not what runs.
+    """
+    return source_commit(Path(__file__).parents[2])
+
+
+def source_commit(root: Path) -> str:
+    """Commit of the source tree at `root`, with "-dirty" if code of simlib differs from it.
+
+    Empty if it is in no repository. Carried source brings the commit that it was packed from.
+    """
+    if (root / CARRIED_COMMIT).is_file():
+        return (root / CARRIED_COMMIT).read_text()
     if not (root / ".git").exists():
         return ""
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = _git(root, "rev-parse", "HEAD")
+    edited = _git(root, "status", "--porcelain", "--", "simlib/*.py", "simlib/*.c")
+    return f"{found}-dirty" if found and edited else found
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(root), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # there is no git here
+        return ""
     return done.stdout.strip()

@@ -1,14 +1,16 @@
 """The shuffle visits everything once; a build is whole or absent."""
 
+import json
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import flip, zeros
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simlib.corpora.base import built, cache_root, read_manifest, sha256_files, shuffled
+from simlib.corpora.base import built, cache_root, sha256_files, shuffled, verified_manifest
 from simlib.errors import InputError
 
 
@@ -42,7 +44,8 @@ def test_order_looks_random(seed):
 
 def write_one(folder: Path) -> dict:
     (folder / "data.bin").write_bytes(b"x" * 1000)
-    return {"sizes": {"data.bin": 1000}, "sha256": sha256_files([folder / "data.bin"])}
+    digest = sha256_files([folder / "data.bin"])
+    return {"sizes": {"data.bin": 1000}, "sha256": digest, "classes": 7}
 
 
 def test_second_load_does_not_build(tmp_path):
@@ -64,13 +67,35 @@ def test_failed_build_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_shortened_file_is_built_again(tmp_path):
-    folder, _ = built(tmp_path, "key", write_one)
-    (folder / "data.bin").write_bytes(b"x" * 999)
-    assert read_manifest(folder) is None
+DAMAGE = {
+    "a shorter file": lambda folder: (folder / "data.bin").write_bytes(b"x" * 999),
+    "a flipped bit": lambda folder: flip(folder / "data.bin"),
+    "zeros": lambda folder: zeros(folder / "data.bin", 100, 400),
+    "a file that is gone": lambda folder: (folder / "data.bin").unlink(),
+    "another count": lambda folder: flip(
+        folder / "manifest.json", (folder / "manifest.json").read_text().index(": 7,") + 2
+    ),
+    "half a manifest": lambda folder: (folder / "manifest.json").write_text('{"sizes": {"da'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_folder_is_set_aside_and_built_again(tmp_path, damage, caplog):
     folder, manifest = built(tmp_path, "key", write_one)
-    assert read_manifest(folder) == manifest
-    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    for _ in range(2):
+        DAMAGE[damage](folder)
+        caplog.clear()
+        assert built(tmp_path, "key", write_one) == (folder, manifest)
+        assert verified_manifest(folder) == manifest
+        (sentence,) = [r.getMessage() for r in caplog.records]
+        assert "key is not as it was built: it is key.damaged now" in sentence
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "key.damaged"]
+
+
+def test_a_folder_built_before_manifests_were_checked_is_taken(tmp_path):
+    folder, manifest = built(tmp_path, "key", write_one)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert built(tmp_path, "key", lambda work: pytest.fail("built twice")) == (folder, manifest)
 
 
 def test_two_builders_at_once_agree(tmp_path):

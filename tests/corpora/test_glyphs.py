@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from simlib.corpora import glyphs, load_corpus
+from simlib.corpora.base import verified_manifest
 from simlib.errors import InputError
 
 
@@ -26,6 +27,13 @@ def test_shapes(corpus):
     assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
     assert corpus.num_classes == len(set(corpus.characters)) == 256
     assert 0 <= labels.min() <= labels.max() < 256
+
+
+def test_the_rendered_faces_are_checked_and_not_rendered_twice(corpus, cache, monkeypatch):
+    monkeypatch.setattr(glyphs, "_render", lambda *_: pytest.fail("rendered"))
+    load_corpus("glyphs:classes=9", cache=cache)
+    (folder,) = (cache / "corpora").glob("glyphs-*")
+    assert verified_manifest(folder) == corpus.manifest
 
 
 def test_batch_is_a_function_of_seed_and_step(corpus):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpus_files import encoded, number_of, write_image_parquet
+from damage import flip
 
 from simlib.corpora import load_corpus
 from simlib.errors import InputError
@@ -25,6 +26,20 @@ def test_parts_labels_and_names(corpus):
     assert sorted(numbers) == list(range(1000, 1050))
     assert np.array_equal(labels, numbers % 10)
     assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
+
+
+@pytest.mark.parametrize("part", ["train_images", "train_labels", "valid_images", "valid_labels"])
+def test_damaged_images_and_labels_are_decoded_again(corpus, cifar_folder, tmp_path, caplog, part):
+    name = f"cifar10:{cifar_folder}"
+    load_corpus(name, cache=tmp_path)
+    assert not caplog.records
+    (file,) = (tmp_path / "corpora").glob(f"*/{part}.bin")
+    flip(file)
+    again = load_corpus(name, cache=tmp_path)
+    assert "the corpus is built again" in caplog.text
+    assert again.sha256 == corpus.sha256
+    assert np.array_equal(number_of(again.images["train"]) % 10, again.labels["train"])
+    assert np.array_equal(number_of(again.images["valid"]) % 10, again.labels["valid"])
 
 
 def test_an_epoch_shows_each_image_once(corpus):

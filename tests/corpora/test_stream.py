@@ -1,6 +1,7 @@
 """Streamed text: asked-for amounts, the right document after any interruption, no traceback."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from corpus_files import documents, write_image_parquet
+from damage import flip, zeros
 
 from simlib.corpora import hub, load_corpus, stream
 from simlib.corpora.stream import read_position, stream_corpus
@@ -127,6 +129,51 @@ def test_a_killed_process_resumes_to_the_same_bytes(texts, tmp_path):
     assert resumed.sha256 == expected.sha256
 
 
+@pytest.mark.parametrize("file", ["train.bin", "valid.bin", "ends.bin", "position.json"])
+@pytest.mark.parametrize("harm", ["flip", "zeros", "cut", "gone"])
+@pytest.mark.parametrize("wanted", [3000, 9000, 12_000])
+def test_a_damaged_stream_is_set_aside_and_read_again(texts, tmp_path, file, harm, wanted, caplog):
+    expected = stream_corpus("s", tmp_path, "unbroken", ListSource(texts), wanted)
+    stream_corpus("s", tmp_path, "k", ListSource(texts), 9000)
+    path = tmp_path / "k" / file
+    size = path.stat().st_size
+    {
+        "flip": lambda: flip(path),
+        "zeros": lambda: zeros(path, size // 3, 40),
+        "cut": lambda: os.truncate(path, size // 2),
+        "gone": lambda: path.unlink(),
+    }[harm]()
+    source = ListSource(texts)
+    again = stream_corpus("s", tmp_path, "k", source, wanted)
+    assert whole(again) == whole(expected)
+    assert again.sha256 == expected.sha256
+    assert source.started == [0]
+    if (file, harm) == ("position.json", "gone"):
+        return  # nothing says that there was any
+    (sentence,) = [r.getMessage() for r in caplog.records]
+    assert "k is not as it was written: its files end in .damaged now" in sentence
+    stream_corpus("s", tmp_path, "k", ListSource([]), wanted)
+
+
+def test_what_was_damaged_during_a_pause_is_not_gone_on_from(texts, tmp_path, caplog):
+    expected = stream_corpus("s", tmp_path, "unbroken", ListSource(texts), 50_000)
+    with pytest.raises(InputError, match="the network is gone"):
+        stream_corpus("s", tmp_path, "k", ListSource(texts, 100), 50_000)
+    flip(tmp_path / "k" / "train.bin", 50)
+    assert stream_corpus("s", tmp_path, "k", ListSource(texts), 50_000).sha256 == expected.sha256
+    assert ".damaged" in caplog.text
+
+
+def test_a_stream_written_before_there_were_checksums_is_taken(texts, tmp_path):
+    expected = stream_corpus("s", tmp_path, "k", ListSource(texts), 9000)
+    place = tmp_path / "k" / "position.json"
+    note = json.loads(place.read_text())
+    del note["check"], note["sums"]
+    place.write_text(json.dumps(note))
+    again = stream_corpus("s", tmp_path, "k", ListSource([]), 9000)
+    assert again.sha256 == expected.sha256
+
+
 def test_an_empty_source_is_refused(tmp_path):
     with pytest.raises(InputError, match="no text to train on"):
         stream_corpus("s", tmp_path, "k", ListSource([]), 100)
@@ -152,6 +199,7 @@ def test_reader_resumes_at_the_right_document(json_files, tmp_path, monkeypatch,
         folder = next((tmp_path / "corpora").iterdir())
         note = json.loads((folder / "position.json").read_text())
         note["state"] = {"datasets": "0.0", "position": None}
+        del note["check"]
         (folder / "position.json").write_text(json.dumps(note))
     resumed = load_corpus(f"{name}:bytes=300_000", cache=tmp_path)
     direct = load_corpus(f"{name}:bytes=300_000", cache=tmp_path / "other")

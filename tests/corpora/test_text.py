@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from damage import flip, zeros
 
 from simlib.corpora import load_corpus
 from simlib.corpora.text import in_validation
@@ -105,6 +106,17 @@ def test_sha256_is_that_of_the_two_files(corpus):
     import hashlib
 
     assert corpus.sha256 == hashlib.sha256(bytes(corpus.train) + bytes(corpus.valid)).hexdigest()
+
+
+@pytest.mark.parametrize("harm", [flip, lambda path: zeros(path, 1000, 10**6)])
+def test_a_damaged_cache_is_never_trained_on(corpus, text_folder, tmp_path, harm, caplog):
+    expected = bytes(corpus.train)
+    (file,) = (tmp_path / "corpora").glob("*/train.bin")
+    harm(file)
+    again = load_corpus(f"folder:{text_folder}", cache=tmp_path)
+    assert bytes(again.train) == expected
+    assert again.sha256 == corpus.sha256
+    assert "the corpus is built again" in caplog.text
 
 
 @pytest.mark.parametrize(

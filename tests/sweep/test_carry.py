@@ -16,7 +16,7 @@ from simlib.runs import read_table, write_table
 from simlib.sweep import carry, read_grid
 from simlib.sweep.carry import TimeUpError, collect, pack, pack_runs, train_for
 from simlib.train import Folder, Update, feed, train_run
-from simlib.train.settings import versions
+from simlib.train.settings import commit, cpu, versions
 
 GRID = """# Two runs to carry.
 base: {nonzero_params: 3072, depth: 1, seq_len: 32, batch: 4, warmup_steps: 5, mask_interval: 5,
@@ -107,7 +107,7 @@ def test_it_trains_where_there_is_nothing_but_pytorch(
     assert len(collect(machine / "two-runs.zip", tmp_path / "home")) == 0
     (row,) = read_table(tmp_path / "home" / "runs.csv")
     assert row.run_id == run.run_id
-    assert row.versions == versions()
+    assert (row.versions, row.commit, row.cpu) == (versions(), commit(), cpu())
     assert row.loss == train_run(run, tmp_path / "here").loss
     assert (tmp_path / "home" / run.run_id / "side.json").exists()
 
@@ -150,6 +150,28 @@ def test_another_machine_goes_on_to_the_same_bits(grid: Path, tmp_path: Path) ->
     assert Folder(tmp_path / "other").resume(run).exists()
     unbroken = train_run(run, tmp_path / "unbroken")
     assert train_run(run, tmp_path / "other").loss == unbroken.loss
+
+
+@pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
+@pytest.mark.parametrize("cut", [None, -1, -60])
+def test_collect_loses_no_row_of_either_table(grid: Path, tmp_path: Path, cut: int | None) -> None:
+    runs = read_grid(grid).configs
+    home, away = tmp_path / "home", tmp_path / "away"
+    records = [train_run(runs[0], home), *(train_run(r, away) for r in runs)]
+    for table in (home / "runs.csv", away / "runs.csv"):
+        table.write_bytes(table.read_bytes()[:cut])
+    pack_runs(away, tmp_path / "runs.zip")
+    collect(tmp_path / "runs.zip", home)
+    whole = [records[1].run_id] if cut == -60 else [r.run_id for r in records[1:]]
+    assert [r.run_id for r in read_table(home / "runs.csv")] == whole
+    collect(tmp_path / "runs.zip", home)
+    assert [r.run_id for r in read_table(home / "runs.csv")] == whole
+    assert (home / "runs.csv.damaged").exists() == (cut == -60)
+
+
+def test_images_of_characters_can_be_carried() -> None:
+    folder = carry._corpus_folder("glyphs:classes=16")
+    assert (folder / "atlas.bin").exists()
 
 
 def test_mistakes_are_one_sentence(grid: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from simlib.errors import InputError
 from simlib.sparsify import Constant, Cubic, Sparsifier
 from simlib.sparsify.shards import local, part, whole
 from simlib.train import Folder, Update
-from simlib.train.checkpoint import claim
+from simlib.train.checkpoint import claim, save_state
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 from simlib.train.parallel import ParallelLane, train_parallel
@@ -128,8 +128,7 @@ def refusals(processes: Processes, out: Path) -> list[str]:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     own = out / f"private-{processes.rank}"
     if processes.first:
-        (own / RUNS["ddp"].run_id).mkdir(parents=True)
-        (own / RUNS["ddp"].run_id / "resume.safetensors").write_text("not there for the other")
+        save_state(Folder(own).resume(RUNS["ddp"]), {"there for the other": False})
     acts = [
         lambda: Sparsifier(model, optimizer, schedule=Constant(0, 4, 1), targets=0.5),
         lambda: train_parallel(config(batch=9), out, processes),

@@ -1,0 +1,154 @@
+"""A sweep over what kills, full disks and editors left ends as one that nothing disturbed."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from damage import flip, overwrite, zeros
+from driver import BASE, ENTRIES
+
+from simlib.config import RunConfig
+from simlib.corpora.base import MANIFEST
+from simlib.runs import RunTable, read_table
+from simlib.sweep import expand, sweep
+from simlib.sweep.remote import needed, remaining
+from simlib.sweep.tasks import plan_tasks
+from simlib.train import Folder, feed, train_run
+from simlib.train.settings import commit, cpu
+
+CONFIGS = expand(BASE | {"steps": 100}, ENTRIES)
+MEASURED = {"seconds", "started_at"}
+
+
+def values(table: RunTable) -> dict[str, dict[str, object]]:
+    return {r.run_id: r.model_dump(exclude=MEASURED) for r in table}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep that nothing disturbed."""
+    out = tmp_path_factory.mktemp("done")
+    assert not sweep(CONFIGS, out, workers=1).failures
+    return out
+
+
+TABLES: dict[str, tuple[Callable[[bytes], bytes], int]] = {  # and the runs that are left to train
+    "no end of line": (lambda table: table[:-1], 0),
+    "half the last row": (lambda table: table[:-60], 1),
+    "a row cut in its last value": (lambda table: table[:-3], 1),
+    "half a header": (lambda table: table[:30], 3),
+    "nothing": (lambda table: b"", 3),
+}
+
+
+@pytest.mark.parametrize("left", TABLES)
+def test_a_damaged_table_costs_at_most_the_row_that_was_cut(
+    done: Path, tmp_path: Path, left: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = shutil.copytree(done, tmp_path / "out")
+    cut, trained = TABLES[left]
+    table = out / "runs.csv"
+    overwrite(table, cut(table.read_bytes()))
+    finished: list[str] = []
+    result = sweep(
+        CONFIGS,
+        out,
+        workers=1,
+        progress=lambda u: finished.append(u.config.run_id) if u.finished else None,
+    )
+    assert len(finished) == trained
+    assert not result.failures
+    assert values(result.runs) == values(read_table(done / "runs.csv"))
+    assert (out / "runs.csv.damaged").exists() == (trained == 1)
+    assert ("runs.csv.damaged" in caplog.text) == (trained == 1)  # said by a worker, heard here
+    (late,) = expand(BASE | {"steps": 20}, [{"nonzero_params": 3072}])
+    train_run(late, out)
+    assert values(read_table(table)) == values(result.runs) | values(
+        RunTable(r for r in read_table(table) if r.run_id == late.run_id)
+    )
+
+
+def test_a_damaged_trunk_is_trained_again_and_the_driver_says_so(
+    done: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = shutil.copytree(done, tmp_path / "out")
+    (out / "runs.csv").unlink()
+    for trunk in out.glob("trunks/*/[0-9]*.safetensors"):
+        flip(trunk)
+    result = sweep(CONFIGS, out, workers=2)
+    assert values(result.runs) == values(read_table(done / "runs.csv"))
+    for name in ("000000024", "000000085"):
+        assert f"{name}.safetensors.damaged now" in caplog.text
+    trunks = [
+        sorted(p.read_bytes() for p in d.glob("trunks/*/0*.safetensors")) for d in (done, out)
+    ]
+    assert len(trunks[0]) == len(trunks[1]) == 2
+
+
+def test_a_cluster_is_sent_what_is_whole(done: Path, tmp_path: Path) -> None:
+    folder = Folder(shutil.copytree(done, tmp_path / "out"))
+    folder.table.unlink()
+    one = CONFIGS[1]
+    trunk = folder.trunk(one, one.private_from)
+    last, before = folder.resumes(one)
+    for path in (last, before):
+        shutil.copy(trunk, path)
+    tasks = {t.name: t for t in plan_tasks(folder, CONFIGS)}
+    task = tasks[f"run-{one.run_id}"]
+    resume = f"{one.run_id}/resume.safetensors"
+    assert needed(folder, task) == {resume: last}
+    flip(last)
+    assert needed(folder, task) == {resume: before}
+    assert last.with_name("resume.safetensors.damaged").exists()
+    flip(before)
+    assert needed(folder, task) == {str(trunk.relative_to(folder.root)): trunk}
+    flip(trunk)
+    trunks = [t for t in plan_tasks(folder, CONFIGS) if t.segments]
+    assert [remaining(folder, t, set()) for t in trunks] == trunks
+    assert needed(folder, task) == {}
+    assert not trunk.exists()
+
+
+@pytest.mark.parametrize("harm", [flip, lambda path: zeros(path, 10_000, 10**6)])
+def test_a_damaged_corpus_is_built_again_before_anything_is_trained(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Path], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "texts").mkdir()
+    for number in range(400):
+        (tmp_path / "texts" / f"{number}.txt").write_text(f"text {number} " * 20)
+    monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path / "cache"))
+    runs = [
+        RunConfig(
+            **BASE | {"steps": 20, "nonzero_params": 3072, "seed": seed},
+            corpus=f"folder:{tmp_path / 'texts'}",
+        )
+        for seed in (0, 1)
+    ]
+    plain = sweep(runs, tmp_path / "plain", workers=1)
+    sweep(runs[:1], tmp_path / "out", workers=1)
+    (manifest,) = (tmp_path / "cache" / "corpora").glob(f"*/{MANIFEST}")
+    harm(manifest.with_name("train.bin"))
+    feed._corpus.cache_clear()  # as in another process
+    again = sweep(runs, tmp_path / "out", workers=1)
+    assert values(again.runs) == values(plain.runs)
+    assert "the corpus is built again" in caplog.text
+
+
+def test_workers_name_the_commit_and_the_processor_as_this_process_does(done: Path) -> None:
+    assert {(r.commit, r.cpu) for r in read_table(done / "runs.csv")} == {(commit(), cpu())}
+
+
+def test_what_a_worker_warns_of_is_told_once(
+    done: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = shutil.copytree(done, tmp_path / "out")
+    overwrite(out / "runs.csv", (out / "runs.csv").read_bytes()[:-60])
+    with caplog.at_level(logging.INFO):
+        sweep(CONFIGS, out, workers=1)
+    said = [r.getMessage() for r in caplog.records if "now, and its run counts" in r.getMessage()]
+    assert len(said) == 1
