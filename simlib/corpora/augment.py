@@ -8,6 +8,8 @@ import numpy as np
 
 from simlib.errors import InputError
 
+_GROUP_PIXELS = 1 << 14  # sampled at a time, so that what is in work stays in the cache
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -74,29 +76,43 @@ def warp(source: np.ndarray, which: np.ndarray, matrix: np.ndarray, size: int) -
     source: uint8 (N, H, W, C), memory-mapped or not; which: (B,) image numbers;
     matrix: (B, 2, 3) as from random_affine. Returns float32 (B, size, size, C) in 0..255.
     """
+    made = np.empty((len(which), size, size, source.shape[3]), np.float32)
+    group = max(1, _GROUP_PIXELS // size**2)
+    for first in range(0, len(which), group):
+        part = slice(first, first + group)
+        made[part] = _warp_group(source, which[part], matrix[part], size)
+    return made
+
+
+def _warp_group(source: np.ndarray, which: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     _, height, width, channels = source.shape
     grid = np.arange(size, dtype=np.float32) - (size - 1) / 2
-    row_Bxhx1 = matrix[:, :, 0, None, None] * grid[:, None] + matrix[:, :, 2, None, None]
-    place_Bx2xhxw = row_Bxhx1 + matrix[:, :, 1, None, None] * grid[None, :]
+    row_Bx2xhx1 = matrix[:, :, 0, None, None] * grid[:, None] + matrix[:, :, 2, None, None]
+    column_Bx2x1xw = matrix[:, :, 1, None, None] * grid[None, :]
+    place_Bx2xhxw = row_Bx2xhx1 + column_Bx2x1xw
     y = np.clip(place_Bx2xhxw[:, 0] + np.float32((height - 1) / 2), 0, height - 1)
     x = np.clip(place_Bx2xhxw[:, 1] + np.float32((width - 1) / 2), 0, width - 1)
     top = np.minimum(y.astype(np.int32), height - 2)
     left = np.minimum(x.astype(np.int32), width - 2)
-    down, right = (y - top)[..., None], (x - left)[..., None]
+    down, right = (y - top)[..., None], (x - left)[..., None]  # float64
 
-    local = np.take(source, which, axis=0).reshape(-1, channels)
-    corner = (np.arange(len(which), dtype=np.int32) * (height * width))[:, None, None]
-    corner = corner + top * width + left
+    pixels = np.take(source, which, axis=0).reshape(-1, channels)
+    first = (np.arange(len(which), dtype=np.int32) * (height * width))[:, None, None]
+    corner = (first + top * width + left).astype(np.intp)  # what `take` would make of it each time
 
     def pick(offset: int) -> np.ndarray:
-        flat = local[:, 0] if channels == 1 else local
-        return (
-            flat.take(corner + offset, axis=0).reshape(*corner.shape, channels).astype(np.float32)
-        )
+        return pixels[offset:].take(corner, axis=0, mode="clip").astype(np.float64)
 
-    upper = pick(0) + right * (pick(1) - pick(0))
-    lower = pick(width) + right * (pick(width + 1) - pick(width))
-    return np.asarray(upper + down * (lower - upper), np.float32)
+    # a + weight * (b - a) in place: most of the time is spent on memory
+    upper, lower = pick(0), pick(width)
+    for left_pixels, right_pixels in ((upper, pick(1)), (lower, pick(width + 1))):
+        right_pixels -= left_pixels
+        right_pixels *= right
+        left_pixels += right_pixels
+    lower -= upper
+    lower *= down
+    upper += lower
+    return upper
 
 
 def to_bytes(images: np.ndarray, rng: np.random.Generator, strength: Strength) -> np.ndarray:

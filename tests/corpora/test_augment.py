@@ -65,3 +65,31 @@ def test_noise_is_bounded_and_absent_when_not_asked_for(pictures):
     spread = noisy.std(axis=(1, 2, 3))
     assert spread.max() < 1.5 * 255 * GLYPHS["heavy"].noise
     assert spread.min() < 5
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 16), (3, 20)])
+def test_sampling_keeps_the_bits_that_published_runs_saw(channels, size):
+    """Arithmetic in 64 bits, whatever number of images is sampled at a time."""
+    rng = np.random.default_rng(2)
+    source = rng.integers(0, 256, (30, 24, 18, channels), np.uint8)
+    which = rng.integers(30, size=150)
+    matrix = random_affine(rng, 150, GLYPHS["heavy"], 24, size)
+    plain = [plainly(source[n], m, size) for n, m in zip(which, matrix, strict=True)]
+    assert np.array_equal(warp(source, which, matrix, size), plain)
+
+
+def plainly(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """The samples of one image, with nothing done in place."""
+    grid = np.arange(size, dtype=np.float32) - (size - 1) / 2
+    y, x = (
+        m[0] * grid[:, None] + m[2] + m[1] * grid[None, :] + np.float32((side - 1) / 2)
+        for m, side in zip(matrix, image.shape, strict=False)
+    )
+    y, x = (np.clip(p, 0, s - 1) for p, s in zip((y, x), image.shape, strict=False))
+    top, left = (
+        np.minimum(p.astype(int), s - 2) for p, s in zip((y, x), image.shape, strict=False)
+    )
+    down, right = (y - top)[..., None], (x - left)[..., None]
+    a, b, c, d = (image[top + i, left + j].astype(float) for i in (0, 1) for j in (0, 1))
+    upper, lower = a + right * (b - a), c + right * (d - c)
+    return (upper + down * (lower - upper)).astype(np.float32)
