@@ -96,7 +96,7 @@ def _varied(configs: Sequence[RunConfig]) -> list[str]:
 
 
 def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = None) -> Plan:
-    """The plan of a sweep; times a few steps of up to three shapes a batch size on this machine.
+    """The plan of a sweep; times a few steps of up to five shapes a batch size on this machine.
 
     Raises InputError for whatever `sweep` would refuse, but for a missing device.
     """

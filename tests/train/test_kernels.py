@@ -197,3 +197,66 @@ def test_gradient_outside_the_mask_is_zero_and_inputs_need_none() -> None:
     (found,) = torch.autograd.grad(product(torch.randn(7, 32), weight).sum(), weight)
     assert bool((found[~mask] == 0).all())
     assert bool(found[mask].ne(0).any())
+
+
+@needs_compiler
+@pytest.mark.parametrize("family", ["gpt", "t5", "vit"])
+@pytest.mark.parametrize("pruner", ["gmp", "rigl"])
+def test_fused_steps_go_where_eager_ones_go(family: str, pruner: str) -> None:
+    """Until rounding decides between two weights of almost equal rank."""
+    more = {"family": family, "pruner": pruner, "depth": 1, "batch": 16, "steps": 30}
+    more |= {"nonzero_params": 9216, "corpus": "glyphs:classes=32" if family == "vit" else "python"}
+    eager, fused = (lane_at(config(**more, compute=way), 30) for way in ("eager", "fused"))
+    assert (eager.compute, fused.compute) == ("eager", "fused")
+    assert fused.validate()[0] == pytest.approx(eager.validate()[0], rel=1e-4)
+    assert eager.sparsifier is not None
+    assert fused.sparsifier is not None
+    for name, mask in fused.sparsifier.masks.items():
+        weight = fused.model.get_parameter(name)
+        assert not weight[~mask].any()
+        for held in ("exp_avg", "exp_avg_sq"):
+            assert not fused.optimizer.state[weight][held][~mask].any()
+        assert (mask != eager.sparsifier.masks[name]).float().mean() < 0.01
+
+
+@needs_compiler
+def test_a_fused_run_goes_on_to_the_same_bits_and_eager_steps_can_go_on_from_it() -> None:
+    run = config(compute="fused")
+    whole, part = lane_at(run, 40), lane_at(run, 17)
+    again = Lane(run, part.feed)
+    again.load_state_dict(part.state_dict())
+    advance(again, 40)
+    for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    eager = Lane(config(compute="eager"), part.feed)
+    eager.load_state_dict(lane_at(run, 17).state_dict())
+    advance(eager, 40)
+    assert eager.validate()[0] == pytest.approx(whole.validate()[0], rel=1e-4)
+
+
+def test_how_a_run_is_computed_is_in_its_record_and_its_name(tmp_path: Path) -> None:
+    runs = {way: config(compute=way, sparsity=0.0) for way in ("auto", "eager")}
+    assert runs["auto"].run_id != runs["eager"].run_id
+    records = {way: train_run(run, tmp_path) for way, run in runs.items()}
+    assert records["eager"].compute == "eager"
+    assert records["auto"].compute == ("eager" if compiled.why_not("fused") else "fused")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"precision": "bfloat16"}, {"threads": 2}, {"kernels": "auto"}, {"device": "cuda"}]
+)
+def test_what_cannot_be_fused_is_refused_where_it_is_asked_for(changes: dict) -> None:
+    with pytest.raises(InputError, match="use compute 'auto'"):
+        config(compute="fused", **changes)
+    assert not config(**changes).can_be_fused
+
+
+def test_without_a_compiler_auto_is_eager_and_fused_is_refused(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path / "cache"))
+    compiled.compiled.cache_clear()
+    with pytest.raises(InputError, match="no C compiler here"):
+        train_run(config(compute="fused"), tmp_path / "runs")
+    run = config()
+    assert Lane(run, make_feed(run)).compute == "eager"
+    compiled.compiled.cache_clear()
