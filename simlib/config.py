@@ -54,10 +54,10 @@ class RunConfig(BaseModel):
     qk_norm: bool = Field(True, description="norm of queries and keys before attention")
     position_bias: Literal["flat", "slopes"] = Field(
         "flat",
-        description="t5: what heads think of distance at first: nothing, or the nearer the better",
+        description="t5: position bias at the start: flat, or falling by a slope for each head",
     )
     weight_bits: int | None = Field(
-        None, ge=1, le=8, description="bits of the body's weights as layers see them; default all"
+        None, ge=1, le=8, description="train the body at 1 to 8 bits a weight; default full"
     )
     pattern: str = Field(
         "unstructured",

@@ -1,19 +1,22 @@
-"""Weights of few bits: a layer multiplies with one of 2^bits values a row, training sees more.
+"""Weights of few bits: a layer multiplies with one of 2^bits values, training sees more.
 
 The quantiser is that of QuEST (Panferov et al. 2025, arXiv 2502.05003) without its Hadamard
 transform, which would mix pruned weights with kept ones: evenly spaced levels around zero, scaled
-to the root mean square of the row so that the squared error is least for normal weights, and a
+to the root mean square of the weights so that the squared error is least for normal ones, and a
 gradient that passes straight through except where a weight lies beyond the last level ("trust").
+One scale serves a tensor, where QuEST has one a row: rows of small sparse models have a handful of
+weights, which cannot tell their own spread and are few to share the bits of a scale.
 
 It stands between a parameter, whose full precision is what optimizer, checkpoint and `Sparsifier`
 see, and the layer that uses it:
 
     quantise(model, ["0.weight", "2.weight"], bits=4)
-    sparsifier = Sparsifier(model, optimizer, ...)   # after it, as the parameters get new names
+    sparsifier = Sparsifier(model, optimizer, ...)  # after it: the parameters have new names now
 
-A weight of exactly zero stays zero, whatever the levels: so a pruned weight is zero before and
-after, scales are those of the weights that are kept, and these have all 2^bits values for
-themselves, none of them zero.
+A weight of exactly zero stays zero, whatever the levels. So a pruned weight is zero before and
+after, the scale is that of the weights that are kept, and these have all 2^bits levels for
+themselves, none of which is zero. A weight that a pruner revives is zero until its first update,
+and one of the two smallest levels after it.
 """
 
 from collections.abc import Iterable
@@ -31,7 +34,7 @@ STEPS = {1: 1.5958, 2: 0.9957, 3: 0.5860, 4: 0.3352, 5: 0.1881, 6: 0.1041, 7: 0.
 
 
 class Quantiser(nn.Module):
-    """A parametrisation of a weight (outputs, ...): the weight in `bits` bits, a scale a row.
+    """A parametrisation of a tensor of any shape: its entries in `bits` bits, one scale for all.
 
     Raises InputError for bits other than 1 to 8.
     """
@@ -55,10 +58,8 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bits: int) -> Tensor:
         entries, kept, half = weight.float(), weight.ne(0), 2 ** (bits - 1)
-        row = tuple(range(1, weight.dim()))
-        count = kept.sum(row, keepdim=True).clamp(min=1)
-        spread = (entries.square().sum(row, keepdim=True) / count).sqrt()
-        # a row without weights has no spread
+        spread = (entries.square().sum() / kept.sum().clamp(min=1)).sqrt()
+        # a tensor of nothing but zeros has no spread
         step = (STEPS[bits] * spread).clamp(min=torch.finfo(torch.float32).tiny)
         place = (entries / step).floor()
         ctx.save_for_backward((place >= -half) & (place < half))

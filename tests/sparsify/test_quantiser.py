@@ -21,9 +21,9 @@ def draw(*shape: int) -> Tensor:
 
 
 def normal(count: int = 200_000) -> Tensor:
-    """One row of evenly spaced quantiles of N(0, 1)."""
+    """Evenly spaced quantiles of N(0, 1)."""
     shares = (np.arange(count) + 0.5) / count
-    return torch.from_numpy(norm.ppf(shares)).float()[None]
+    return torch.from_numpy(norm.ppf(shares)).float()
 
 
 def layer(bits: int, inputs: int = 48, outputs: int = 12) -> nn.Linear:
@@ -35,10 +35,10 @@ def layer(bits: int, inputs: int = 48, outputs: int = 12) -> nn.Linear:
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_a_row_has_as_many_levels_as_its_bits_can_tell_apart(bits: int) -> None:
-    scales = torch.tensor([1e-3, 1.0, 50.0])[:, None]
-    for row in Quantiser(bits)(draw(3, 200_000) ** 3 * scales):  # some beyond every last level
-        levels = row.unique()
+def test_there_are_as_many_levels_as_bits_can_tell_apart(bits: int) -> None:
+    for scale in (1e-3, 1.0, 50.0):
+        weights = scale * draw(500, 400) ** 3  # some lie beyond every last level
+        levels = Quantiser(bits)(weights).unique()
         assert len(levels) == 2**bits
         assert torch.equal(levels, -levels.flip(0))
         steps = levels.diff()
@@ -70,13 +70,13 @@ def test_no_other_step_has_a_smaller_error(bits: int, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("bits", BITS)
 def test_zero_stays_zero_and_nothing_else_becomes_it(bits: int) -> None:
-    kept = draw(6, 400) + 5 * draw(6, 1)
+    kept = draw(6, 400)
     sparse = torch.zeros(6, 800)
     sparse[:, ::2] = kept
-    sparse[3] = 0  # a row without any weight
     found = Quantiser(bits)(sparse)
     assert torch.equal(found != 0, sparse != 0)
-    assert torch.allclose(found[4, ::2], Quantiser(bits)(kept)[4])  # zeros set no scale
+    assert torch.allclose(found[:, ::2], Quantiser(bits)(kept))  # zeros have no say in the scale
+    assert not Quantiser(bits)(torch.zeros(3, 4)).any()
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -85,13 +85,12 @@ def test_gradients_pass_straight_through_but_for_weights_beyond_the_last_level(b
     latent = few.parametrizations.weight.original
     with torch.no_grad():
         latent[:, ::3] = 0
-        latent[5] *= 1e-3
-        latent[7, 1] = 40.0
+        latent[7, 1] = 400.0
         full.weight.copy_(few.weight)
     x = draw(7, 48)
     few(x).square().sum().backward()
     full(x).square().sum().backward()
-    spread = (latent.square().sum(1, keepdim=True) / latent.count_nonzero(1)[:, None]).sqrt()
+    spread = (latent.square().sum() / latent.count_nonzero()).sqrt()
     # half a step beyond the last level the error begins to exceed that of any weight before it
     beyond = latent.detach().abs() > 2 ** (bits - 1) * STEPS[bits] * spread
     assert beyond[7, 1]
@@ -101,17 +100,16 @@ def test_gradients_pass_straight_through_but_for_weights_beyond_the_last_level(b
 
 
 def test_bfloat16_weights_have_no_more_levels() -> None:
-    found = Quantiser(8)(draw(3, 5000).bfloat16())
+    found = Quantiser(8)(draw(30, 5000).bfloat16())
     assert found.dtype == torch.bfloat16
-    assert all(len(row.unique()) <= 256 for row in found)
+    assert len(found.unique()) <= 256
 
 
 def test_any_layer_with_a_matrix_can_have_few_bits() -> None:
     model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.LazyLinear(4), nn.Embedding(7, 8))
     model[:3](draw(2, 3, 8, 8))
     quantise(model, ("0.weight", "2.weight", "3.weight"), 2)
-    assert all(len(row.unique()) <= 4 for row in model[0].weight)
-    assert all(len(row.unique()) <= 4 for row in model[3].weight)
+    assert all(len(model[place].weight.unique()) == 4 for place in (0, 2, 3))
     model[:3](draw(2, 3, 8, 8)).sum().backward()
     assert model[0].parametrizations.weight.original.grad.any()
 
@@ -143,7 +141,7 @@ def test_masks_hold_before_and_after_quantising(trial, bits, pruner, pattern, sc
             used = run.model.get_submodule(name.split(".")[0]).weight
             assert not run.model.get_parameter(name)[~mask].any()
             assert not used[~mask].any()
-            assert all(len(row[row != 0].unique()) <= 2**bits for row in used)
+            assert len(used[mask].unique()) <= 2**bits
     assert run.sparsifier.sparsity == 0.5
     assert (run.model(run.inputs) - run.outputs).square().mean() < 0.9 * first
 

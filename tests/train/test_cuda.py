@@ -18,8 +18,10 @@ def config(**changes: object) -> RunConfig:
     return RunConfig(**(BASE | {"nonzero_params": 6144} | changes))
 
 
-def test_a_captured_step_does_what_an_eager_step_does() -> None:
-    lanes = [Lane(config(), make_feed(config())) for _ in range(2)]
+@pytest.mark.parametrize("weight_bits", [None, 3])
+def test_a_captured_step_does_what_an_eager_step_does(weight_bits: int | None) -> None:
+    one = config(weight_bits=weight_bits)
+    lanes = [Lane(one, make_feed(one)) for _ in range(2)]
     lanes[1]._forward = Stepper(lanes[1].config, lanes[1].model)
     assert isinstance(lanes[0]._forward, CapturedStepper)
     for lane in lanes:

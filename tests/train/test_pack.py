@@ -229,10 +229,9 @@ def test_weights_of_few_bits_are_trained_saved_and_read_back(tmp_path: Path) -> 
     assert record.loss < read_side(tmp_path, one.run_id)["curve"]["loss"][0] - 0.5
     model = load_model(tmp_path, one.run_id)
     for layer in (m for m in model.blocks.modules() if isinstance(m, Linear)):
-        assert all(len(row[row != 0].unique()) <= 8 for row in layer.weight)
+        assert len(layer.weight[layer.weight != 0].unique()) == 8
         assert layer.weight.count_nonzero() == layer.weight.numel() / 2
-    assert len(model.head.weight[0].unique()) > 8
-    assert len(model.embed.weight[0].unique()) > 8
+    assert min(len(layer.weight.unique()) for layer in (model.head, model.embed)) > 1000
     with torch.no_grad():
         losses = model.losses(make_feed(one).validation())
     assert float(losses.mean()) == pytest.approx(record.loss, rel=1e-6)
