@@ -1,5 +1,6 @@
 """Sweeps on Ray: a cluster of two machines, one of which is lost, changes nothing."""
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,13 +53,14 @@ def add_node(cluster: Cluster, **more: Any) -> Any:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A cluster that has its head so far."""
-    for name, value in QUIET.items():
-        monkeypatch.setenv(name, value)
+    """A cluster that has its head so far, and shares no file with another Ray here."""
     made = Cluster()
-    with TemporaryDirectory(prefix="ray-") as place:  # short: sockets have names of 107 bytes
+    # short: sockets have names of 107 bytes; workers end a moment after their node
+    with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as place:
+        for name, value in (QUIET | {"RAY_TMPDIR": place, "TMPDIR": place}).items():
+            monkeypatch.setenv(name, value)
         try:
-            add_node(made, no_monitor=True, include_dashboard=False, temp_dir=place)
+            add_node(made, no_monitor=True, include_dashboard=False)
             yield made
         finally:
             ray.shutdown()
@@ -147,6 +149,58 @@ def test_an_address_that_is_no_cluster_gets_a_sentence(tmp_path: Path, address: 
         sweep(CONFIGS, tmp_path, engine="ray", address=address)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "runs.csv").exists()
+
+
+@pytest.fixture
+def dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of a cluster that ended without `ray stop`: Ray's file still names it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(address)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return address
+
+
+class Joined(Exception):  # noqa: N818  the end of a test, not a defect
+    """Stands for a cluster that Ray was told to join."""
+
+
+@pytest.mark.parametrize(
+    ("asked", "living", "told"),
+    [(None, False, "local"), (None, True, None), ("auto", True, "auto"), ("local", False, "local")],
+)
+def test_a_cluster_that_ended_is_not_waited_for(
+    dead: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str | None,
+    living: bool,
+    told: str | None,
+) -> None:
+    def init(address: str | None, **_: object) -> None:
+        raise Joined(address)
+
+    monkeypatch.setattr(ray, "init", init)
+    with socket.socket() as server:
+        if living:
+            server.bind(("127.0.0.1", int(dead.rpartition(":")[2])))
+            server.listen()
+        with pytest.raises(Joined) as joined:
+            sweep(CONFIGS, tmp_path, engine="ray", address=asked)
+    assert joined.value.args == (told,)
+
+
+@pytest.mark.parametrize("asked", [None, "auto"])
+def test_a_dead_cluster_that_was_asked_for_gets_a_sentence(
+    dead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None
+) -> None:
+    with pytest.raises(InputError, match=f"{dead}, does not answer.*'local'"):
+        sweep(CONFIGS, tmp_path, engine="ray", address="auto")
+    monkeypatch.setenv("RAY_ADDRESS", dead)
+    with pytest.raises(InputError, match=f"{dead}' does not answer"):
+        sweep(CONFIGS, tmp_path, engine="ray", address=asked)
 
 
 def test_a_share_of_a_gpu_is_a_share(tmp_path: Path) -> None:
