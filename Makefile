@@ -1,6 +1,6 @@
 # Targets start from a bare clone: the first one makes .venv, later ones find it ready.
 .DEFAULT_GOAL := help
-.PHONY: help book test bench bench-smoke lock env laws readme-chart clean
+.PHONY: help book test bench bench-smoke lock env laws readme-chart clean clean-caches
 
 # the first Python that is new enough and not too new
 define RUN
@@ -50,6 +50,9 @@ laws:
 readme-chart:
 	$(call RUN,readme-chart)
 
-clean:
-	rm -rf _build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+clean: clean-caches
+	rm -rf .venv *.egg-info
+
+clean-caches:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find simlib tests notebooks book -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -303,7 +303,7 @@ def _named(address: str | None) -> str:
 
 def _first(error: Exception) -> str:
     """The first sentence of an error."""
-    return re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".")
+    return re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".:")
 
 
 def _reason(error: Exception) -> str:

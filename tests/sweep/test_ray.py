@@ -1,5 +1,6 @@
 """Sweeps on Ray: a cluster of two machines, one of which is lost, changes nothing."""
 
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -53,7 +54,9 @@ def add_node(cluster: Cluster, **more: Any) -> Any:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A cluster that has its head so far, and shares no file with another Ray here."""
+    """A cluster that has its head so far, and shares no file or setting with another Ray."""
+    for name in [n for n in os.environ if n.startswith("RAY_")]:
+        monkeypatch.delenv(name)
     made = Cluster()
     # short: sockets have names of 107 bytes; workers end a moment after their node
     with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as place:
