@@ -145,10 +145,10 @@ class RayEngine:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except (RayError, RuntimeError, ConnectionError, ValueError, AssertionError) as error:
+        except Exception as error:  # Ray raises this very class, for one where a start takes long
             remedy = _REMEDY if address in _HERE else f"{_TOKEN}, or {_REMEDY}"
             why = _first(error)
-            raise InputError(f"{_named(address)} cannot be joined ({why}): {remedy}") from error
+            raise InputError(f"{_named(address)} cannot be used ({why}): {remedy}") from error
         self._ours = True
 
     def _resources(self, config: RunConfig) -> dict[str, float]:
@@ -298,7 +298,8 @@ def _listens(address: str) -> bool:
 
 
 def _named(address: str | None) -> str:
-    return f"the Ray cluster at address {address!r}" if address else "a Ray cluster here"
+    here = address in (None, "local")
+    return "a Ray cluster here" if here else f"the Ray cluster at address {address!r}"
 
 
 def _first(error: Exception) -> str:
