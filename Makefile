@@ -1,6 +1,6 @@
 # Targets start from a bare clone: the first one makes .venv, later ones find it ready.
 .DEFAULT_GOAL := help
-.PHONY: help book test bench bench-smoke lock env laws readme-chart clean
+.PHONY: help book test bench bench-smoke lock env laws readme-chart clean clean-caches
 
 # the first Python that is new enough and not too new
 define RUN
@@ -17,14 +17,15 @@ endef
 help:
 	@echo "make book    build the book and print its path; open the printed file in a browser, no server needed"
 	@echo "             (repeat it to preview an edit: only pages that depend on the edit run again)"
-	@echo "make test    lint, types, import rules, tests, the book with warnings as errors, the book in Chromium"
+	@echo "make test    lint, types, import rules, tests, the book with warnings as errors, the book in Chromium;"
+	@echo "             as root on Linux also that opening the book, a plan, a fit and training need no network"
 	@echo "make bench   time every row of the benchmark suite into the table that ships (keep the machine idle)"
 	@echo "make bench-smoke  see whether every row still runs, in tiny sizes"
 	@echo "make env     only make .venv with the pinned requirements"
 	@echo "make lock    compile requirements.txt from pyproject.toml"
 	@echo "make laws    fit every shipped law again, each by the command that it records"
 	@echo "make readme-chart  draw the README's chart from the shipped law files"
-	@echo "make clean   remove the built book, caches and .venv"
+	@echo "make clean   remove the built book, caches and .venv; make clean-caches leaves .venv"
 
 book:
 	$(call RUN,book)
@@ -50,6 +51,9 @@ laws:
 readme-chart:
 	$(call RUN,readme-chart)
 
-clean:
-	rm -rf _build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+clean: clean-caches
+	rm -rf .venv *.egg-info
+
+clean-caches:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find simlib tests notebooks book -name __pycache__ -type d -prune -exec rm -rf {} +

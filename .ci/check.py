@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import BIN, BUILD, INDEX, build_book, run, say
+from tasks import BIN, BUILD, INDEX, build_book, run, say, works
 
 REPORTS = BUILD / "reports"
+APART = ("--ignore=tests/book", "--ignore=tests/offline")  # they need the book, or no network
 
 
 @dataclass
@@ -41,14 +42,17 @@ def one(name: str, job: Callable[[], int]) -> Part:
     return Part(name, int(good), int(not good), 0, time.monotonic() - started)
 
 
-def tests(name: str, *arguments: str) -> Part:
-    """Run pytest and count from its report; no report, or an error beside it, is one failure."""
+def suite(name: str, *arguments: str, under: tuple[str, ...] = ()) -> Part:
+    """Run pytest and count from its report; no report, or an error beside it, is one failure.
+
+    `under` is a program that runs the command which follows it.
+    """
     say(f"\n==== {name}")
     report = REPORTS / f"{name.replace(' ', '-')}.xml"
     report.unlink(missing_ok=True)
     started = time.monotonic()
     environment = {**os.environ, "BOOK_REQUIRED": "1"}
-    pytest = (sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments)
+    pytest = (*under, sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments)
     code = run(*pytest, env=environment)
     seconds = time.monotonic() - started
     if not report.is_file():
@@ -69,6 +73,16 @@ def build() -> int:
     return build_book()
 
 
+def without_network() -> Part:
+    """The book opens and simlib plans, fits and trains without one; skipped where that is not."""
+    name, under = "without a network", ("unshare", "--net")
+    if not works(*under, "true"):
+        say(f"\n==== {name}\nnot checked: that takes root on Linux, and its program unshare")
+        return Part(name, 0, 0, 1, 0.0)
+    page = "tests/book/test_pages.py::test_page_works_opened_as_a_file"
+    return suite(name, "-n", "2", page, "tests/offline", under=under)
+
+
 def main() -> int:
     """Run all parts, print the summary; 0 only if nothing failed."""
     REPORTS.mkdir(parents=True, exist_ok=True)
@@ -80,12 +94,13 @@ def main() -> int:
         one("format", lambda: run(BIN / "ruff", "format", "--check", *checked)),
         one("mypy", lambda: run(BIN / "mypy")),
         one("imports", lambda: run(BIN / "lint-imports", "--config", ".ci/imports.ini")),
-        tests("tests", "-n", "2", "--durations=8", "--ignore=tests/book"),
+        suite("tests", "-n", "2", "--durations=8", *APART),
         one("book without warnings", build),
         one("benchmarks still run", lambda: run(BIN / "python", "benchmarks/suite.py", "--smoke")),
     ]
     if INDEX.is_file():
-        parts.append(tests("book in Chromium", "-n", "2", "tests/book"))
+        parts.append(suite("book in Chromium", "-n", "2", "tests/book"))
+        parts.append(without_network())
     else:
         parts.append(Part("book in Chromium", 0, 1, 0, 0.0))
     say("\n==== summary")

@@ -40,6 +40,12 @@ def run(*command: object, check: str | None = None, **options: object) -> int:
     return int(code)
 
 
+def works(*command: object) -> bool:
+    """Whether a command is there and succeeds; nothing of what it says is shown."""
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return shutil.which(str(command[0])) is not None and run(*command, **silent) == 0
+
+
 # ---- environment ---------------------------------------------------------------------------
 
 

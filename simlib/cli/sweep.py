@@ -37,7 +37,7 @@ Examples:
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 @click.option("--engine", default="local", show_default=True, help="local or ray.")
 @click.option(
-    "--address", help="Of a Ray cluster, host:port or auto.  [default: find or start one]"
+    "--address", help="Of a Ray cluster: host:port, auto or local.  [default: find or start one]"
 )
 @click.option("--gpu-share", type=float, help="Of a GPU, for one task on Ray.  [default: 1]")
 @json_option

@@ -136,8 +136,7 @@ class RayEngine:
     def _connect(self) -> None:
         if ray.is_initialized():
             return
-        address = self.address or os.environ.get("RAY_ADDRESS")
-        _refuse_silence(address)
+        address = _to_join(self.address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the cluster
         try:
             ray.init(
@@ -146,10 +145,10 @@ class RayEngine:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except (RayError, RuntimeError, ConnectionError, ValueError, AssertionError) as error:
+        except Exception as error:  # Ray raises this very class, for one where a start takes long
             remedy = _REMEDY if address in _HERE else f"{_TOKEN}, or {_REMEDY}"
             why = _first(error)
-            raise InputError(f"{_named(address)} cannot be joined ({why}): {remedy}") from error
+            raise InputError(f"{_named(address)} cannot be used ({why}): {remedy}") from error
         self._ours = True
 
     def _resources(self, config: RunConfig) -> dict[str, float]:
@@ -236,7 +235,7 @@ class RayEngine:
 
 _REMEDY = (
     "give host:port of its head as `ray start --head` prints it, run this on one of its nodes, or "
-    "leave the address out to use this machine alone"
+    "give 'local' to use this machine alone"
 )
 _TOKEN = "set RAY_AUTH_MODE=token if it was started with that"
 _HERE = (None, "auto", "local")  # addresses that Ray looks up on this machine
@@ -252,28 +251,60 @@ def _nodes() -> list[dict[str, float]]:
     return [n["Resources"] for n in ray.nodes() if n["Alive"]]
 
 
-def _refuse_silence(address: str | None) -> None:
-    """Raise InputError if nothing listens at `address`: Ray itself would try for minutes."""
-    if address is None or address in _HERE:
-        return
-    if address.startswith("ray://"):
+def _to_join(address: str | None) -> str | None:
+    """What Ray is to be told: `address`, or $RAY_ADDRESS for one that names no cluster.
+
+    Ray goes to the cluster that was last started here, by the address in a file that outlives a
+    cluster which ended without `ray stop`, and tries for minutes. So whether anything listens is
+    seen here: where no cluster was asked for, a dead one is none, and Ray starts its own.
+
+    Raises InputError for an address where nothing listens.
+    """
+    if address in (None, "", "auto"):
+        address = os.environ.get("RAY_ADDRESS") or address or None
+    if address in (None, "auto"):
+        last = _last_started()
+        if last and not _listens(last):
+            if address is None:
+                return "local"
+            raise InputError(
+                f"the Ray cluster last started on this machine, {last}, does not answer: {_REMEDY}"
+            )
+    elif address and address.startswith("ray://"):
         raise InputError(
             f"{_named(address)} is one of Ray Client, which carries no checkpoints: {_REMEDY}"
         )
+    elif address != "local" and not _listens(address):
+        raise InputError(f"{_named(address)} does not answer: {_REMEDY}")
+    return address
+
+
+def _last_started() -> str:
+    """Address of the cluster that `ray start` last started here; empty if there is none."""
+    place = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    try:
+        return (Path(place) / "ray" / "ray_current_cluster").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _listens(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise InputError(f"{_named(address)} does not answer: {_REMEDY}") from error
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _named(address: str | None) -> str:
-    return f"the Ray cluster at address {address!r}" if address else "a Ray cluster here"
+    here = address in (None, "local")
+    return "a Ray cluster here" if here else f"the Ray cluster at address {address!r}"
 
 
 def _first(error: Exception) -> str:
     """The first sentence of an error."""
-    return re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".")
+    return re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".:")
 
 
 def _reason(error: Exception) -> str:

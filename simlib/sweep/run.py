@@ -56,7 +56,8 @@ def sweep(
         workers: tasks at a time; by default as many as there are cores for (local), or as the
             cluster has room for (ray).
         address: of a Ray cluster's head, host:port or "auto"; by default one that runs on this
-            machine, or else one started for this sweep. A connection that is open is used.
+            machine, or else one started for this sweep; "local" always starts one. A connection
+            that is open is used.
         gpu_share: of one GPU, what a task on Ray takes; 1 by default.
         progress: called in this process with every `Update` of every worker.
         checkpoint_seconds: time between the checkpoints of a worker.

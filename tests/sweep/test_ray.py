@@ -1,5 +1,7 @@
 """Sweeps on Ray: a cluster of two machines, one of which is lost, changes nothing."""
 
+import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,13 +54,16 @@ def add_node(cluster: Cluster, **more: Any) -> Any:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A cluster that has its head so far."""
-    for name, value in QUIET.items():
-        monkeypatch.setenv(name, value)
+    """A cluster that has its head so far, and shares no file or setting with another Ray."""
+    for name in [n for n in os.environ if n.startswith("RAY_")]:
+        monkeypatch.delenv(name)
     made = Cluster()
-    with TemporaryDirectory(prefix="ray-") as place:  # short: sockets have names of 107 bytes
+    # short: sockets have names of 107 bytes; workers end a moment after their node
+    with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as place:
+        for name, value in (QUIET | {"RAY_TMPDIR": place, "TMPDIR": place}).items():
+            monkeypatch.setenv(name, value)
         try:
-            add_node(made, no_monitor=True, include_dashboard=False, temp_dir=place)
+            add_node(made, no_monitor=True, include_dashboard=False)
             yield made
         finally:
             ray.shutdown()
@@ -147,6 +152,57 @@ def test_an_address_that_is_no_cluster_gets_a_sentence(tmp_path: Path, address: 
         sweep(CONFIGS, tmp_path, engine="ray", address=address)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "runs.csv").exists()
+
+
+@pytest.fixture
+def dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of a cluster that ended without `ray stop`: Ray's file still names it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(address)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return address
+
+
+@pytest.mark.parametrize(
+    ("asked", "living", "told"),
+    [(None, False, "local"), (None, True, None), ("auto", True, "auto"), ("local", False, "local")],
+)
+def test_a_cluster_that_ended_is_not_waited_for(
+    dead: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str | None,
+    living: bool,
+    told: str | None,
+) -> None:
+    heard = []
+
+    def init(address: str | None, **_: object) -> None:
+        heard.append(address)
+        raise Exception("The node timed out. Perhaps it is busy.")  # Ray raises this very class
+
+    monkeypatch.setattr(ray, "init", init)
+    with socket.socket() as server:
+        if living:
+            server.bind(("127.0.0.1", int(dead.rpartition(":")[2])))
+            server.listen()
+        with pytest.raises(InputError, match=r"cannot be used \(The node timed out\): give"):
+            sweep(CONFIGS, tmp_path, engine="ray", address=asked)
+    assert heard == [told]
+
+
+@pytest.mark.parametrize("asked", [None, "auto"])
+def test_a_dead_cluster_that_was_asked_for_gets_a_sentence(
+    dead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None
+) -> None:
+    with pytest.raises(InputError, match=f"{dead}, does not answer.*'local'"):
+        sweep(CONFIGS, tmp_path, engine="ray", address="auto")
+    monkeypatch.setenv("RAY_ADDRESS", dead)
+    with pytest.raises(InputError, match=f"{dead}' does not answer"):
+        sweep(CONFIGS, tmp_path, engine="ray", address=asked)
 
 
 def test_a_share_of_a_gpu_is_a_share(tmp_path: Path) -> None:
