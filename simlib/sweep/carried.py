@@ -92,11 +92,15 @@ def machine() -> dict[str, str]:
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Unpack once; a folder that a killed call left half full is filled again."""
+    """Unpack once; a folder that lost a file, or that a killed call left half full, is filled again.
+
+    A corpus that is found damaged is renamed, and comes back this way.
+    """
     stamp = folder / "unpacked"
     name = Path(str(archive.filename))
     mark = f"{name.stat().st_size} {name.stat().st_mtime_ns}"
-    if stamp.exists() and stamp.read_text() == mark:
+    whole = all((folder / name).exists() for name in archive.namelist())
+    if whole and stamp.exists() and stamp.read_text() == mark:
         return
     archive.extractall(folder)
     stamp.write_text(mark)

@@ -27,7 +27,7 @@ from simlib.sweep.tasks import Task
 from simlib.sweep.worker import LOG_FORMAT, train
 from simlib.train.checkpoint import first_whole
 from simlib.train.feed import make_feed
-from simlib.train.pack import Update, forget
+from simlib.train.pack import Update, forget, load_start
 from simlib.train.records import RESUME, Folder, before
 from simlib.train.settings import check_device
 
@@ -97,8 +97,8 @@ def remaining(folder: Folder, task: Task, recorded: Set[str]) -> Task:
 def needed(folder: Folder, task: Task) -> dict[str, Path]:
     """The files that a task goes on from, by their names in the worker's folder.
 
-    Damaged ones are set aside. Raises InputError if the run that one of its runs starts from is
-    not there.
+    Damaged ones are set aside. Raises InputError if the weights that one of its runs starts from
+    are missing or damaged.
     """
     found: dict[str, Path] = {}
     for segment in task.segments:
@@ -107,7 +107,7 @@ def needed(folder: Folder, task: Task) -> dict[str, Path]:
         if trunk := first_whole(folder.trunks_before(segment.config, segment.until)):
             found[_name(folder, trunk[0])] = trunk[0]
     for config in task.configs:
-        if config.start != "scratch":
+        if load_start(folder, config):
             found[_name(folder, folder.brought_start(config))] = folder.start(config)
         if resume := first_whole(folder.resumes(config)):
             found[_name(folder, folder.resume(config))] = resume[0]

@@ -207,26 +207,13 @@ class Job:
         append_record(self.folder.table, record)
 
     def _lane(self, config: RunConfig) -> Lane:
-        start = self._start(config)
+        start = load_start(self.folder, config)
         lane = self._make_lane(config, _already_read(config, start))
         if state := self._saved(config):
             lane.load_state_dict(state)
         elif start:
             lane.load_weights(start["model"])
         return lane
-
-    def _start(self, config: RunConfig) -> Tree:
-        """The weights that a run starts from, and where they come from; empty for scratch."""
-        if config.start == "scratch":
-            return {}
-        path = self.folder.start(config)
-        try:
-            return load_state(path)
-        except DamagedError as error:
-            raise InputError(
-                f"{error}: run {config.run_id} starts from these weights, so bring them back from "
-                "a copy, or delete the row of their run from the table to train it again"
-            ) from error
 
     def _saved(self, config: RunConfig) -> Tree | None:
         """The last state of a run that is whole: a checkpoint of its own, or of its trunk."""
@@ -280,6 +267,22 @@ class Job:
         self.progress(
             Update(lane.config, lane.position, steps, last["loss"], last["sparsity"], record)
         )
+
+
+def load_start(folder: Folder, config: RunConfig) -> Tree:
+    """The weights that a run starts from, and where they come from; empty for scratch.
+
+    Raises InputError if they are missing or damaged.
+    """
+    if config.start == "scratch":
+        return {}
+    try:
+        return load_state(folder.start(config))
+    except DamagedError as error:
+        raise InputError(
+            f"{error}: run {config.run_id} starts from these weights, so bring them back from a "
+            "copy, or delete the row of their run from the table to train it again"
+        ) from error
 
 
 def forget(resume: Path) -> None:

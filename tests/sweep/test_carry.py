@@ -14,7 +14,7 @@ import pytest
 from simlib.corpora import python_source
 from simlib.errors import InputError
 from simlib.runs import read_table, write_table
-from simlib.sweep import carry, read_grid
+from simlib.sweep import carried, carry, read_grid
 from simlib.sweep.carry import TimeUpError, collect, pack, pack_runs, train_for
 from simlib.train import Folder, Update, feed, train_run
 from simlib.train.settings import commit, cpu, versions
@@ -169,6 +169,22 @@ def test_collect_loses_no_row_of_either_table(grid: Path, tmp_path: Path, cut: i
     collect(tmp_path / "runs.zip", home)
     assert [r.run_id for r in read_table(home / "runs.csv")] == whole
     assert (home / "runs.csv.damaged").exists() == (cut == -60)
+
+
+def test_a_corpus_that_was_set_aside_is_unpacked_again(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "job.zip", "w") as archive:
+        archive.writestr("cache/corpora/python/train.bin", "text")
+        archive.writestr("job.json", "{}")
+    folder = tmp_path / "work"
+    with zipfile.ZipFile(tmp_path / "job.zip") as archive:
+        carried._unpack(archive, folder)
+        (folder / "job.json").write_text("kept")
+        carried._unpack(archive, folder)
+        assert (folder / "job.json").read_text() == "kept"
+        corpus = folder / "cache" / "corpora" / "python"
+        corpus.rename(corpus.with_name("python.damaged"))
+        carried._unpack(archive, folder)
+        assert (corpus / "train.bin").read_text() == "text"
 
 
 def test_images_of_characters_can_be_carried() -> None:
