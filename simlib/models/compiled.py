@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import shlex
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from torch import Tensor
 
 from simlib.errors import InputError
+from simlib.native import load
 
 TILE = 64  # as in sparse.c
 _SOURCE = Path(__file__).with_name("sparse.c")
-_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
 _POINTER, _INTEGER = ctypes.c_void_p, ctypes.c_int64
 
 
@@ -31,21 +24,7 @@ def library() -> ctypes.CDLL:
 
     Raises InputError where there is no C compiler, or it cannot compile them.
     """
-    compiler = _compiler()
-    described = [_SOURCE.read_text(), compiler, *_FLAGS, _processor()]
-    key = hashlib.sha256("\0".join(described).encode()).hexdigest()[:16]
-    cache_folder = os.environ.get("SIMLIB_CACHE") or platformdirs.user_cache_dir("simlib")
-    path = Path(cache_folder) / "kernels" / f"sparse-{key}.so"
-    try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _compile(compiler, path)
-        found = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise InputError(
-            f"sparse kernels cannot be kept in {path.parent} ({error.strerror or error}): set "
-            "SIMLIB_CACHE to a folder that can be written, or use kernels 'masks'"
-        ) from error
+    found = load(_SOURCE, "sparse kernels", "use kernels 'masks'")
     for function in (found.forward, found.backward):
         function.restype = None
     found.forward.argtypes = [_POINTER] * 3 + [_INTEGER] * 3 + [_POINTER] * 3
@@ -60,38 +39,6 @@ def why_not() -> str:
     except InputError as error:
         return str(error)
     return ""
-
-
-def _compiler() -> str:
-    named = shlex.split(os.environ.get("CC", "")) or ["cc", "gcc", "clang"]
-    found = next((path for name in named if (path := shutil.which(name))), None)
-    if found is None:
-        raise InputError(
-            "sparse kernels are compiled on first use, and there is no C compiler here: install "
-            "gcc or clang, or use kernels 'masks'"
-        )
-    return found
-
-
-def _processor() -> str:
-    """What -march=native may depend on, for caches that several machines share."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line for line in lines if line.startswith("flags")), "")
-
-
-def _compile(compiler: str, path: Path) -> None:
-    """Write `path` in one step: of two processes that compile at once either may win."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as work:
-        made = Path(work) / path.name
-        command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise InputError(
-                f"{compiler} cannot compile the sparse kernels ({done.stderr.strip()[-300:]}): "
-                "name another compiler in CC, or use kernels 'masks'"
-            )
-        made.replace(path)
 
 
 class Rows:
