@@ -19,7 +19,16 @@ import simlib
 from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
 from simlib.datasets import FOLDER, load_runs, table_path
 from simlib.errors import InputError
-from simlib.fit import DEFAULT_OBJECTIVE, FORMS, OBJECTIVES, FitResult, Objective, fit, stages
+from simlib.fit import (
+    DEFAULT_OBJECTIVE,
+    FORMS,
+    OBJECTIVES,
+    QUANTITIES,
+    FitResult,
+    Objective,
+    fit,
+    stages,
+)
 from simlib.fit.authors import authors_procedure
 from simlib.foreign import parse_columns, read_foreign, refuse_mixture
 from simlib.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
@@ -94,7 +103,7 @@ def command(
     objective = objective_for(table, delta, log)
     if procedure == "global":
         profile = PROFILE_RESAMPLES if resamples else 0
-        with tqdm(total=stages(FORMS[form], resamples, profile), leave=False, delay=1) as bar:
+        with tqdm(total=stages(resamples, profile), leave=False, delay=1) as bar:
 
             def begin(name: str) -> None:
                 bar.set_description(name)
@@ -103,6 +112,7 @@ def command(
             result = fit(
                 source.runs, FORMS[form], objective, starts=starts, resamples=resamples,
                 profile_resamples=profile, level=level, seed=seed, stage=begin,
+                quantities=QUANTITIES if form == "joint" else None,
             )  # fmt: skip
         law_file = _from_fit(result, source)
     else:

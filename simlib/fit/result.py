@@ -48,7 +48,10 @@ class FitResult:
     level: float
     ensemble: Law | None
     residual_ensemble: Law | None
+    converged_members: int
+    converged_residual_members: int
     profile_intervals: dict[str, Interval]
+    quantity_intervals: dict[str, Interval]
     seed: int
 
     @property
