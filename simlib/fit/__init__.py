@@ -117,11 +117,16 @@ def _status(theta: Array, converged: bool, form: Form) -> Status:
     return "at bound" if at_bound.any() else "converged"
 
 
-def _condition_number(problem: Problem, theta: Array) -> float:
-    """Of the Jacobian of the residuals with its columns scaled to length 1."""
+def _jacobian(problem: Problem, theta: Array) -> Array:
+    """Derivatives of the residuals, (runs, k)."""
     _, parts = problem.residual(theta[None])
     share = parts / parts.sum(axis=0) if problem.objective.log else parts
-    jacobian = np.einsum("tr,rtk->rk", share[:, 0], problem.design)
+    return np.asarray(np.einsum("tr,rtk->rk", share[:, 0], problem.design))
+
+
+def _condition_number(problem: Problem, theta: Array) -> float:
+    """Of the Jacobian of the residuals with its columns scaled to length 1."""
+    jacobian = _jacobian(problem, theta)
     length = np.linalg.norm(jacobian, axis=0)
     if not (length > 0).all():
         return float("inf")
@@ -149,10 +154,11 @@ def _profiles(
     if members == 0 or form.hold is None:
         return {}
     axes = [coefficient_axis(name, form, units, theta) for name in form.names]
-    axes += [quantity_axis(name, q, form, units, theta) for name, q in quantities.items()]
+    grip = np.linalg.norm(_jacobian(problem, theta), axis=0)
+    axes += [quantity_axis(name, q, form, units, theta, grip) for name, q in quantities.items()]
     stage("profile thresholds")
     resampled = resample_residuals(problem, theta, members, rng)
-    rises = thresholds(problem, axes, theta, resampled, level)
+    rises = thresholds(axes, theta, resampled, settled.cold, level)
     stage("profiles")
     found = profile_intervals(problem, axes, theta, rises)
     return {axis.name: interval for axis, interval in zip(axes, found, strict=True)}

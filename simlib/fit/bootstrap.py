@@ -41,14 +41,16 @@ def refit(
 ) -> Ends:  # fmt: skip
     """Optimum of each member of a batch problem, the best of several starts.
 
-    Each member starts from the fit of the whole table, from its own least-squares optimum and, as
-    long as that lowers some of a few, from one of the random starts `cold` (starts, k). Where the
+    Each member starts from the fit of the whole table, from its own least-squares optimum, from
+    there with amplitudes raised that came close to 0 and, as long as that lowers some of a few,
+    from one of the random starts `cold` (starts, k). Where the
     best end has not converged it goes on.
     """
     start = np.tile(theta, (members, 1))
     near = Ends(*minimise(problem, start, hold=hold))
     own, _, _ = minimise(problem, start, delta=LEAST_SQUARES, hold=hold)
     ends = near.or_better(Ends(*minimise(problem, own, hold=hold)))
+    ends = from_lifted(problem, ends, hold)
     if cold is not None:
         ends = _from_cold(problem, ends, cold)
     late = np.flatnonzero(~ends.converged)
@@ -57,6 +59,15 @@ def refit(
         found = minimise(part, ends.theta[late], max_steps=LONG, hold=own_hold)
         ends = ends.or_better(Ends(*found), late)
     return ends
+
+
+def from_lifted(problem: Problem, ends: Ends, hold: Held | None = None) -> Ends:
+    """The better of these ends and those of a start with amplitudes raised that came close to 0."""
+    members, start = problem.lifted(ends.theta)
+    if not len(members):
+        return ends
+    own = None if hold is None else hold.members(members)
+    return ends.or_better(Ends(*minimise(problem.members(members), start, hold=own)), members)
 
 
 def _from_cold(problem: Problem, ends: Ends, cold: Array) -> Ends:

@@ -195,11 +195,13 @@ static void eigen(int64_t k, double a[K][K], double v[K][K]) {
             square += a[i][i] * a[i][i];
             for (int64_t j = 0; j < i; j++) off += a[i][j] * a[i][j];
         }
-        if (!(off > 1e-24 * square)) return;
+        double small = 1e-20 * square / (k * k);
+        if (!(off > small)) return;
         for (int64_t i = 0; i < k; i++)
             for (int64_t j = i + 1; j < k; j++) {
-                double between = a[i][j], ratio = (a[j][j] - a[i][i]) / (2 * between);
-                if (between == 0) continue;
+                double between = a[i][j];
+                if (between * between <= small) continue;
+                double ratio = (a[j][j] - a[i][i]) / (2 * between);
                 double t = (ratio < 0 ? -1 : 1) / (fabs(ratio) + sqrt(ratio * ratio + 1));
                 double c = 1 / sqrt(t * t + 1), s = t * c;
                 double first = a[i][i] - t * between, second = a[j][j] + t * between;

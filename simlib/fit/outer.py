@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from simlib.fit.bootstrap import Ends, refit
 from simlib.fit.newton import minimise
@@ -27,6 +26,8 @@ def search(
     Each of a row of values is fitted from every start; between the neighbours of the best the
     search is continuous.
     """
+    from scipy.optimize import minimize_scalar  # not at the top: it takes long to import
+
     values = np.geomspace(low, high, COARSE)
     ends = [_best(replace(problem, design=design_at(v)), starts) for v in values]
     best = int(np.argmin([objective for objective, _ in ends]))

@@ -12,6 +12,7 @@ import numpy as np
 from simlib.fit.objective import Objective
 from simlib.law import Array, Indices
 
+GONE, LIFTED = -7.0, -3.0  # log of an amplitude that tells nothing, and where it starts again
 VECTOR = 8  # numbers that compiled steps take at a time
 
 
@@ -184,6 +185,15 @@ class Problem:
             self, design=self.design[keep], offset=self.offset[keep],
             target=self.target[..., keep], weights=weights / weights.sum(axis=-1, keepdims=True),
         )  # fmt: skip
+
+    def lifted(self, theta: Array) -> tuple[Indices, Array]:
+        """Members with amplitudes close to 0, and their theta with these raised, for a new start.
+
+        Such an amplitude has no slope left in its logarithm, so no step would raise it again.
+        """
+        gone = (theta < GONE) & (self.lower < 2 * GONE)  # only amplitudes may fall so far
+        members = np.flatnonzero(gone.any(axis=1))
+        return members, np.where(gone[members], LIFTED, theta[members])
 
     def residual(self, theta: Array) -> tuple[Array, Array]:
         """Residuals (members, runs) and terms (terms, members, runs) at theta (members, k)."""

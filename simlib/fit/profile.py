@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from simlib.fit.bootstrap import Ends, refit
+from simlib.fit.bootstrap import Ends, from_lifted, refit
 from simlib.fit.newton import minimise
 from simlib.fit.problem import Held, Hold, Problem
 from simlib.fit.quantity import Axis
@@ -24,24 +24,22 @@ from simlib.law import Array, Indices
 
 Interval: TypeAlias = tuple[float | None, float | None]
 
-FIRST = 0.02  # length of the first step along a profile
+FIRST, LONGEST = 0.02, 2.0  # steps out along a profile
 NEAR = 1e-4  # an end is found where the root of the rise is within this of the threshold's
 ROUNDS = 60  # points of a profile, several times what it takes
 
 
 def thresholds(
-    problem: Problem, axes: Sequence[Axis], theta: Array, resampled: Problem, level: float
+    axes: Sequence[Axis], theta: Array, resampled: Problem, cold: Array, level: float
 ) -> Array:
     """For each axis, the rise of the objective that a share `level` of tables keeps to."""
     tables = len(resampled.target)
-    free = refit(resampled, theta, tables).value
+    free = refit(resampled, theta, tables, cold)
     which = np.repeat(np.arange(len(axes)), tables)
     u = np.array([axis.start for axis in axes])[which]
     batch = replace(resampled, target=np.tile(resampled.target, (len(axes), 1)))
-    value = np.empty(len(which))
-    for these, hold in _holds(axes, which, u):
-        value[these] = refit(batch.members(these), theta, len(these), hold=hold).value
-    rise = np.maximum(value.reshape(len(axes), tables) - free, 0)
+    held = _held_ends(batch, axes, which, u, theta, np.tile(free.theta, (len(axes), 1)))
+    rise = np.maximum(held.value.reshape(len(axes), tables) - free.value, 0)
     return np.asarray(np.quantile(rise, level, axis=1))
 
 
@@ -69,15 +67,15 @@ def profile_intervals(
 
 
 def _held_ends(
-    problem: Problem, axes: Sequence[Axis], which: Indices, u: Array, theta: Array, last: Array
+    problem: Problem, axes: Sequence[Axis], which: Indices, u: Array, theta: Array, other: Array
 ) -> Ends:
-    """Optimum of each profile at its u, from the fit and from its last point (members, k)."""
+    """Optimum of each member held at its u, from the fit and from another start (members, k)."""
     start = np.tile(theta, (len(u), 1))
     ends = Ends(start, np.full(len(u), np.inf), np.zeros(len(u), bool))
     for these, hold in _holds(axes, which, u):
-        for begin in (start, last):
-            found = Ends(*minimise(problem, begin[these], hold=hold))
-            ends = ends.or_better(found, these)
+        for begin in (start, other):
+            found = Ends(*minimise(problem.members(these), begin[these], hold=hold))
+            ends = ends.or_better(from_lifted(problem.members(these), found, hold), these)
     return ends
 
 
@@ -85,8 +83,8 @@ class _Walk:
     """Where each side of each profile is on its way to the threshold.
 
     The root of the rise, as a share of the threshold's, is nearly linear: `inside` it is below 1,
-    `outside` above. A side goes out in steps up to four times its way so far, then the two ends are
-    brought together by secants and halving. A side that reaches its limit inside is open: its `end`
+    `outside` above. A side goes out in steps of up to three times its way so far, then the two
+    ends are brought together by secants and halving. A side that reaches its limit inside is open: its `end`
     stays NaN.
     """
 
@@ -104,7 +102,8 @@ class _Walk:
         way, low, inside = self.limit[n] - self.start[n], self.low[n], self.inside[n]
         gone = np.maximum(np.abs(inside - self.start[n]), FIRST / 4)
         far = gone * np.clip(1.1 / np.maximum(low, 1e-9), 1.5, 4)
-        out = self.start[n] + np.sign(way) * np.minimum(far, np.abs(way))
+        far = np.minimum(np.minimum(far, gone + LONGEST), np.abs(way))
+        out = self.start[n] + np.sign(way) * far
         self.turn += 1
         share = (1 - low) / (self.high[n] - low)
         share = np.full(len(n), 0.5) if self.turn % 3 == 0 else np.clip(share, 0.01, 0.99)

@@ -19,7 +19,6 @@ DENSITY_EXPONENT_RANGE = (-11.9, 11.9)
 FAR = 12.0  # nats that a logarithm may move
 STEP = 1e-4  # of theta, for derivatives by differences
 STRAIGHT = 1e-5  # second derivative, of the first, below which a quantity is linear in theta
-AMPLITUDES = 10.0  # are so much preferred to be what moves: they have no near bounds
 ROOT_STEPS = 20  # of the search for the coordinate at which a quantity has its value
 
 
@@ -122,13 +121,20 @@ def coefficient_axis(name: str, form: Form, units: Units, theta: Array) -> Axis:
         limits = (start - FAR, start + FAR)
 
     def hold(u: Array) -> Hold:
-        return Hold.of([hold_at(name, to_value(x), units) for x in u])
+        values, back = np.unique(u, return_inverse=True)
+        return Hold.of([hold_at(name, to_value(x), units) for x in values]).members(back)
 
     return Axis(name, start, limits, to_value, hold)
 
 
-def quantity_axis(name: str, quantity: Quantity, form: Form, units: Units, theta: Array) -> Axis:
-    """Of any number that follows from a law. Raises InputError where it is at its scale's end."""
+def quantity_axis(
+    name: str, quantity: Quantity, form: Form, units: Units, theta: Array, grip: Array
+) -> Axis:
+    """Of any number that follows from a law. Raises InputError where it is at its scale's end.
+
+    `grip` (k,) says how far the runs resist a move of each coordinate: it is held by moving the one
+    that they resist least.
+    """
 
     def u(theta: Array) -> Array:
         with np.errstate(all="ignore"):  # far from the fit it may be no number
@@ -138,7 +144,7 @@ def quantity_axis(name: str, quantity: Quantity, form: Form, units: Units, theta
     start, slope = float(u(theta[None])[0]), slopes(u, theta[None])[0]
     if not (np.isfinite(start) and np.isfinite(slope).all() and slope.any()):
         raise InputError(f"{name} lies at the end of its scale, so it has no profile")
-    at = int(np.argmax(np.abs(slope) * np.where(form.amplitudes, AMPLITUDES, 1.0)))
+    at = int(np.argmax(np.abs(slope) / np.maximum(grip, 1e-300)))
     bent = curvature(u, theta + np.outer([-0.1, 0.0, 0.1], np.ones(len(theta))))
     straight = bool(np.abs(bent).max() <= STRAIGHT * np.abs(slope).max())
 
@@ -152,7 +158,8 @@ def quantity_axis(name: str, quantity: Quantity, form: Form, units: Units, theta
         row[at] = 0.0
         return Hold(index, np.tile(row, (len(values), 1)), constant)
 
-    limits = (start - FAR, start + FAR)
+    middle = 0.0 if quantity.scale == "logit" else start
+    limits = (min(start, middle - FAR), max(start, middle + FAR))
     return Axis(name, start, limits, _VALUES[quantity.scale], hold)
 
 
