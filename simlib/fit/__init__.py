@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fit.bootstrap import AGREE, LONG, resample_residuals, resample_runs
+from simlib.fit.bootstrap import AGREE, LONG, NOTHING, resample_residuals, resample_runs
 from simlib.fit.extensionforms import EXTENSION_FORMS
 from simlib.fit.forms import DENSE, JOINT, AnyForm, Form
 from simlib.fit.newton import minimise
@@ -17,7 +17,14 @@ from simlib.fit.preparation import Refits, Settled, prepare
 from simlib.fit.problem import Problem
 from simlib.fit.profile import Interval, profile_intervals, thresholds
 from simlib.fit.quantity import QUANTITIES, Quantity, coefficient_axis, quantity_axis
-from simlib.fit.result import FitResult, Residual, Status, ensemble_intervals, log_residuals
+from simlib.fit.result import (
+    FitResult,
+    Residual,
+    Status,
+    derived,
+    ensemble_intervals,
+    log_residuals,
+)
 from simlib.fit.rivalforms import RIVAL_FORMS
 from simlib.law import Array
 
@@ -30,7 +37,6 @@ __all__ = [
 FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EXTENSION_FORMS}
 
 MANY = 5000  # runs above which a sample of so many tells the starts apart
-NOTHING = 1e-16  # an objective this small is a residual of 1e-8: the runs lie on the law
 
 
 def fit(
@@ -68,7 +74,8 @@ def fit(
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
     by_runs, by_residuals = _ensembles(settled, theta, resamples, rng, stage)
-    profiles = _profiles(settled, theta, profile_resamples, level, rng, quantities or {}, stage)
+    ensemble, wanted = None if by_runs is None else by_runs.law, dict(quantities or {})
+    profiles = _profiles(settled, theta, profile_resamples, level, rng, wanted, stage)
     return FitResult(
         law=law,
         form=form,
@@ -82,12 +89,16 @@ def fit(
         worst=Residual(worst, float(residuals[worst])),
         condition_number=_condition_number(problem, theta),
         level=level,
-        ensemble=None if by_runs is None else by_runs.law,
+        ensemble=ensemble,
         residual_ensemble=None if by_residuals is None else by_residuals.law,
         converged_members=0 if by_runs is None else int(by_runs.converged.sum()),
         converged_residual_members=0 if by_residuals is None else int(by_residuals.converged.sum()),
-        profile_intervals=dict(list(profiles.items())[: len(form.names)]),
-        quantity_intervals=dict(list(profiles.items())[len(form.names) :]),
+        profile_intervals={name: profiles[name] for name in form.names if name in profiles},
+        quantities={
+            name: derived(wanted[name], law, ensemble, level, profiles[name])
+            for name in wanted
+            if name in profiles
+        },
         seed=seed,
     )
 

@@ -14,6 +14,7 @@ from simlib.law import Array, Bools, Indices
 LEAST_SQUARES = 1e3  # a delta so large that the Huber loss is a square
 LONG = 5000  # steps, many times what a bounded optimum takes
 AGREE = 1e-3  # relative distance from the best objective at which a start agrees with it
+NOTHING = 1e-16  # an objective this small is a residual of 1e-8: the runs lie on the law
 PROBES, ROUNDS = 64, 3  # members that try a cold start first; how often all of them take one
 SOME = 0.02  # share of probes that a cold start must lower before all members take one
 
@@ -35,28 +36,23 @@ class Ends(NamedTuple):
         return mine
 
 
-def refit(
-    problem: Problem, theta: Array, members: int, cold: Array | None = None,
-    hold: Held | None = None,
-) -> Ends:  # fmt: skip
+def refit(problem: Problem, theta: Array, members: int, cold: Array | None = None) -> Ends:
     """Optimum of each member of a batch problem, the best of several starts.
 
     Each member starts from the fit of the whole table, from its own least-squares optimum, from
     there with amplitudes raised that came close to 0 and, as long as that lowers some of a few,
-    from one of the random starts `cold` (starts, k). Where the
-    best end has not converged it goes on.
+    from one of the random starts `cold` (starts, k). Where the best end has not converged it goes
+    on.
     """
     start = np.tile(theta, (members, 1))
-    near = Ends(*minimise(problem, start, hold=hold))
-    own, _, _ = minimise(problem, start, delta=LEAST_SQUARES, hold=hold)
-    ends = near.or_better(Ends(*minimise(problem, own, hold=hold)))
-    ends = from_lifted(problem, ends, hold)
+    near = Ends(*minimise(problem, start))
+    own, _, _ = minimise(problem, start, delta=LEAST_SQUARES)
+    ends = from_lifted(problem, near.or_better(Ends(*minimise(problem, own))))
     if cold is not None:
         ends = _from_cold(problem, ends, cold)
     late = np.flatnonzero(~ends.converged)
     if len(late):
-        part, own_hold = problem.members(late), None if hold is None else hold.members(late)
-        found = minimise(part, ends.theta[late], max_steps=LONG, hold=own_hold)
+        found = minimise(problem.members(late), ends.theta[late], max_steps=LONG)
         ends = ends.or_better(Ends(*found), late)
     return ends
 
@@ -78,9 +74,9 @@ def _from_cold(problem: Problem, ends: Ends, cold: Array) -> Ends:
     members = len(ends.value)
     for number in range(ROUNDS):
         start = cold[(np.arange(members) + number) % len(cold)]
-        few = np.unique(np.linspace(number, members - 1, PROBES).astype(int))
+        few = np.unique(np.linspace(min(number, members - 1), members - 1, PROBES).astype(int))
         tried = minimise(problem.members(few), start[few], max_steps=LONG)[1]
-        if (tried < ends.value[few] * (1 - AGREE)).mean() <= SOME:
+        if (tried < ends.value[few] * (1 - AGREE) - NOTHING).mean() <= SOME:
             break
         ends = ends.or_better(Ends(*minimise(problem, start, max_steps=LONG)))
     return ends

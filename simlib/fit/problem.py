@@ -197,7 +197,8 @@ class Problem:
 
     def residual(self, theta: Array) -> tuple[Array, Array]:
         """Residuals (members, runs) and terms (terms, members, runs) at theta (members, k)."""
-        parts = np.matmul(theta, self.layout.columns)
+        with np.errstate(invalid="ignore"):  # a member may have lost what is held
+            parts = np.matmul(theta, self.layout.columns)
         parts += self.layout.offset
         np.exp(np.minimum(parts, 600, out=parts), out=parts)
         total = parts.sum(axis=0)

@@ -84,8 +84,8 @@ class _Walk:
 
     The root of the rise, as a share of the threshold's, is nearly linear: `inside` it is below 1,
     `outside` above. A side goes out in steps of up to three times its way so far, then the two
-    ends are brought together by secants and halving. A side that reaches its limit inside is open: its `end`
-    stays NaN.
+    ends are brought together by secants and halving. A side that reaches its limit inside is
+    open: its `end` stays NaN.
     """
 
     def __init__(self, start: Array, limit: Array, theta: Array) -> None:

@@ -20,6 +20,7 @@ FAR = 12.0  # nats that a logarithm may move
 STEP = 1e-4  # of theta, for derivatives by differences
 STRAIGHT = 1e-5  # second derivative, of the first, below which a quantity is linear in theta
 ROOT_STEPS = 20  # of the search for the coordinate at which a quantity has its value
+NEAR = 1e-9  # of that value, on its scale
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ class Curve:
         return replace(self, value=self.value[keep], at=self.at[keep])
 
     def place(self, theta: Array) -> None:
-        """Move the coordinates in theta (members, k) to where the quantity has its value."""
+        """Move the coordinates in theta (members, k) to where the quantity has its value.
+
+        Where it has it nowhere the coordinate is no number, and so is the objective.
+        """
         rows = np.arange(len(theta))
         for _ in range(ROOT_STEPS):
             gap = self.value - self.u(theta)
@@ -72,6 +76,8 @@ class Curve:
                 break
             with np.errstate(all="ignore"):
                 theta[rows, self.at] += gap / slopes(self.u, theta)[rows, self.at]
+        lost = ~(np.abs(self.value - self.u(theta)) < NEAR)
+        theta[rows[lost], self.at[lost]] = np.nan
 
     def rows(self, theta: Array) -> Array:
         """Derivatives (members, k) of the coordinate by the others."""
@@ -94,7 +100,8 @@ def slopes(u: Callable[[Array], Array], theta: Array) -> Array:
     members, k = theta.shape
     shift = STEP * np.concatenate([np.eye(k), -np.eye(k)])
     around = u((theta[:, None, :] + shift).reshape(-1, k)).reshape(members, 2, k)
-    return np.asarray((around[:, 0] - around[:, 1]) / (2 * STEP))
+    with np.errstate(invalid="ignore"):  # an infinite quantity has no slope
+        return np.asarray((around[:, 0] - around[:, 1]) / (2 * STEP))
 
 
 def curvature(u: Callable[[Array], Array], theta: Array) -> Array:
