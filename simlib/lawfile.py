@@ -17,6 +17,7 @@ from simlib.law import Array, DenseLaw, JointLaw, Law
 from simlib.rivals import RIVALS
 
 LAWS: dict[str, Any] = {"joint": JointLaw, "dense": DenseLaw, **RIVALS, **EXTENSIONS}
+ENOUGH = 0.9  # share of an ensemble's refits that must have converged
 SIGNIFICANT = 8  # digits of the ensemble that are kept; coefficients are kept whole
 
 
@@ -55,6 +56,31 @@ class LawFile:
             if any(text.startswith(f"{name} is not identified") for text in said)
         ]
 
+    @property
+    def decides(self) -> bool:
+        """Whether a conclusion may rest on this law; `why_not` says why where it may not."""
+        return not self.why_not
+
+    @property
+    def why_not(self) -> str:
+        """Why this law decides nothing, in a sentence without its subject; empty where it does."""
+        if self.ensemble is None:
+            return "it has no ensemble, so nothing that follows from it has an interval"
+        status, converged = (self.record.get(k) for k in ("status", "converged_members"))
+        if status == "converged" and converged is None:
+            return "its file does not say how many of its refits converged: fit it again"
+        return why_undecided(str(status), len(self.ensemble.vector()), converged or 0)
+
+    def profile_interval(self, name: str) -> tuple[float | None, float | None] | None:
+        """Profile interval of a coefficient or a recorded quantity, such as "c_S/(a_S+c_S)".
+
+        None for an end where the profile does not close, and where the file has no such interval.
+        """
+        record = self.record
+        found = record.get("profile_intervals", {}).get(name)
+        found = found or record.get("quantities", {}).get(name, {}).get("profile_interval")
+        return None if found is None else (found[0], found[1])
+
     def members(self, dims: int = 0) -> JointLaw:
         """The ensemble of a joint law, ready to meet points with `dims` axes.
 
@@ -80,6 +106,20 @@ class LawFile:
         else:  # nothing lies between a number and infinity
             low, high = np.nanquantile(values, tails, axis=0, method="nearest")
         return low, high
+
+
+def why_undecided(status: str, members: int, converged: int) -> str:
+    """Why a fit with this status, and so many refits of which so many converged, decides nothing.
+
+    Empty where it may decide.
+    """
+    if status == "at bound":
+        return "its fit ends at a bound of a coefficient, where the runs do not hold it back"
+    if status != "converged":
+        return f"its fit has the status {status!r}, not 'converged'"
+    if converged < ENOUGH * members:
+        return f"only {converged} of its {members} refits of resampled runs converged"
+    return ""
 
 
 def law_name(law: Law) -> str:

@@ -15,7 +15,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import fixed_quad
 
 from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
@@ -55,6 +54,8 @@ def schedule_cost(name: str, progress: Callable[[Array], Array]) -> CostModel:
     `progress(t)` for t in [0, 1] is the share of the final sparsity reached at that share of
     training. Mean density is `1 - S m` with m the mean of `progress`, by quadrature.
     """
+    from scipy.integrate import fixed_quad  # not at the top: it takes long to import
+
     nodes = np.linspace(0, 1, 401)  # a composite rule: schedules have corners
     parts = (
         fixed_quad(lambda t: np.asarray(progress(t)), a, b, n=5)[0] for a, b in pairwise(nodes)

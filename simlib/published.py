@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import platformdirs
-import pooch
 
 from simlib.errors import InputError
 from simlib.law import Array
@@ -68,6 +68,8 @@ def find_file(which: Released) -> Path:
         return _checked(Path(folder) / name, sha256)
     cache = Path(platformdirs.user_cache_dir("simlib")) / "released"
     url = f"{REPOSITORY}/{COMMIT}/jaxpruner/projects/bigsparse/{name}"
+    import pooch  # not at the top: it takes long to import
+
     try:
         pooch.get_logger().setLevel("WARNING")
         return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=name, path=cache))
@@ -80,7 +82,7 @@ def find_file(which: Released) -> Path:
 
 
 def _checked(path: Path, sha256: str) -> Path:
-    found = pooch.file_hash(str(path), alg="sha256")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
         raise InputError(
             f"{path.name} in $SIMLIB_DATA is not the released file: its SHA-256 begins "

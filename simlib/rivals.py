@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from simlib.errors import InputError
 from simlib.law import Array, BaseLaw, Coefficient, Indices, Terms, fraction, positive
@@ -123,6 +122,8 @@ def pruning_error(S: ArrayLike) -> Array:
 
     `S - 2 t phi(t)` with `P(|z| < t) = S`.
     """
+    from scipy.special import ndtri  # scipy takes longer to import than most commands to run
+
     S = fraction(S)
     t = ndtri((1 + S) / 2)
     density = np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)

@@ -10,7 +10,7 @@ from scipy import stats
 
 from simlib.contrasts import Estimate, Spread, t_interval
 from simlib.errors import InputError
-from simlib.fit import Objective, log_residuals
+from simlib.fit import Interval, Objective, log_residuals
 from simlib.fit.result import WIDE
 from simlib.law import Array, Indices
 from simlib.lawfile import LawFile
@@ -253,7 +253,10 @@ def order(
 def identified(law_file: LawFile) -> dict[str, bool]:
     """Which coefficients the runs identify: those with a profile interval that is not too wide."""
     profiles = law_file.record.get("profile_intervals", {})
-    return {
-        name: low is not None and high is not None and low > 0 and high / low <= WIDE
-        for name, (low, high) in profiles.items()
-    }
+    return {name: closed(interval) for name, interval in profiles.items()}
+
+
+def closed(interval: Interval) -> bool:
+    """Whether a profile interval tells a positive number within a factor."""
+    low, high = interval
+    return low is not None and high is not None and low > 0 and high / low <= WIDE

@@ -77,7 +77,7 @@ class SweepFacts:
             "widest": number(high / low, 2),
             "identified": _listed(name for name, yes in self.known.items() if yes),
             "unidentified": _listed(name for name, yes in self.known.items() if not yes),
-            "status": record["status"],
+            "status": _status(self.law_file),
             "wide": number(WIDE, 1),
             "multiplier": with_interval(value, ends),
             "apart": str(sum(not low <= worth <= high for worth in beside)),
@@ -102,6 +102,15 @@ class SweepFacts:
             f"the law's log-RMSE is {error}, and a weight at {percent(WORTH_AT)} sparsity is worth "
             f"{worth}"
         )
+
+
+def _status(law_file: LawFile) -> str:
+    """How the fit and its refits ended, and whether anything may rest on them."""
+    said, record = str(law_file.record["status"]), law_file.record
+    if "converged_members" in record:
+        converged, members = (f"{record[k]:,}" for k in ("converged_members", "members"))
+        said += f", {converged} of {members} refits of resampled runs converged"
+    return said if law_file.decides else f"{said}: nothing is decided by this law"
 
 
 def sweep_facts(

@@ -14,7 +14,7 @@ from simlib.lawfile import LawFile
 from simlib.lawtables import estimate
 from simlib.recipes import NORMS, Attempt
 from simlib.runs import RunTable
-from simlib.sweepchecks import DataStep, Order, identified, interaction, lack_of_fit
+from simlib.sweepchecks import DataStep, Order, closed, identified, interaction, lack_of_fit
 from simlib.tables import Table, number, percent, with_interval
 
 BENDS = {  # by the sign of the interaction of size and data
@@ -104,7 +104,7 @@ def order_table(found: Order) -> Table:
 
 
 def identified_table(law_file: LawFile) -> Table:
-    """Each coefficient with its bootstrap and profile intervals, and whether it is identified."""
+    """Each coefficient, and what follows from them, with both intervals, and whether known."""
     law, record = law_file.joint, law_file.record
     said = {True: "yes", False: "no"}
     known = identified(law_file)
@@ -114,6 +114,10 @@ def identified_table(law_file: LawFile) -> Table:
         texts = ["–" if pair is None else " to ".join(map(number, pair)) for pair in ends]
         answer = said[known[name]] if name in known else "–"
         rows.append((name, number(float(getattr(law, name))), *texts, answer))
+    for name, found in record.get("quantities", {}).items():
+        pairs = [found["interval"], found["profile_interval"]]
+        texts = ["–" if pair is None else " to ".join(map(number, pair)) for pair in pairs]
+        rows.append((name, number(found["value"]), *texts, said[closed(found["profile_interval"])]))
     return Table(("coefficient", "estimate", "resampled runs", "profile", "identified"), rows)
 
 

@@ -43,6 +43,12 @@ def test_fit_then_optimum_from_a_readers_own_table(table, tmp_path):
     for name, (low, high) in found["intervals"].items():
         assert low <= found["coefficients"][name] * 1.2
         assert high >= found["coefficients"][name] * 0.8
+    assert found["members"] == 60
+    assert found["converged_members"] <= 60
+    assert (found["decides"], found["why_not"]) == (True, "")
+    share = found["quantities"]["c_S/(a_S+c_S)"]
+    for low, high in (share["interval"], share["profile_interval"]):
+        assert low < share["value"] < high
     done = simlib("optimum", "--law", str(saved), "--nonzero-params", "1e7", "--flops", "1e18",
                   "--cost", "sparse", "--json")  # fmt: skip
     best = json.loads(done.stdout)
@@ -67,6 +73,8 @@ def test_fit_of_the_released_runs_prints_intervals_and_warnings(released):
     assert done.returncode == 0
     assert "b_D is not identified" in done.stdout
     assert "100% of 25 starts agree" in done.stdout
+    assert "40 of 40 refits of resampled runs converged" in done.stdout
+    assert "decides nothing" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -100,6 +108,17 @@ def test_every_command_explains_itself_with_an_example(name):
     done = simlib(name, "--help")
     assert done.returncode == 0, done.stderr
     assert f"simlib {name}" in done.stdout
+
+
+def test_a_law_on_which_nothing_may_rest_says_so():
+    done = simlib("fit", "--runs", "t5-laptop", "--resamples", "10")
+    assert done.returncode == 0
+    assert "this law decides nothing: its fit ends at a bound" in done.stdout
+
+
+def test_a_fit_begins_without_what_is_slow_to_import():
+    code = "import sys, simlib.cli.fit; sys.exit('scipy' in sys.modules or 'pooch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_law_half_needs_no_torch():

@@ -94,3 +94,49 @@ def test_members_beyond_any_float_are_infinite_ends_and_no_warning(recwarn):
     assert 1 < low < 10
     assert high == float("inf")
     assert not recwarn.list
+
+
+SOUND = {"status": "converged", "converged_members": 29}
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (SOUND, ""),
+        (SOUND | {"converged_members": 27}, ""),
+        (SOUND | {"converged_members": 26}, "only 26 of its 30 refits"),
+        (SOUND | {"status": "at bound"}, "ends at a bound"),
+        (SOUND | {"status": "not converged"}, "'not converged'"),
+        ({"status": "converged"}, "fit it again"),
+    ],
+)
+def test_nothing_rests_on_a_fit_at_a_bound_or_on_refits_that_did_not_converge(
+    law_file, record, said
+):
+    found = LawFile(law_file.name, law_file.law, law_file.ensemble, record)
+    assert found.decides == (said == "")
+    assert said in found.why_not
+
+
+def test_a_law_without_ensemble_decides_nothing():
+    assert "no ensemble" in load_law("t5-c4").why_not
+
+
+def test_profile_intervals_of_coefficients_and_quantities_are_found_by_name(law_file):
+    record = {
+        "profile_intervals": {"b_S": [0.1, None]},
+        "quantities": {"share": {"value": 0.5, "interval": None, "profile_interval": [0.4, 0.6]}},
+    }
+    found = LawFile("try", law_file.law, None, record)
+    assert found.profile_interval("b_S") == (0.1, None)
+    assert found.profile_interval("share") == (0.4, 0.6)
+    assert found.profile_interval("c") is None
+
+
+@pytest.mark.parametrize("name", law_names())
+def test_shipped_ensembles_say_how_many_of_their_refits_converged(name):
+    shipped = load_law(name)
+    if shipped.ensemble is not None:
+        assert shipped.record["members"] == len(shipped.ensemble.vector())
+        assert shipped.record["converged_members"] >= 0.9 * shipped.record["members"]
+        assert shipped.decides == (shipped.record["status"] == "converged")

@@ -42,3 +42,14 @@ def test_runs_before_the_power_law_are_named_with_their_unit(law_file):
     )
     assert "250,000 images or less" in said(law_file, late)["regime"]
     assert "none" in said(law_file, runs)["regime"]
+
+
+def test_the_status_says_how_many_refits_converged_and_what_may_rest_on_them(law_file):
+    runs = table(0.02)
+    record = law_file.record | {"status": "converged", "members": 1000, "converged_members": 999}
+    sound = replace(law_file, record=record)
+    assert said(sound, runs)["status"] == (
+        "converged, 999 of 1,000 refits of resampled runs converged"
+    )
+    bound = replace(law_file, record=record | {"status": "at bound"})
+    assert said(bound, runs)["status"].endswith("nothing is decided by this law")

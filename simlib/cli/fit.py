@@ -19,7 +19,16 @@ import simlib
 from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
 from simlib.datasets import FOLDER, load_runs, table_path
 from simlib.errors import InputError
-from simlib.fit import DEFAULT_OBJECTIVE, FORMS, OBJECTIVES, FitResult, Objective, fit, stages
+from simlib.fit import (
+    DEFAULT_OBJECTIVE,
+    FORMS,
+    OBJECTIVES,
+    QUANTITIES,
+    FitResult,
+    Objective,
+    fit,
+    stages,
+)
 from simlib.fit.authors import authors_procedure
 from simlib.foreign import parse_columns, read_foreign, refuse_mixture
 from simlib.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
@@ -94,7 +103,7 @@ def command(
     objective = objective_for(table, delta, log)
     if procedure == "global":
         profile = PROFILE_RESAMPLES if resamples else 0
-        with tqdm(total=stages(FORMS[form], resamples, profile), leave=False, delay=1) as bar:
+        with tqdm(total=stages(resamples, profile), leave=False, delay=1) as bar:
 
             def begin(name: str) -> None:
                 bar.set_description(name)
@@ -103,6 +112,7 @@ def command(
             result = fit(
                 source.runs, FORMS[form], objective, starts=starts, resamples=resamples,
                 profile_resamples=profile, level=level, seed=seed, stage=begin,
+                quantities=QUANTITIES if form == "joint" else None,
             )  # fmt: skip
         law_file = _from_fit(result, source)
     else:
@@ -142,6 +152,7 @@ def _from_fit(result: FitResult, source: Source) -> LawFile:
         **_about(source, result.objective),
         "objective": result.value,
         "status": result.status,
+        **result.counts,
         "agreeing": result.agreeing,
         "starts": result.starts,
         "log_rmse": result.log_rmse,
@@ -151,6 +162,7 @@ def _from_fit(result: FitResult, source: Source) -> LawFile:
         "intervals": result.intervals,
         "residual_intervals": result.residual_intervals,
         "profile_intervals": result.profile_intervals,
+        "quantities": {name: found._asdict() for name, found in result.quantities.items()},
         "warnings": [*result.warnings, *filter(None, [simulated_warning(source.runs)])],
         "seed": result.seed,
         "made": made(source),
@@ -220,7 +232,8 @@ def made(source: Source) -> dict[str, str]:
 
 def _object(law_file: LawFile) -> dict[str, Any]:
     return {
-        "name": law_file.name, "coefficients": coefficients(law_file.law), **law_file.record
+        "name": law_file.name, "coefficients": coefficients(law_file.law), **law_file.record,
+        "decides": law_file.decides, "why_not": law_file.why_not,
     }  # fmt: skip
 
 
@@ -232,6 +245,13 @@ def _text(law_file: LawFile) -> str:
     ]
     if record["agreeing"] is not None:
         lines.append(f"{record['agreeing']:.0%} of {record['starts']} starts agree")
+    if record.get("members"):
+        lines.append(
+            f"{record['converged_members']} of {record['members']} refits of resampled runs "
+            f"converged, {record['converged_residual_members']} of resampled residuals"
+        )
+    quantities = record.get("quantities", {})
+    values |= {name: found["value"] for name, found in quantities.items()}
     head = f"{record.get('level', 0.9):.0%}"
     wide = max(4, *map(len, values))
     lines.append(
@@ -239,10 +259,13 @@ def _text(law_file: LawFile) -> str:
     )
     for name, value in values.items():
         row = f"{name:{wide}} {value:12.5g}"
-        for kind in ("intervals", "profile_intervals"):
-            row += "   " + _ends(record.get(kind, {}).get(name))
+        for kind in ("interval", "profile_interval"):
+            own = quantities.get(name, {}).get(kind)
+            row += "   " + _ends(record.get(f"{kind}s", {}).get(name, own))
         lines.append(row.rstrip())
     lines += [f"warning: {sentence}" for sentence in record["warnings"]]
+    if law_file.ensemble is not None and not law_file.decides:
+        lines.append(f"this law decides nothing: {law_file.why_not}")
     return "\n".join(lines)
 
 

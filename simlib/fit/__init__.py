@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fit.bootstrap import resample_residuals, resample_runs
+from simlib.fit.bootstrap import AGREE, LONG, NOTHING, resample_residuals, resample_runs
 from simlib.fit.extensionforms import EXTENSION_FORMS
 from simlib.fit.forms import DENSE, JOINT, AnyForm, Form
-from simlib.fit.newton import Problem, minimise
+from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from simlib.fit.observations import Observations
-from simlib.fit.preparation import Settled, prepare
-from simlib.fit.profile import Interval, profile_interval, thresholds
-from simlib.fit.result import FitResult, Residual, Status, ensemble_intervals, log_residuals
+from simlib.fit.preparation import Refits, Settled, prepare
+from simlib.fit.problem import Problem
+from simlib.fit.profile import Interval, profile_intervals, thresholds
+from simlib.fit.quantity import QUANTITIES, Quantity, coefficient_axis, quantity_axis
+from simlib.fit.result import (
+    FitResult,
+    Residual,
+    Status,
+    derived,
+    ensemble_intervals,
+    log_residuals,
+)
 from simlib.fit.rivalforms import RIVAL_FORMS
-from simlib.law import Array, Law
+from simlib.law import Array
 
 __all__ = [
-    "DEFAULT_OBJECTIVE", "DENSE", "FORMS", "JOINT", "OBJECTIVES", "AnyForm", "FitResult", "Form",
-    "Interval", "Objective", "Observations", "ensemble_intervals", "fit", "log_residuals",
-    "stages",
+    "DEFAULT_OBJECTIVE", "DENSE", "FORMS", "JOINT", "OBJECTIVES", "QUANTITIES", "AnyForm",
+    "FitResult", "Form", "Interval", "Objective", "Observations", "Quantity", "ensemble_intervals",
+    "fit", "log_residuals", "stages",
 ]  # fmt: skip
 
 FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EXTENSION_FORMS}
 
-AGREE = 1e-3  # relative distance from the best objective at which a start agrees with it
 MANY = 5000  # runs above which a sample of so many tells the starts apart
-LONG = 5000  # steps for the best end, many times what a bounded optimum takes
-NOTHING = 1e-16  # an objective this small is a residual of 1e-8: the runs lie on the law
 
 
 def fit(
@@ -43,6 +49,7 @@ def fit(
     profile_resamples: int = 200,
     level: float = 0.9,
     seed: int = 0,
+    quantities: Mapping[str, Quantity] | None = None,
     stage: Callable[[str], None] = lambda _: None,
 ) -> FitResult:
     """Fit `form` to a run table from a cold start, with ensembles and profile intervals.
@@ -50,7 +57,8 @@ def fit(
     `resamples` is the size of each bootstrap ensemble, 0 for none; `profile_resamples` calibrates
     the profile intervals, 0 for none; only the joint and the dense form have these. Raises
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
-    did not converge has status "not converged". `stage` is told what begins; see `stages`.
+    did not converge has status "not converged". `quantities` get a profile interval, too, such as
+    `QUANTITIES` of the joint law. `stage` is told what begins; see `stages`.
     """
     if starts < 1 or resamples < 0 or profile_resamples < 0 or not 0 < level < 1:
         raise InputError(
@@ -66,6 +74,8 @@ def fit(
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
     by_runs, by_residuals = _ensembles(settled, theta, resamples, rng, stage)
+    ensemble, wanted = None if by_runs is None else by_runs.law, dict(quantities or {})
+    profiles = _profiles(settled, theta, profile_resamples, level, rng, wanted, stage)
     return FitResult(
         law=law,
         form=form,
@@ -79,9 +89,16 @@ def fit(
         worst=Residual(worst, float(residuals[worst])),
         condition_number=_condition_number(problem, theta),
         level=level,
-        ensemble=by_runs,
-        residual_ensemble=by_residuals,
-        profile_intervals=_profiles(settled, theta, profile_resamples, level, rng, stage),
+        ensemble=ensemble,
+        residual_ensemble=None if by_residuals is None else by_residuals.law,
+        converged_members=0 if by_runs is None else int(by_runs.converged.sum()),
+        converged_residual_members=0 if by_residuals is None else int(by_residuals.converged.sum()),
+        profile_intervals={name: profiles[name] for name in form.names if name in profiles},
+        quantities={
+            name: derived(wanted[name], law, ensemble, level, profiles[name])
+            for name in wanted
+            if name in profiles
+        },
         seed=seed,
     )
 
@@ -111,11 +128,16 @@ def _status(theta: Array, converged: bool, form: Form) -> Status:
     return "at bound" if at_bound.any() else "converged"
 
 
-def _condition_number(problem: Problem, theta: Array) -> float:
-    """Of the Jacobian of the residuals with its columns scaled to length 1."""
+def _jacobian(problem: Problem, theta: Array) -> Array:
+    """Derivatives of the residuals, (runs, k)."""
     _, parts = problem.residual(theta[None])
     share = parts / parts.sum(axis=0) if problem.objective.log else parts
-    jacobian = np.einsum("tr,rtk->rk", share[:, 0], problem.design)
+    return np.asarray(np.einsum("tr,rtk->rk", share[:, 0], problem.design))
+
+
+def _condition_number(problem: Problem, theta: Array) -> float:
+    """Of the Jacobian of the residuals with its columns scaled to length 1."""
+    jacobian = _jacobian(problem, theta)
     length = np.linalg.norm(jacobian, axis=0)
     if not (length > 0).all():
         return float("inf")
@@ -125,7 +147,7 @@ def _condition_number(problem: Problem, theta: Array) -> float:
 def _ensembles(
     settled: Settled, theta: Array, members: int, rng: np.random.Generator,
     stage: Callable[[str], None],
-) -> tuple[Law | None, Law | None]:  # fmt: skip
+) -> tuple[Refits | None, Refits | None]:  # fmt: skip
     if members == 0:
         return None, None
     stage("resampled runs")
@@ -137,22 +159,22 @@ def _ensembles(
 
 def _profiles(
     settled: Settled, theta: Array, members: int, level: float, rng: np.random.Generator,
-    stage: Callable[[str], None],
+    quantities: Mapping[str, Quantity], stage: Callable[[str], None],
 ) -> dict[str, Interval]:  # fmt: skip
     form, units, problem = settled.form, settled.units, settled.problem
     if members == 0 or form.hold is None:
         return {}
+    axes = [coefficient_axis(name, form, units, theta) for name in form.names]
+    grip = np.linalg.norm(_jacobian(problem, theta), axis=0)
+    axes += [quantity_axis(name, q, form, units, theta, grip) for name, q in quantities.items()]
     stage("profile thresholds")
     resampled = resample_residuals(problem, theta, members, rng)
-    rises = thresholds(problem, form, units, theta, resampled, level)
-    intervals = {}
-    for name in form.names:
-        stage(f"profile of {name}")
-        intervals[name] = profile_interval(problem, form, units, theta, name, rises[name])
-    return intervals
+    rises = thresholds(axes, theta, resampled, settled.cold, level)
+    stage("profiles")
+    found = profile_intervals(problem, axes, theta, rises)
+    return {axis.name: interval for axis, interval in zip(axes, found, strict=True)}
 
 
-def stages(form: AnyForm, resamples: int, profile_resamples: int) -> int:
+def stages(resamples: int, profile_resamples: int) -> int:
     """How many stages a fit names at most, for a progress bar."""
-    named = len(form.names) if isinstance(form, Form) else 0
-    return 1 + 2 * (resamples > 0) + (1 + named) * (profile_resamples > 0)
+    return 1 + 2 * (resamples > 0) + 2 * (profile_resamples > 0)

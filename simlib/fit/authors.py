@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from simlib.errors import InputError
 from simlib.fit.forms import JOINT
@@ -40,6 +39,8 @@ def authors_procedure(
     sum_runs: bool = False,
 ) -> AuthorsFit:
     """Fit the joint law as the release does. Raises InputError if no start reports success."""
+    from scipy.optimize import minimize  # not at the top: it takes long to import
+
     data = columns(runs, JOINT)
     n, d = data.N / 1e6, data.D / data_unit
     target = objective.target(data.L)

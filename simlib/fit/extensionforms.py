@@ -21,6 +21,7 @@ from simlib.fit.rivalforms import (
 from simlib.law import Array, Law
 
 JOINT_SIZE = {"a": SIZE, "b_S": FREE, "c_S": SIZE, "b_N": POWER}
+VALLEYS = (("a", "b_S", "c_S"),)
 
 
 def _size_rows(S: Array, n: Array) -> list[Row]:
@@ -54,7 +55,7 @@ def size_exponent() -> Form:
     entries = {**JOINT_SIZE, "a": Coordinate(AMPLITUDE, per_N="b_SN"), "b_SN": POWER}
     return assemble(
         "size-exponent", SizeExponentLaw.names(), entries, rows, to_law, from_law,
-        distinct=(3, 3, 3),
+        distinct=(3, 3, 3), valleys=VALLEYS,
     )  # fmt: skip
 
 
@@ -71,7 +72,8 @@ def data_factor() -> Form:
         return {**_size_raw(law), **data_raw(law), "q": law.h * law.b_D}
 
     entries = {**JOINT_SIZE, "q": FREE}
-    return assemble("data-factor", DataFactorLaw.names(), entries, rows, to_law, from_law)
+    names = DataFactorLaw.names()
+    return assemble("data-factor", names, entries, rows, to_law, from_law, valleys=VALLEYS)
 
 
 def data_exponent() -> Form:
@@ -91,7 +93,8 @@ def data_exponent() -> Form:
         return {**_size_raw(law), **data_raw(law), "q": q, "v": law.v}
 
     entries = {**JOINT_SIZE, "q": Coordinate(FREE.bounds, per_D="v"), "v": FREE}
-    return assemble("data-exponent", DataExponentLaw.names(), entries, rows, to_law, from_law)
+    names = DataExponentLaw.names()
+    return assemble("data-exponent", names, entries, rows, to_law, from_law, valleys=VALLEYS)
 
 
 EXTENSION_FORMS = {form.name: form for form in (size_exponent(), data_factor(), data_exponent())}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from simlib.fit.newton import Valley
+from simlib.fit.problem import Constraint, Valley
 from simlib.law import Array, Bools, DenseLaw, JointLaw, Law
 
 
@@ -30,14 +30,6 @@ class Units(NamedTuple):
         return cls(float(np.log(N).mean()), float(np.log(D).mean()))
 
 
-class Constraint(NamedTuple):
-    """`theta[at] = row . theta + constant`: one coefficient held at a value (row[at] = 0)."""
-
-    at: int
-    row: Array
-    constant: float
-
-
 @dataclass(frozen=True)
 class Form:
     """A law's form, as the solver sees it.
@@ -46,9 +38,8 @@ class Form:
     the linear terms. `amplitudes` marks the entries of theta that are logarithms of amplitudes.
     `to_law` turns theta of shape (..., k) into a law in raw units; `from_law` is its inverse.
     `hold(name, value, units)` says what holding a raw coefficient at a value means for theta; a
-    form without it has no profile intervals. `valley` is the curved valley of its data term and
-    floor. `distinct` counts the different values of S, N and D below which the coefficients cannot
-    be told apart.
+    form without it has no profile intervals. `valleys` are its curved valleys. `distinct` counts
+    the different values of S, N and D below which the coefficients cannot be told apart.
     """
 
     name: str
@@ -56,7 +47,7 @@ class Form:
     lower: Array
     upper: Array
     amplitudes: Bools
-    valley: Valley
+    valleys: tuple[Valley, ...]
     distinct: tuple[int, int, int]
     design: Callable[[Array, Array, Array, Units], Array]
     to_law: Callable[[Array, Units], Law]
@@ -184,13 +175,13 @@ JOINT = Form(
     "joint", JointLaw.names(),
     *_bounds(AMPLITUDE, DENSITY_EXPONENT, AMPLITUDE, EXPONENT, AMPLITUDE, EXPONENT, AMPLITUDE),
     amplitudes=np.array([True, False, True, False, True, False, True]),
-    valley=Valley(4, 5, 6), distinct=(3, 2, 3), design=_joint_design, to_law=_joint_to_law,
-    from_law=_joint_from_law, hold=_joint_hold,
+    valleys=(Valley(4, 5, 6), Valley(0, 1, 2)), distinct=(3, 2, 3), design=_joint_design,
+    to_law=_joint_to_law, from_law=_joint_from_law, hold=_joint_hold,
 )  # fmt: skip
 DENSE = Form(
     "dense", DenseLaw.names(),
     *_bounds(AMPLITUDE, EXPONENT, AMPLITUDE, EXPONENT, AMPLITUDE),
     amplitudes=np.array([True, False, True, False, True]),
-    valley=Valley(2, 3, 4), distinct=(1, 3, 3), design=_dense_design, to_law=_dense_to_law,
+    valleys=(Valley(2, 3, 4),), distinct=(1, 3, 3), design=_dense_design, to_law=_dense_to_law,
     from_law=_dense_from_law, hold=_dense_hold,
 )  # fmt: skip

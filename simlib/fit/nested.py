@@ -18,10 +18,11 @@ from simlib.fit.bootstrap import refit, resample_residuals
 from simlib.fit.extensionforms import EXTENSION_FORMS
 from simlib.fit.forms import JOINT, AnyForm, Form
 from simlib.fit.holdout import groups
-from simlib.fit.newton import Problem, minimise
+from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
 from simlib.fit.preparation import Settled, prepare
+from simlib.fit.problem import Problem
 from simlib.fit.rivalforms import RIVAL_FORMS
 from simlib.law import Array, JointLaw, Law
 from simlib.rivals import DensityPower, FreeMultiplier, find_levels, level_index

@@ -7,137 +7,41 @@ eigenvalues enter by magnitude (saddle-free Newton), which keeps every step a de
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from simlib.fit.objective import Objective
-from simlib.law import Array, Indices
+from simlib.fit import compiled
+from simlib.fit.problem import Held, Hold, Problem
+from simlib.law import Array, Bools, Indices
 
 TOLERANCE = 1e-9  # relative fall of the objective that the next step still promises
 BLOCK = 128  # members whose derivatives are taken together: their arrays stay in the cache
 RIDGE = 1e-9  # keeps the metric invertible along directions that the runs do not see
 
 
-class Valley(NamedTuple):
-    """Indices in theta of a term's log amplitude, its exponent, and the logarithm of the floor.
-
-    Few values of D leave a curved valley: a smaller exponent with a larger amplitude and a lower
-    floor fits nearly as well. In the value `e + g` and the slope `e b` at the typical D it is
-    straight, so steps are taken there.
-    """
-
-    amplitude: int
-    exponent: int
-    floor: int
-
-
-class Layout(NamedTuple):
-    """A design as the solver reads it: which coordinates enter which term, and their products.
-
-    `columns` (terms, k, runs) and `offset` (terms, 1, runs) give the exponents. `entries` lists the
-    coordinates that a term has and their values (runs,). `products` lists for each term the
-    products of two of its coordinates, (runs, pairs); `places` (all pairs, k * k) puts them into a
-    matrix. Most entries of a design are zero, so these are far fewer than all.
-    """
-
-    columns: Array
-    offset: Array
-    entries: list[tuple[int, int, Array]]
-    products: list[Array]
-    places: Array
-
-    @classmethod
-    def of(cls, design: Array, offset: Array) -> Layout:
-        """The layout of a design (runs, terms, k) with offset (runs, terms)."""
-        columns = np.ascontiguousarray(design.transpose(1, 2, 0))
-        entries, products, places = [], [], []
-        for t, term in enumerate(columns):
-            present = np.flatnonzero(term.any(axis=1))
-            entries += [(t, int(j), term[j]) for j in present]
-            pairs = [(i, j) for n, i in enumerate(present) for j in present[n:]]
-            found = [term[i] * term[j] for i, j in pairs]  # none where all are held
-            products.append(np.array(found).reshape(len(pairs), len(design)).T)
-            for i, j in pairs:
-                place = np.zeros((len(term), len(term)))
-                place[i, j] = place[j, i] = 1
-                places.append(place.ravel())
-        return cls(columns, offset.T[:, None, :], entries, products, np.array(places))
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Predictions `sum_k exp(offset[i, k] + design[i, k] . theta)` against `target`.
-
-    Shapes: design (runs, terms, k), offset (runs, terms), target and weights (runs,) or
-    (members, runs) on the residual scale, lower and upper (k,).
-    """
-
-    design: Array
-    offset: Array
-    target: Array
-    weights: Array
-    objective: Objective
-    lower: Array
-    upper: Array
-    valley: Valley | None = None
-
-    @cached_property
-    def layout(self) -> Layout:
-        """The design as the solver reads it."""
-        return Layout.of(self.design, self.offset)
-
-    def members(self, keep: Indices) -> Problem:
-        """The same problem for some members of the batch."""
-        if self.target.ndim == self.weights.ndim == 1:
-            return self
-        part = replace(self, target=_rows(self.target, keep), weights=_rows(self.weights, keep))
-        part.__dict__["layout"] = self.layout  # the design is the same: not laid out again
-        return part
-
-    def runs(self, keep: Indices) -> Problem:
-        """The same problem on some of the runs, whose weights are made to add up to 1."""
-        weights = self.weights[..., keep]
-        return replace(
-            self, design=self.design[keep], offset=self.offset[keep],
-            target=self.target[..., keep], weights=weights / weights.sum(axis=-1, keepdims=True),
-        )  # fmt: skip
-
-    def residual(self, theta: Array) -> tuple[Array, Array]:
-        """Residuals (members, runs) and terms (terms, members, runs) at theta (members, k)."""
-        parts = np.matmul(theta, self.layout.columns)
-        parts += self.layout.offset
-        np.exp(np.minimum(parts, 600, out=parts), out=parts)
-        total = parts.sum(axis=0)
-        predicted = np.log(total) if self.objective.log else total
-        return predicted - self.target, parts
-
-    def value(self, residual: Array, delta: float) -> Array:
-        """Weighted mean Huber loss of each member, shape (members,)."""
-        return np.asarray((self.weights * self.objective.rho(residual, delta)).sum(axis=-1))
-
-
-def _rows(values: Array, keep: Indices) -> Array:
-    return values[keep] if values.ndim == 2 else values
-
-
-def _move(valley: Valley | None, theta: Array, step: Array) -> Array:
-    """`theta + step`, taken along the straightened valley where there is one."""
+def _move(problem: Problem, theta: Array, step: Array, hold: Held | None) -> Array:
+    """`theta + step`, taken along the straightened valleys, between the bounds, as it is held."""
     new = theta + step
-    if valley is None:
-        return new
-    (log_e, b, log_g), (step_e, step_b, step_g) = theta[:, valley].T, step[:, valley].T
-    e, g = np.exp(log_e), np.exp(log_g)
-    new_b = np.minimum(np.maximum(b + step_b, b / 4), 4 * b)
-    slope_change = np.minimum(np.maximum(step_e + step_b / b, -3), 3)
-    value_change = np.minimum(np.maximum((e * step_e + g * step_g) / (e + g), -3), 3)
-    new_e = e * np.exp(slope_change) * b / new_b
-    new_g = (e + g) * np.exp(value_change) - new_e
-    inside = new_g > 0
-    straight = np.stack([np.log(new_e), new_b, np.log(np.where(inside, new_g, 1))], axis=1)
-    new[:, valley] = np.where(inside[:, None], straight, new[:, valley])
+    for valley in problem.valleys:
+        (log_e, b, log_g), (step_e, step_b, step_g) = theta[:, valley].T, step[:, valley].T
+        e, g = np.exp(log_e), np.exp(log_g)
+        with np.errstate(divide="ignore", invalid="ignore"):  # where b is 0
+            ratio = np.minimum(np.maximum((b + step_b) / b, 1 / 4), 4)
+            slope_change = np.minimum(np.maximum(step_e + step_b / b, -3), 3)
+        value_change = np.minimum(np.maximum((e * step_e + g * step_g) / (e + g), -3), 3)
+        new_e = e * np.exp(slope_change) / ratio
+        new_g = (e + g) * np.exp(value_change) - new_e
+        inside = new_g > 0
+        if problem.lower[valley.exponent] < 0:
+            inside &= (b + step_b) * b > 0  # not where the exponent changes its sign
+        if hold is not None:
+            inside &= ~np.isin(hold.at, valley)
+        straight = np.log(new_e[inside]), ratio[inside] * b[inside], np.log(new_g[inside])
+        new[np.ix_(inside, valley)] = np.stack(straight, axis=1)
+    new = np.clip(new, problem.lower, problem.upper)
+    if hold is not None:
+        hold.place(new)
     return new
 
 
@@ -197,7 +101,21 @@ def _derivatives(
     return gradient, hessian, metric
 
 
-def _model(problem: Problem, theta: Array, residual: Array, parts: Array, delta: float) -> Model:
+def _free(
+    hold: Held, theta: Array, gradient: Array, hessian: Array, metric: Array
+) -> tuple[Array, Array, Array]:
+    """Derivatives by the free coordinates, which move what is held; those by the latter are 0."""
+    members, k = gradient.shape
+    turn = np.broadcast_to(np.eye(k), (members, k, k)).copy()
+    turn[np.arange(members), hold.at] = hold.rows(theta)
+    back = turn.transpose(0, 2, 1)
+    hessian = back @ (hessian + hold.bend(theta, gradient)) @ turn
+    return np.matmul(back, gradient[:, :, None])[:, :, 0], hessian, back @ metric @ turn
+
+
+def _model(
+    problem: Problem, theta: Array, residual: Array, parts: Array, delta: float, hold: Held | None
+) -> Model:
     """The models at theta, whose residuals and terms are known.
 
     The reweighted Gauss-Newton matrix majorises the Huber objective, so damping by it shortens a
@@ -205,7 +123,11 @@ def _model(problem: Problem, theta: Array, residual: Array, parts: Array, delta:
     """
     gradient, hessian, metric = _derivatives(problem, residual, parts, delta)
     lowest, highest = theta <= problem.lower, theta >= problem.upper
+    if hold is not None:
+        gradient, hessian, metric = _free(hold, theta, gradient, hessian, metric)
     frozen = (lowest & (gradient > 0)) | (highest & (gradient < 0))
+    if hold is not None:
+        frozen[np.arange(len(theta)), hold.at] = True
     diagonal = np.einsum("bii->bi", metric)
     diagonal += RIDGE * diagonal + 1e-150
     if at_bound := bool(frozen.any()):
@@ -225,15 +147,28 @@ def _model(problem: Problem, theta: Array, residual: Array, parts: Array, delta:
 
 
 def minimise(
-    problem: Problem, theta: Array, delta: float | None = None, max_steps: int = 200
-) -> tuple[Array, Array, Array]:
+    problem: Problem, theta: Array, delta: float | None = None, max_steps: int = 200,
+    hold: Held | None = None,
+) -> tuple[Array, Array, Bools]:  # fmt: skip
     """Local minima from starts theta (members, k): theta, objective and converged, per member.
 
     A member has converged when its next step promises a relative fall below 1e-9 or no damping
-    finds a lower point.
+    finds a lower point. With `hold` one coordinate of each member is held. The steps are compiled
+    where the machine has a C compiler, unless what is held is curved.
     """
     delta = problem.objective.delta if delta is None else delta
+    if compiled.usable(problem) and (hold is None or isinstance(hold, Hold)):
+        return compiled.minimise(problem, theta, delta, max_steps, hold, TOLERANCE, RIDGE)
+    return _minimise(problem, theta, delta, max_steps, hold)
+
+
+def _minimise(
+    problem: Problem, theta: Array, delta: float, max_steps: int, hold: Held | None
+) -> tuple[Array, Array, Bools]:
+    """`minimise` in numpy, a step of all members at a time."""
     theta = np.clip(theta, problem.lower, problem.upper)
+    if hold is not None:
+        hold.place(theta)
     residual, parts = problem.residual(theta)
     value = problem.value(residual, delta)
     converged = np.zeros(len(theta), dtype=bool)
@@ -244,12 +179,13 @@ def minimise(
         # a member whose step was refused keeps its model: only the damping has changed
         for first in range(0, len(moved), BLOCK):
             block = slice(first, first + BLOCK)
-            part, at = problem.members(moved[block]), theta[moved[block]]
-            found = _model(part, at, residual[block], parts[:, block], delta)
-            model.renew(moved[block], found)
+            these = moved[block]
+            part, own = problem.members(these), None if hold is None else hold.members(these)
+            found = _model(part, theta[these], residual[block], parts[:, block], delta, own)
+            model.renew(these, found)
         step, promise = model.step(live, damping[live])
-        part = problem.members(live)
-        trial = np.clip(_move(part.valley, theta[live], step), part.lower, part.upper)
+        part, own = problem.members(live), None if hold is None else hold.members(live)
+        trial = _move(part, theta[live], step, own)
         residual, parts = part.residual(trial)
         new = part.value(residual, delta)
         better = new < value[live]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
-from simlib.fit.bootstrap import refit
-from simlib.fit.newton import Problem, minimise
+from simlib.fit.bootstrap import Ends, refit
+from simlib.fit.newton import minimise
+from simlib.fit.problem import Problem
 from simlib.law import Array
 
 COARSE = 25  # values tried between the ends before the best is refined
@@ -26,6 +26,8 @@ def search(
     Each of a row of values is fitted from every start; between the neighbours of the best the
     search is continuous.
     """
+    from scipy.optimize import minimize_scalar  # not at the top: it takes long to import
+
     values = np.geomspace(low, high, COARSE)
     ends = [_best(replace(problem, design=design_at(v)), starts) for v in values]
     best = int(np.argmin([objective for objective, _ in ends]))
@@ -50,18 +52,18 @@ def _best(problem: Problem, starts: Array) -> tuple[float, Array]:
 
 def refit_with_search(
     batch: Problem, design_at: DesignAt, value: float, theta: Array, members: int
-) -> tuple[Array, Array]:
-    """Optimum of each member of a batch: theta (members, k) and the searched value (members,).
+) -> tuple[Ends, Array]:
+    """Optimum of each member of a batch, and its searched value (members,).
 
     The value is searched on a row of values 10 % apart around the fit's own.
     """
-    start, least, _ = refit(batch, theta, members)
-    best, chosen = start.copy(), np.full(members, value)
+    start = refit(batch, theta, members)
+    best, chosen = start, np.full(members, value)
     for direction in (1, -1):
-        current = start.copy()
+        current = start
         for step in np.linspace(0, REACH, STEPS // 2 + 1)[1:]:
             tried = value * float(np.exp(direction * step))
-            current, objective, _ = minimise(replace(batch, design=design_at(tried)), current)
-            better = objective < least
-            best[better], least[better], chosen[better] = current[better], objective[better], tried
+            current = Ends(*minimise(replace(batch, design=design_at(tried)), current.theta))
+            chosen[current.value <= best.value] = tried
+            best = best.or_better(current)
     return best, chosen

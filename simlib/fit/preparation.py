@@ -3,40 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from simlib.fit.bootstrap import refit
 from simlib.fit.forms import AnyForm, ByLevel, Form, Outer, Units
-from simlib.fit.newton import Problem
 from simlib.fit.objective import Objective
 from simlib.fit.observations import Columns, Observations, columns
 from simlib.fit.outer import refit_with_search, search
-from simlib.law import Array, Law
+from simlib.fit.problem import Problem
+from simlib.law import Array, Bools, Law
 
 OUTER_STARTS = 5
+
+
+class Refits(NamedTuple):
+    """Laws of resampled tables, coefficients (members,), and which of them converged."""
+
+    law: Law
+    converged: Bools
 
 
 @dataclass(frozen=True)
 class Settled:
     """A form whose every coefficient is an entry of theta or fixed at the table's best value.
 
-    `outer` and `value` are the form's outer coefficient, if it has one, and what was found for it.
+    `cold` (starts, k) are the random starts. `outer` and `value` are the form's outer coefficient,
+    if it has one, and what was found for it.
     """
 
     form: Form
     units: Units
     data: Columns
     problem: Problem
+    cold: Array
     outer: Outer | None = None
     value: float = 1.0
 
-    def refit(self, batch: Problem, theta: Array, members: int) -> Law:
-        """The laws of the resampled tables of a batch, coefficients of shape (members,)."""
+    def refit(self, batch: Problem, theta: Array, members: int) -> Refits:
+        """The laws of the resampled tables of a batch, each the best of several starts."""
         if self.outer is None:
-            return self.form.to_law(refit(batch, theta, members)[0], self.units)
+            ends = refit(batch, theta, members, self.cold)
+            return Refits(self.form.to_law(ends.theta, self.units), ends.converged)
         ends, values = refit_with_search(batch, self._design, self.value, theta, members)
-        return self.outer.at(values).to_law(ends, self.units)
+        return Refits(self.outer.at(values).to_law(ends.theta, self.units), ends.converged)
 
     def _design(self, value: float) -> Array:
         assert self.outer is not None
@@ -53,8 +64,8 @@ def prepare(
     plain = _plain(form, runs)
     data = columns(runs, plain)
     units = Units.of(data.N, data.D)
-    settled = Settled(plain, units, data, _problem(data, plain, objective, units))
     begin = _starts(data, plain, starts, rng)
+    settled = Settled(plain, units, data, _problem(data, plain, objective, units), begin)
     if isinstance(form, Outer):
         settled = _searched(replace(settled, outer=form), begin[:OUTER_STARTS])
     return settled, data, begin
@@ -84,7 +95,7 @@ def _problem(data: Columns, form: Form, objective: Objective, units: Units) -> P
         objective=objective,
         lower=form.lower,
         upper=form.upper,
-        valley=form.valley,
+        valleys=form.valleys,
     )
 
 

@@ -1,126 +1,134 @@
-"""Profile intervals: how far a coefficient can move before the objective rises too much.
+"""Profile intervals: how far a quantity can move before the objective rises too much.
 
 The threshold of "too much" is calibrated, not taken from a table: tables are drawn from the fitted
-law with resampled residuals, each is refitted freely and with the coefficient held at the value
-that generated it, and the threshold is the level's quantile of the rise. This keeps the interval
-honest for a Huber objective, whose rises do not follow a chi-squared law.
+law with resampled residuals, each is refitted freely and with the quantity held at the value that
+generated it, and the threshold is the level's quantile of the rise. This keeps the interval honest
+for a Huber objective, whose rises do not follow a chi-squared law.
+
+All ends of the profiles are one batch of the solver, and so are all calibration tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
-from simlib.fit.bootstrap import refit
-from simlib.fit.forms import Constraint, Form, Units
-from simlib.fit.newton import Problem, Valley, minimise
+from simlib.fit.bootstrap import Ends, from_lifted, refit
+from simlib.fit.newton import minimise
+from simlib.fit.problem import Held, Hold, Problem
+from simlib.fit.quantity import Axis
 from simlib.law import Array, Indices
 
-Interval = tuple[float | None, float | None]
-EXPONENT_RANGE = (2e-3, 5.9)  # just inside the solver's bounds: beyond them a side counts as open
-DENSITY_EXPONENT_RANGE = (-11.9, 11.9)
-AMPLITUDE_RANGE = 12.0  # nats that the logarithm of an amplitude may move
+Interval: TypeAlias = tuple[float | None, float | None]
 
-
-def held(problem: Problem, constraint: Constraint) -> tuple[Problem, Indices]:
-    """The problem with one coefficient held, and the indices of theta that stay free."""
-    index, row, constant = constraint
-    keep = np.delete(np.arange(problem.design.shape[-1]), index)
-    column = problem.design[..., index]
-    return replace(
-        problem,
-        design=problem.design[..., keep] + column[..., None] * row[keep],
-        offset=problem.offset + column * constant,
-        lower=problem.lower[keep],
-        upper=problem.upper[keep],
-        valley=_without(problem.valley, index),
-    ), keep
-
-
-def _without(valley: Valley | None, index: int) -> Valley | None:
-    if valley is None or index in valley:
-        return None
-    return Valley(*(i - (i > index) for i in valley))
+FIRST, LONGEST = 0.02, 2.0  # steps out along a profile
+NEAR = 1e-4  # an end is found where the root of the rise is within this of the threshold's
+ROUNDS = 60  # points of a profile, several times what it takes
 
 
 def thresholds(
-    problem: Problem, form: Form, units: Units, theta: Array, resampled: Problem, level: float
-) -> dict[str, float]:
-    """For each coefficient, the rise of the objective that a share `level` of tables keeps to."""
-    assert form.hold is not None
-    members = len(resampled.target)
-    free = refit(resampled, theta, members)[1]
-    law = form.to_law(theta, units)
-    rises = {}
-    for name in form.names:
-        part, keep = held(resampled, form.hold(name, float(getattr(law, name)), units))
-        rise = refit(part, theta[keep], members)[1] - free
-        rises[name] = float(np.quantile(np.maximum(rise, 0), level))
-    return rises
+    axes: Sequence[Axis], theta: Array, resampled: Problem, cold: Array, level: float
+) -> Array:
+    """For each axis, the rise of the objective that a share `level` of tables keeps to."""
+    tables = len(resampled.target)
+    free = refit(resampled, theta, tables, cold)
+    which = np.repeat(np.arange(len(axes)), tables)
+    u = np.array([axis.start for axis in axes])[which]
+    batch = replace(resampled, target=np.tile(resampled.target, (len(axes), 1)))
+    held = _held_ends(batch, axes, which, u, theta, np.tile(free.theta, (len(axes), 1)))
+    rise = np.maximum(held.value.reshape(len(axes), tables) - free.value, 0)
+    return np.asarray(np.quantile(rise, level, axis=1))
 
 
-def profile_interval(
-    problem: Problem, form: Form, units: Units, theta: Array, name: str, rise: float
-) -> Interval:
-    """Lower and upper end of one coefficient's interval; None where the profile never closes."""
-    best = float(minimise(problem, theta[None].copy())[1][0])
-    estimate = float(getattr(form.to_law(theta, units), name))
-    to_value, start, limits = _axis(name, estimate)
-    ends: list[float | None] = []
-    for limit in limits:
-        excess = _excess(problem, form, units, theta, name, to_value, best + rise)
-        end = _crossing(excess, start, limit)
-        ends.append(None if end is None else float(to_value(end)))
-    return ends[0], ends[1]
-
-
-def _axis(
-    name: str, estimate: float
-) -> tuple[Callable[[float], float], float, tuple[float, float]]:
-    """A scale on which to walk: linear for the density exponent, logarithmic for the rest."""
-    if name == "b_S":
-        return float, estimate, DENSITY_EXPONENT_RANGE
-    start = float(np.log(estimate))
-    if name in ("b_N", "b_D", "alpha", "beta"):
-        return lambda u: float(np.exp(u)), start, tuple(np.log(EXPONENT_RANGE))
-    return lambda u: float(np.exp(u)), start, (start - AMPLITUDE_RANGE, start + AMPLITUDE_RANGE)
-
-
-def _excess(
-    problem: Problem, form: Form, units: Units, theta: Array, name: str,
-    to_value: Callable[[float], float], ceiling: float,
-) -> Callable[[float], float]:  # fmt: skip
-    """The constrained optimum minus the ceiling; starts from the fit and from its last solution."""
-    last: list[Array] = []
-
-    assert form.hold is not None
-    hold = form.hold
-
-    def excess(u: float) -> float:
-        part, keep = held(problem, hold(name, to_value(u), units))
-        starts = np.stack([theta[keep], *last])
-        found, values, _ = minimise(part, starts)
-        last[:] = [found[np.argmin(values)]]
-        return float(values.min()) - ceiling
-
-    return excess
-
-
-def _crossing(excess: Callable[[float], float], start: float, limit: float) -> float | None:
-    """Where `excess` first turns positive between start and limit: doubling steps, then halving."""
-    inside, step = start, 0.02 * np.sign(limit - start)
-    while True:
-        outside = inside + step
-        if abs(outside - start) >= abs(limit - start):
-            outside = limit
-        if excess(outside) > 0:
+def profile_intervals(
+    problem: Problem, axes: Sequence[Axis], theta: Array, rises: Array
+) -> list[Interval]:
+    """Lower and upper end of each axis' interval; None where the profile never closes."""
+    best = float(minimise(problem, theta[None])[1][0])
+    which = np.repeat(np.arange(len(axes)), 2)
+    start = np.array([axis.start for axis in axes])[which]
+    limit = np.array([axis.limits for axis in axes]).ravel()
+    walk = _Walk(start, limit, np.tile(theta, (len(which), 1)))
+    for _ in range(ROUNDS):
+        if not len(walk.live):
             break
-        if outside == limit:
-            return None
-        inside, step = outside, 2 * step
-    for _ in range(14):
-        middle = 0.5 * (inside + outside)
-        inside, outside = (inside, middle) if excess(middle) > 0 else (middle, outside)
-    return 0.5 * (inside + outside)
+        u = walk.next()
+        found = _held_ends(problem, axes, which[walk.live], u, theta, walk.theta[walk.live])
+        rise = np.maximum(found.value - best, 0) / np.maximum(rises[which[walk.live]], 1e-300)
+        walk.note(u, np.sqrt(rise), found.theta)
+    values = [
+        None if np.isnan(end) else axes[row // 2].to_value(float(end))
+        for row, end in enumerate(walk.end)
+    ]
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+def _held_ends(
+    problem: Problem, axes: Sequence[Axis], which: Indices, u: Array, theta: Array, other: Array
+) -> Ends:
+    """Optimum of each member held at its u, from the fit and from another start (members, k)."""
+    start = np.tile(theta, (len(u), 1))
+    ends = Ends(start, np.full(len(u), np.inf), np.zeros(len(u), bool))
+    for these, hold in _holds(axes, which, u):
+        for begin in (start, other):
+            found = Ends(*minimise(problem.members(these), begin[these], hold=hold))
+            ends = ends.or_better(from_lifted(problem.members(these), found, hold), these)
+    return ends
+
+
+class _Walk:
+    """Where each side of each profile is on its way to the threshold.
+
+    The root of the rise, as a share of the threshold's, is nearly linear: `inside` it is below 1,
+    `outside` above. A side goes out in steps of up to three times its way so far, then the two
+    ends are brought together by secants and halving. A side that reaches its limit inside is
+    open: its `end` stays NaN.
+    """
+
+    def __init__(self, start: Array, limit: Array, theta: Array) -> None:
+        self.start, self.limit, self.theta = start, limit, theta
+        self.inside, self.low = start.copy(), np.zeros(len(start))
+        self.outside, self.high = np.full(len(start), np.nan), np.full(len(start), np.inf)
+        self.end = np.full(len(start), np.nan)
+        self.live = np.flatnonzero(start != limit)
+        self.turn = 0
+
+    def next(self) -> Array:
+        """The next point of each live side, (live,)."""
+        n = self.live
+        way, low, inside = self.limit[n] - self.start[n], self.low[n], self.inside[n]
+        gone = np.maximum(np.abs(inside - self.start[n]), FIRST / 4)
+        far = gone * np.clip(1.1 / np.maximum(low, 1e-9), 1.5, 4)
+        far = np.minimum(np.minimum(far, gone + LONGEST), np.abs(way))
+        out = self.start[n] + np.sign(way) * far
+        self.turn += 1
+        share = (1 - low) / (self.high[n] - low)
+        share = np.full(len(n), 0.5) if self.turn % 3 == 0 else np.clip(share, 0.01, 0.99)
+        between = inside + share * (self.outside[n] - inside)
+        return np.where(np.isnan(self.outside[n]), out, between)
+
+    def note(self, u: Array, root: Array, theta: Array) -> None:
+        """What was found at the points of `next`: the root of the rise, and theta there."""
+        n = self.live
+        over = ~(root <= 1)
+        self.outside[n[over]], self.high[n[over]] = u[over], root[over]
+        under = n[~over]
+        self.inside[under], self.low[under], self.theta[under] = u[~over], root[~over], theta[~over]
+        width = np.abs(self.outside[n] - self.inside[n])
+        met = (np.abs(root - 1) < NEAR) | (width < 1e-7 * np.maximum(np.abs(u - self.start[n]), 1))
+        self.end[n[met]] = u[met]
+        done = met | (~over & (u == self.limit[n]))
+        self.live = n[~done]
+
+
+def _holds(axes: Sequence[Axis], which: Indices, u: Array) -> Iterator[tuple[Indices, Held]]:
+    """Members and what holds them: all that are linear in theta together, then each curve."""
+    parts = [(np.flatnonzero(which == i), axes[i].hold(u[which == i])) for i in np.unique(which)]
+    straight = [(these, hold) for these, hold in parts if isinstance(hold, Hold)]
+    if straight:
+        members, holds = zip(*straight, strict=True)
+        yield np.concatenate(members), Hold(*(np.concatenate(a) for a in zip(*holds, strict=True)))
+    yield from ((these, hold) for these, hold in parts if not isinstance(hold, Hold))

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import least_squares
 
 from simlib.errors import InputError
+from simlib.fit.bootstrap import AGREE
 from simlib.law import Array, Bools
 from simlib.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
 from simlib.rivals import DensityPower
@@ -26,6 +28,7 @@ UPPER = np.array([4.0, 2.0, 4.0, 4.0, 3.0, 4.0, np.log(1e4), 20.0])
 NAMES = ("a_N", "b_N", "k", "a_D", "b_D", "c", "R", "l")
 SIZE_AND_DATA = 6  # entries that belong to the law of fresh data
 DELTA = 0.01  # of the Huber objective, about the noise of a short run: most residuals are squared
+PROBE = 10  # every so many refits try a random start first
 STEP = 1e-6  # of the central differences
 FRESH, USELESS = 1e9, 1e-6  # R with which every pass counts in full, or none after the first
 
@@ -101,13 +104,15 @@ class RepeatedFit:
     """A fitted law with `free` free coefficients and an ensemble from resampled residuals.
 
     `ensemble` is a law whose coefficients have shape (members, 1), ready to meet runs; None
-    without resampling. `value` is the mean objective, `agreeing` the share of starts that reach it.
+    without resampling, and `converged` counts the refits that did. `value` is the mean objective,
+    `agreeing` the share of starts that reach it.
     `at_bound` names the coefficients that the runs push to the end of their range.
     """
 
     reading: Reading
     law: WithRepeats
     ensemble: WithRepeats | None
+    converged: int
     value: float
     log_rmse: float
     free: int
@@ -140,14 +145,15 @@ def fit_repeated(
     rng = np.random.default_rng(seed)
     begin = rng.uniform(LOWER[:k] + 0.2, np.minimum(UPPER[:k], 1.5), (starts, k))
     ends = [_minimise(runs, reading, start) for start in begin]
-    values = np.array([cost for _, cost in ends])
-    theta, value = ends[int(np.argmin(values))]
+    values = np.array([end.value for end in ends])
+    theta, value, _ = ends[int(np.argmin(values))]
     law = _law(runs, reading, theta)
     residual = np.log(law(runs.S, runs.N, runs.D, runs.U)) - np.log(runs.L)
-    drawn = _resampled(runs, reading, theta, residual, resamples, rng)
+    drawn = _resampled(runs, reading, theta, begin, residual, resamples, rng)
     return RepeatedFit(
-        reading, law, drawn, value / len(runs), float(np.sqrt((residual**2).mean())), k,
-        float((values <= value * (1 + 1e-3) + 1e-16).mean()), _at_bound(theta),
+        reading, law, _ensemble(runs, reading, drawn), sum(end.converged for end in drawn),
+        value / len(runs), float(np.sqrt((residual**2).mean())), k,
+        float((values <= value * (1 + AGREE) + 1e-16).mean()), _at_bound(theta),
     )  # fmt: skip
 
 
@@ -156,24 +162,52 @@ def left_out(runs: RepeatedRuns, reading: Reading, whole: RepeatedFit, seed: int
     errors = np.empty(len(runs))
     for row in range(len(runs)):
         rest = runs.without(row)
-        law = _law(rest, reading, _minimise(rest, reading, _theta(rest, whole.law, reading))[0])
+        law = _law(rest, reading, _minimise(rest, reading, _theta(rest, whole.law, reading)).theta)
         predicted = law(runs.S[row], runs.N[row], runs.D[row], runs.U[row])
         errors[row] = np.log(predicted) - np.log(runs.L[row])
     return errors
 
 
+class _End(NamedTuple):
+    """Where a minimisation ends: theta (k,), the sum of the objective, whether it converged."""
+
+    theta: Array
+    value: float
+    converged: bool
+
+
 def _resampled(
-    runs: RepeatedRuns, reading: Reading, theta: Array, residual: Array, members: int,
-    rng: np.random.Generator,
-) -> WithRepeats | None:  # fmt: skip
-    """Refits of the fitted losses plus residuals drawn with replacement, widened for k."""
-    if members == 0:
-        return None
+    runs: RepeatedRuns, reading: Reading, theta: Array, begin: Array, residual: Array,
+    members: int, rng: np.random.Generator,
+) -> list[_End]:  # fmt: skip
+    """Refits of the fitted losses plus residuals drawn with replacement, widened for k.
+
+    Each starts from the fit of all runs and, if that lowers any of every tenth, from one of the
+    fit's random starts, and keeps the better end.
+    """
     fitted = np.log(runs.L) + residual
     spread = (residual - residual.mean()) * np.sqrt(len(runs) / (len(runs) - len(theta)))
     drawn = np.exp(fitted - rng.choice(spread, size=(members, len(runs))))
-    refits = [_minimise(replace(runs, L=losses), reading, theta)[0] for losses in drawn]
-    return _law(runs, reading, np.array(refits)[:, None, :])
+    tables = [replace(runs, L=losses) for losses in drawn]
+    ends = [_minimise(table, reading, theta) for table in tables]
+    for every in (PROBE, 1):
+        tried = range(0, members, every)
+        cold = {row: _minimise(tables[row], reading, begin[row % len(begin)]) for row in tried}
+        lower = [row for row, end in cold.items() if end.value < ends[row].value * (1 - AGREE)]
+        ends = [min(end, cold.get(row, end), key=_value) for row, end in enumerate(ends)]
+        if not lower:
+            break
+    return ends
+
+
+def _value(end: _End) -> float:
+    return end.value
+
+
+def _ensemble(runs: RepeatedRuns, reading: Reading, ends: list[_End]) -> WithRepeats | None:
+    if not ends:
+        return None
+    return _law(runs, reading, np.array([end.theta for end in ends])[:, None, :])
 
 
 def _at_bound(theta: Array) -> tuple[str, ...]:
@@ -181,7 +215,7 @@ def _at_bound(theta: Array) -> tuple[str, ...]:
     return tuple(name for name, close in zip(NAMES, near, strict=False) if close)
 
 
-def _minimise(runs: RepeatedRuns, reading: Reading, start: Array) -> tuple[Array, float]:
+def _minimise(runs: RepeatedRuns, reading: Reading, start: Array) -> _End:
     def residuals(theta: Array) -> Array:
         law = _law(runs, reading, theta)
         return np.asarray(np.log(law(runs.S, runs.N, runs.D, runs.U)) - np.log(runs.L))
@@ -197,7 +231,7 @@ def _minimise(runs: RepeatedRuns, reading: Reading, start: Array) -> tuple[Array
         residuals, inside, jacobian, bounds=(LOWER[:k], UPPER[:k]), loss="huber",
         f_scale=DELTA, x_scale="jac", max_nfev=300,
     )  # fmt: skip
-    return found.x, float(found.cost)
+    return _End(found.x, float(found.cost), found.status > 0)
 
 
 def _law(runs: RepeatedRuns, reading: Reading, theta: Array) -> WithRepeats:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from simlib.fit.forms import Form
 from simlib.fit.objective import Objective
 from simlib.fit.profile import Interval
+from simlib.fit.quantity import Quantity
 from simlib.law import Array, Law
+from simlib.lawfile import ENOUGH, why_undecided
 
 Status = Literal["converged", "at bound", "not converged"]
 WIDE = 4.0  # an interval whose ends differ by more than this factor does not identify a coefficient
@@ -24,14 +26,26 @@ class Residual:
     value: float
 
 
+class Derived(NamedTuple):
+    """A number that follows from a law, with its interval over the resampled runs, if there is an
+    ensemble, and its profile interval.
+    """
+
+    value: float
+    interval: Interval | None
+    profile_interval: Interval
+
+
 @dataclass(frozen=True)
 class FitResult:
     """A fitted law with its diagnostics.
 
     `agreeing` is the share of random starts that end within 1e-3 (relative) of the best objective.
     `ensemble` holds one law per resample of the runs, `residual_ensemble` per resample of the
-    residuals: laws whose coefficients have shape (members,). `intervals` are the ensemble's
+    residuals: laws whose coefficients have shape (members,); `converged_members` and
+    `converged_residual_members` count those whose refit converged. `intervals` are the ensemble's
     quantiles, `profile_intervals` come from the objective; None marks an end that does not exist.
+    `quantities` are the numbers that were asked for, each with both kinds of interval.
     """
 
     law: Law
@@ -48,7 +62,10 @@ class FitResult:
     level: float
     ensemble: Law | None
     residual_ensemble: Law | None
+    converged_members: int
+    converged_residual_members: int
     profile_intervals: dict[str, Interval]
+    quantities: dict[str, Derived]
     seed: int
 
     @property
@@ -67,6 +84,32 @@ class FitResult:
         return ensemble_intervals(self.residual_ensemble, self.level)
 
     @property
+    def members(self) -> int:
+        """How many refits each ensemble has."""
+        return 0 if self.ensemble is None else len(self.ensemble.vector())
+
+    @property
+    def decides(self) -> bool:
+        """Whether a conclusion may rest on this fit; `why_not` says why where it may not."""
+        return not self.why_not
+
+    @property
+    def why_not(self) -> str:
+        """Why this fit decides nothing, in a sentence without its subject; empty where it does."""
+        if self.ensemble is None:
+            return "it has no ensemble, so nothing that follows from it has an interval"
+        return why_undecided(self.status, self.members, self.converged_members)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The size of each ensemble and how many of its refits converged, as law files have it."""
+        return {
+            "members": self.members,
+            "converged_members": self.converged_members,
+            "converged_residual_members": self.converged_residual_members,
+        }
+
+    @property
     def warnings(self) -> list[str]:
         """One plain sentence for each thing that a reader of this fit must know."""
         said = []
@@ -76,9 +119,28 @@ class FitResult:
             said.append(
                 f"only {self.agreeing:.0%} of {self.starts} starts agree on the best objective"
             )
+        if self.ensemble is not None and self.converged_members < ENOUGH * self.members:
+            said.append(
+                f"only {self.converged_members} of {self.members} refits of resampled runs "
+                "converged: their intervals mean little"
+            )
         for name in self.form.names:
             said += _identification(name, self.profile_intervals.get(name), "profile", self.level)
         return said
+
+
+def derived(
+    quantity: Quantity, law: Law, ensemble: Law | None, level: float, profile: Interval
+) -> Derived:
+    """A quantity of a law beside its intervals; members for which it is no number are left out."""
+    interval: Interval | None = None
+    if ensemble is not None:
+        with np.errstate(all="ignore"):
+            values = np.asarray(quantity.of(ensemble), dtype=float)
+        tail = (1 - level) / 2
+        low, high = np.quantile(values[~np.isnan(values)], [tail, 1 - tail], method="nearest")
+        interval = (float(low), float(high))
+    return Derived(float(quantity.of(law)), interval, profile)
 
 
 def ensemble_intervals(ensemble: Law | None, level: float) -> dict[str, Interval]:

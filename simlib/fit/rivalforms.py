@@ -23,7 +23,7 @@ from simlib.fit.forms import (
     Outer,
     Units,
 )
-from simlib.fit.newton import Valley
+from simlib.fit.problem import Valley
 from simlib.law import Array, Law
 from simlib.rivals import (
     SCHEDULE,
@@ -69,11 +69,13 @@ def assemble(
     to_law: Callable[[Raw], Law],
     from_law: Callable[[Any], Raw],
     distinct: tuple[int, int, int] = (3, 2, 3),
+    valleys: tuple[tuple[str, str, str], ...] = (),
 ) -> Form:
     """A form of the given coordinates and of the data term and the floor that all forms share.
 
     `rows(S, n, d)` gives the size terms in `n = log N` and the data term in `d = log D`; `to_law`
-    and `from_law` translate between a law and the raw entries.
+    and `from_law` translate between a law and the raw entries. `valleys` names the entries of
+    curved valleys besides that of the data term and the floor.
     """
     entries = coordinates | DATA
     keys = list(entries)
@@ -102,7 +104,7 @@ def assemble(
     return Form(
         name, names, lower, upper,
         amplitudes=np.array([entry.bounds == AMPLITUDE for entry in entries.values()]),
-        valley=Valley(*(keys.index(key) for key in DATA)),
+        valleys=tuple(Valley(*(keys.index(key) for key in of)) for of in (DATA, *valleys)),
         distinct=distinct, design=design,
         to_law=lambda theta, units: to_law(shift(theta, units, 1)),
         from_law=inverse,

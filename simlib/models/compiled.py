@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import shlex
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from torch import Tensor
 
 from simlib.errors import InputError
+from simlib.native import load
 
 TILE = 64  # as in sparse.c
-_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC")
 _POINTER, _INTEGER = ctypes.c_void_p, ctypes.c_int64
-_INSTEAD = "use kernels 'masks' and compute 'eager'"
 
 
 @cache
@@ -32,21 +24,7 @@ def compiled(name: str) -> ctypes.CDLL:
     Raises InputError where there is no C compiler, or it cannot compile them.
     """
     source = Path(__file__).with_name(f"{name}.c")
-    compiler = _compiler()
-    described = [source.read_text(), compiler, *_FLAGS, _processor()]
-    key = hashlib.sha256("\0".join(described).encode()).hexdigest()[:16]
-    cache_folder = os.environ.get("SIMLIB_CACHE") or platformdirs.user_cache_dir("simlib")
-    path = Path(cache_folder) / "kernels" / f"{name}-{key}.so"
-    try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _compile(compiler, source, path)
-        return ctypes.CDLL(str(path))
-    except OSError as error:
-        raise InputError(
-            f"compiled kernels cannot be kept in {path.parent} ({error.strerror or error}): set "
-            f"SIMLIB_CACHE to a folder that can be written, or {_INSTEAD}"
-        ) from error
+    return load(source, f"{name} kernels", "use kernels 'masks' and compute 'eager'")
 
 
 def why_not(name: str = "sparse") -> str:
@@ -56,38 +34,6 @@ def why_not(name: str = "sparse") -> str:
     except InputError as error:
         return str(error)
     return ""
-
-
-def _compiler() -> str:
-    named = shlex.split(os.environ.get("CC", "")) or ["cc", "gcc", "clang"]
-    found = next((path for name in named if (path := shutil.which(name))), None)
-    if found is None:
-        raise InputError(
-            "kernels are compiled on first use, and there is no C compiler here: install gcc or "
-            f"clang, or {_INSTEAD}"
-        )
-    return found
-
-
-def _processor() -> str:
-    """What -march=native may depend on, for caches that several machines share."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line for line in lines if line.startswith("flags")), "")
-
-
-def _compile(compiler: str, source: Path, path: Path) -> None:
-    """Write `path` in one step: of two processes that compile at once either may win."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as work:
-        made = Path(work) / path.name
-        command = [compiler, *_FLAGS, str(source), "-o", str(made), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise InputError(
-                f"{compiler} cannot compile {source.name} ({done.stderr.strip()[-300:]}): "
-                f"name another compiler in CC, or {_INSTEAD}"
-            )
-        made.replace(path)
 
 
 @cache

@@ -155,7 +155,7 @@ def simulated_widths(
     draws = np.random.default_rng(seed).standard_normal((tables, grid.repeats, len(S)))
     logs = np.log(law(S, N, D)) + noise * draws.mean(axis=1)  # a repeat enters by its mean
     target = objective.target(np.exp(logs))
-    fitted = settled.refit(replace(settled.problem, target=target), theta, tables)
+    fitted = settled.refit(replace(settled.problem, target=target), theta, tables).law
     assert isinstance(fitted, JointLaw)
     ends = {}
     for name, quantity in (quantities or QUANTITIES).items():

@@ -30,6 +30,7 @@ def fit_law(
         "range": {n: [float(v.min()), float(v.max())] for n, v in columns.items()},
         "objective": result.value,
         "status": result.status,
+        **result.counts,
         "log_rmse": result.log_rmse,
         "level": result.level,
         "intervals": result.intervals,

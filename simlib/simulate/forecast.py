@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from simlib.errors import InputError
 from simlib.law import Array, Bools, JointLaw, fraction, positive
@@ -134,6 +133,8 @@ def _ends(
 
 def mixture_quantile(means: Array, noise: float, share: float) -> Array:
     """Quantile over the first axis of equally likely normals with these means and one deviation."""
+    from scipy.special import ndtr  # not at the top: it takes long to import
+
     if noise == 0:
         return np.asarray(np.quantile(means, share, axis=0))
     low, high = means.min(axis=0) - 8 * noise, means.max(axis=0) + 8 * noise

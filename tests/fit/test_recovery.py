@@ -108,7 +108,7 @@ def test_every_resample_reaches_its_own_optimum(noisy):
     runs = len(noisy.loss)
     problem = Problem(
         design, np.zeros(design.shape[:2]), np.log(noisy.loss), np.full(runs, 1 / runs),
-        objective, JOINT.lower, JOINT.upper, JOINT.valley,
+        objective, JOINT.lower, JOINT.upper, JOINT.valleys,
     )  # fmt: skip
     theta = JOINT.from_law(fit(noisy, objective=objective, **QUICK).law, units)
     rng = np.random.default_rng(0)
