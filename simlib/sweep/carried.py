@@ -92,7 +92,7 @@ def machine() -> dict[str, str]:
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Unpack once; a folder that lost a file, or that a killed call left half full, is filled again.
+    """Unpack once; a folder that lost a file or that a killed call left half full is filled again.
 
     A corpus that is found damaged is renamed, and comes back this way.
     """
