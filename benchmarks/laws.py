@@ -6,7 +6,10 @@ Times are processor seconds of one thread, unless a case says otherwise.
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
@@ -21,7 +24,7 @@ from simlib.cli.fit import DATA_UNITS
 from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.fit import DENSE, JOINT, OBJECTIVES, Objective, fit
+from simlib.fit import DENSE, JOINT, OBJECTIVES, QUANTITIES, Objective, fit
 from simlib.fit.authors import authors_procedure
 from simlib.fit.bootstrap import refit, resample_runs
 from simlib.fit.holdout import Runs
@@ -104,13 +107,36 @@ def joint_fit(smoke: bool) -> Iterator[Case]:
                 goal=None if smoke else Goal("ours", most=most), note=note,
             )  # fmt: skip
 
+    yield from _whole_fits(smoke)
+
+
+def _whole_fits(smoke: bool) -> Iterator[Case]:
+    """Fits with every interval, as the command makes them; the command itself by the wall clock."""
+    rounds, size = (1, {"resamples": 20, "profile_resamples": 20}) if smoke else (5, {})
+    for name in TABLE_NAMES:
+        runs, note = _table(name)
+        call = partial(fit, runs, JOINT, OBJECTIVES[name], quantities=QUANTITIES, **size)
+        yield alone(f"{name}, all intervals", call, rounds=rounds, note=note,
+                    goal=Goal("ours", most=0.6))  # fmt: skip
+        if note or smoke:  # the command wants the released runs
+            continue
+        command = [sys.executable, "-c", "from simlib.cli import main; main()", "fit", "--runs"]
+        yield alone(
+            f"simlib fit --runs {name}, on the wall", rounds=rounds, clock=time.perf_counter,
+            call=partial(subprocess.run, [*command, name], check=True, capture_output=True),
+            goal=Goal("ours", most=0.6), note="from an empty process, all intervals",
+        )  # fmt: skip
+    runs = _drawn(load_law("t5-c4-refit").law, 400, np.random.default_rng(0))
+    yield alone(
+        "400 runs, all intervals", partial(fit, runs, JOINT, quantities=QUANTITIES, **size),
+        rounds=rounds, goal=Goal("ours", most=2.0), note="drawn from the refit T5 law",
+    )  # fmt: skip
+
 
 def joint_fit_profile() -> str:
-    """Where a cold fit spends its time."""
+    """Where a fit with all intervals spends its time."""
     runs, _ = _table("t5-c4")
-    return hottest(
-        lambda: [fit(runs, JOINT, OBJECTIVES["t5-c4"], **EXACT) for _ in range(10)]
-    )  # fmt: skip
+    return hottest(partial(fit, runs, JOINT, OBJECTIVES["t5-c4"], quantities=QUANTITIES))
 
 
 def _resampled(name: str, members: int) -> tuple[Any, np.ndarray, str]:
@@ -212,15 +238,20 @@ def dense_law(smoke: bool) -> Iterator[Case]:
     )  # fmt: skip
 
 
+def _drawn(law: Any, count: int, rng: np.random.Generator) -> Runs:
+    """Runs of a law with 1 % noise."""
+    S = rng.choice([0.0, 0.5, 0.75, 0.875], count)
+    N = np.exp(rng.uniform(np.log(1e6), np.log(1e9), count))
+    D = np.exp(rng.uniform(np.log(1e9), np.log(1e11), count))
+    return Runs(S, N, D, law(S, N, D) * np.exp(0.01 * rng.standard_normal(count)))
+
+
 def growth(smoke: bool) -> Iterator[Case]:
     """One fit of more and more runs: time, and the process's peak of memory so far."""
     law, rng = load_law("t5-c4-refit").law, np.random.default_rng(0)
     counts, times = (100, 1000) if smoke else (10**2, 10**3, 10**4, 10**5, 10**6), []
     for count in counts:
-        S = rng.choice([0.0, 0.5, 0.75, 0.875], count)
-        N = np.exp(rng.uniform(np.log(1e6), np.log(1e9), count))
-        D = np.exp(rng.uniform(np.log(1e9), np.log(1e11), count))
-        runs = Runs(S, N, D, law(S, N, D) * np.exp(0.01 * rng.standard_normal(count)))
+        runs = _drawn(law, count, rng)
         largest = count == 10**6
         times.append(seconds(lambda runs=runs: fit(runs, **EXACT)))
         yield Case(

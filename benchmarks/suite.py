@@ -48,14 +48,13 @@ class Source(NamedTuple):
 SOURCES = {
     "joint-fit": Source(
         "laws:joint_fit", "laws:joint_fit_profile",
-        "The starts are few and the arrays small, so most of a step is the cost of calling numpy. "
-        "A compiled step would do; so would fewer starts, but their agreement is part of the "
-        "answer.",
+        "A C compiler, without which numpy takes the steps; an idle machine, since the command is "
+        "timed by the clock on the wall, and half of its time is imports.",
     ),
     "bootstrap": Source(
         "laws:bootstrap", "laws:bootstrap_profile",
         "Refits of one table take dozens of Newton steps across the kinks of an objective close "
-        "to absolute values. A compiled step, or both cores, would do.",
+        "to absolute values: both cores, or a C compiler where there is none, would do.",
     ),
     "dense-law": Source("laws:dense_law"),
     "growth": Source("laws:growth"),
