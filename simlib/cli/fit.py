@@ -106,7 +106,7 @@ def command(
         with tqdm(total=stages(resamples, profile), leave=False, delay=1) as bar:
 
             def begin(name: str) -> None:
-                bar.set_description(name)
+                bar.set_description(name, refresh=False)  # a short fit shows no bar
                 bar.update()
 
             result = fit(

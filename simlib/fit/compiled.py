@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 
 from simlib.errors import InputError
 from simlib.fit.problem import VECTOR, Hold, Problem
-from simlib.law import Array, Bools
+from simlib.law import Array, Bools, Indices
 from simlib.native import load
 
 MOST = 16  # coefficients, as in newton.c
+SHARED = 256  # members from which the cores share the work
 _SOURCE = Path(__file__).with_name("newton.c")
 _INTEGERS = ("members", "parts", "terms", "k", "log", "target_stride", "weights_stride", "steps")
 _POINTERS = (
     "first", "coordinate", "values", "offset", "target", "weights", "lower", "upper", "valleys",
     "at", "row", "constant",
 )  # fmt: skip
-_NUMBERS = ("delta", "tolerance", "ridge")
+NUMBERS = ("delta", "tolerance", "ridge", "damping", "less", "more")
 
 
 class _Problem(ctypes.Structure):
@@ -29,7 +32,7 @@ class _Problem(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in _INTEGERS),
         *((name, ctypes.c_void_p) for name in _POINTERS),
-        *((name, ctypes.c_double) for name in _NUMBERS),
+        *((name, ctypes.c_double) for name in NUMBERS),
     ]  # fmt: skip
 
 
@@ -50,16 +53,46 @@ def usable(problem: Problem) -> bool:
 
 
 def minimise(
-    problem: Problem, theta: Array, delta: float, max_steps: int, hold: Hold | None,
-    tolerance: float, ridge: float,
+    problem: Problem, theta: Array, max_steps: int, hold: Hold | None, numbers: tuple[float, ...]
 ) -> tuple[Array, Array, Bools]:  # fmt: skip
-    """Local minima from starts theta (members, k): theta, objective and converged, per member."""
+    """Local minima from starts theta (members, k): theta, objective and converged, per member.
+
+    Members share the cores: what one finds does not depend on the others.
+    """
+    value, converged = np.empty(len(theta)), np.empty(len(theta), dtype=np.bool_)
+    ends = np.array(theta, dtype=float)
+
+    def take(these: Indices) -> None:
+        own = None if hold is None else hold.members(these)
+        found = _steps(problem.members(these), ends[these], max_steps, own, numbers)
+        ends[these], value[these], converged[these] = found
+
+    shares = np.array_split(np.arange(len(theta)), _cores() if len(theta) >= SHARED else 1)
+    workers = [Thread(target=take, args=(these,)) for these in shares[1:]]
+    for worker in workers:
+        worker.start()
+    take(shares[0])
+    for worker in workers:
+        worker.join()
+    return ends, value, converged
+
+
+def _cores() -> int:
+    """How many threads may work: OMP_NUM_THREADS, as for every compiled library, or all cores."""
+    if named := os.environ.get("OMP_NUM_THREADS", "").split(",")[0]:
+        return max(int(named), 1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _steps(
+    problem: Problem, theta: Array, max_steps: int, hold: Hold | None, numbers: tuple[float, ...]
+) -> tuple[Array, Array, Bools]:  # fmt: skip
+    """`minimise` on one core; theta is overwritten."""
     found = library()
     assert found is not None
     packed, (members, k) = problem.packed, theta.shape
     if hold is None:
         hold = Hold(np.full(members, -1), np.zeros((members, k)), np.zeros(members))
-    theta = np.array(theta, dtype=float, order="C")
     value, converged = np.empty(members), np.empty(members, dtype=np.bool_)
     valleys = np.array([*(i for valley in problem.valleys for i in valley), -1], dtype=np.int64)
     arrays = [
@@ -71,7 +104,7 @@ def minimise(
     asked = _Problem(
         members, parts, problem.design.shape[1], k, problem.objective.log,
         parts * (problem.target.ndim == 2), parts * (problem.weights.ndim == 2), max_steps,
-        *inputs, delta, tolerance, ridge,
+        *inputs, *numbers,
     )  # fmt: skip
     found.minimise(
         ctypes.byref(asked), *(ctypes.c_void_p(a) for a in (to_theta, to_value, to_converged))

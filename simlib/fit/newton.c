@@ -31,7 +31,7 @@ typedef struct { /* as in compiled.py */
     const int64_t *valleys;       /* amplitude, exponent and floor of each; -1 after the last */
     const int64_t *at;            /* (members): the coordinate that is held; -1 for none */
     const double *row, *constant; /* (members, k), (members): what it is held at */
-    double delta, tolerance, ridge;
+    double delta, tolerance, ridge, damping, less, more;
 } Problem;
 
 typedef struct {
@@ -195,7 +195,7 @@ static void eigen(int64_t k, double a[K][K], double v[K][K]) {
             square += a[i][i] * a[i][i];
             for (int64_t j = 0; j < i; j++) off += a[i][j] * a[i][j];
         }
-        double small = 1e-20 * square / (k * k);
+        double small = 1e-16 * square / (k * k);
         if (!(off > small)) return;
         for (int64_t i = 0; i < k; i++)
             for (int64_t j = i + 1; j < k; j++) {
@@ -353,7 +353,7 @@ void minimise(const Problem *p, double *thetas, double *values, int8_t *converge
     Tile *tile = aligned_alloc(sizeof(vec), sizeof *tile);
     double step[K], trial[K];
     for (int64_t member = 0; member < p->members; member++) {
-        double *theta = thetas + member * p->k, damping = 1e-2;
+        double *theta = thetas + member * p->k, damping = p->damping;
         int moved = 1;
         place(p, member, theta);
         values[member] = value_at(p, member, theta, tile);
@@ -367,7 +367,7 @@ void minimise(const Problem *p, double *thetas, double *values, int8_t *converge
             move(p, member, theta, step, trial);
             double value = value_at(p, member, trial, tile);
             moved = value < values[member];
-            damping *= moved ? 0.2 : 6;
+            damping *= moved ? p->less : p->more;
             if (moved) {
                 memcpy(theta, trial, p->k * sizeof *theta);
                 values[member] = value;

@@ -17,6 +17,7 @@ from simlib.law import Array, Bools, Indices
 
 TOLERANCE = 1e-9  # relative fall of the objective that the next step still promises
 BLOCK = 128  # members whose derivatives are taken together: their arrays stay in the cache
+DAMPING, LESS, MORE = 0.1, 0.3, 8.0  # at first, after a step taken, after a step refused
 RIDGE = 1e-9  # keeps the metric invertible along directions that the runs do not see
 
 
@@ -158,8 +159,13 @@ def minimise(
     """
     delta = problem.objective.delta if delta is None else delta
     if compiled.usable(problem) and (hold is None or isinstance(hold, Hold)):
-        return compiled.minimise(problem, theta, delta, max_steps, hold, TOLERANCE, RIDGE)
+        return compiled.minimise(problem, theta, max_steps, hold, _numbers(delta))
     return _minimise(problem, theta, delta, max_steps, hold)
+
+
+def _numbers(delta: float) -> tuple[float, ...]:
+    """What compiled steps must know, in the order of `compiled.NUMBERS`."""
+    return delta, TOLERANCE, RIDGE, DAMPING, LESS, MORE
 
 
 def _minimise(
@@ -172,7 +178,7 @@ def _minimise(
     residual, parts = problem.residual(theta)
     value = problem.value(residual, delta)
     converged = np.zeros(len(theta), dtype=bool)
-    damping = np.full(len(theta), 1e-2)
+    damping = np.full(len(theta), DAMPING)
     live = moved = np.arange(len(theta))
     model = Model.blank(*theta.shape)
     for _ in range(max_steps):
@@ -190,7 +196,7 @@ def _minimise(
         new = part.value(residual, delta)
         better = new < value[live]
         theta[live[better]], value[live[better]] = trial[better], new[better]
-        damping[live] = np.where(better, damping[live] * 0.2, damping[live] * 6)
+        damping[live] = damping[live] * np.where(better, LESS, MORE)
         done = (promise <= TOLERANCE * value[live]) | (damping[live] > 1e10)
         converged[live[done]] = True
         again = better & ~done
