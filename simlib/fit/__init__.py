@@ -36,6 +36,7 @@ __all__ = [
 
 FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EXTENSION_FORMS}
 
+ABSENT = -12.0  # log of an amplitude in nats: it is on its way to its bound, ever more slowly
 MANY = 5000  # runs above which a sample of so many tells the starts apart
 
 
@@ -125,7 +126,8 @@ def _status(theta: Array, converged: bool, form: Form) -> Status:
     if not converged:
         return "not converged"
     at_bound = (theta <= form.lower) | (theta >= form.upper)
-    return "at bound" if at_bound.any() else "converged"
+    absent = form.amplitudes & (theta < ABSENT)
+    return "at bound" if (at_bound | absent).any() else "converged"
 
 
 def _jacobian(problem: Problem, theta: Array) -> Array:

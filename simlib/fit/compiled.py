@@ -23,7 +23,7 @@ _POINTERS = (
     "first", "coordinate", "values", "offset", "target", "weights", "lower", "upper", "valleys",
     "at", "row", "constant",
 )  # fmt: skip
-NUMBERS = ("delta", "tolerance", "ridge", "damping", "less", "more")
+NUMBERS = ("delta", "tolerance", "ridge", "least", "damping", "less", "more")
 
 
 class _Problem(ctypes.Structure):

@@ -31,7 +31,7 @@ typedef struct { /* as in compiled.py */
     const int64_t *valleys;       /* amplitude, exponent and floor of each; -1 after the last */
     const int64_t *at;            /* (members): the coordinate that is held; -1 for none */
     const double *row, *constant; /* (members, k), (members): what it is held at */
-    double delta, tolerance, ridge, damping, less, more;
+    double delta, tolerance, ridge, least, damping, less, more;
 } Problem;
 
 typedef struct {
@@ -161,20 +161,38 @@ static void model_at(const Problem *p, int64_t member, const double *theta, Tile
             m->hessian[a][b] = m->hessian[b][a], m->metric[a][b] = m->metric[b][a];
 }
 
-/* Lower triangle of the root of a (k, k); 0 where a is not positive definite. */
-static int root(int64_t k, double a[K][K], double l[K][K]) {
+/* Make a symmetric a (k, k) positive definite: a = l d l', and d is taken by magnitude.
+
+A pivot below `least` of the metric's is moved to that. */
+static void straighten(int64_t k, double a[K][K], double metric[K][K], double least) {
+    double l[K][K], d[K];
     for (int64_t i = 0; i < k; i++)
         for (int64_t j = 0; j <= i; j++) {
             double x = a[i][j];
-            for (int64_t c = 0; c < j; c++) x -= l[i][c] * l[j][c];
-            if (i == j && !(x > 0)) return 0;
-            l[i][j] = i == j ? sqrt(x) : x / l[j][j];
+            for (int64_t c = 0; c < j; c++) x -= l[i][c] * l[j][c] * d[c];
+            if (j < i)
+                l[i][j] = x / d[j];
+            else
+                l[i][i] = 1, d[i] = copysign(fmax(fabs(x), least * metric[i][i]), x);
         }
-    return 1;
+    for (int64_t i = 0; i < k; i++)
+        for (int64_t j = 0; j <= i; j++) {
+            double x = 0;
+            for (int64_t c = 0; c <= j; c++) x += l[i][c] * l[j][c] * fabs(d[c]);
+            a[i][j] = a[j][i] = x;
+        }
 }
 
-/* x = (l l')^-1 x */
-static void solve(int64_t k, double l[K][K], double *x) {
+/* x = a^-1 x for a positive definite a (k, k), by its root; 0 where rounding makes it none. */
+static int solve(int64_t k, double a[K][K], double *x) {
+    double l[K][K];
+    for (int64_t i = 0; i < k; i++)
+        for (int64_t j = 0; j <= i; j++) {
+            double y = a[i][j];
+            for (int64_t c = 0; c < j; c++) y -= l[i][c] * l[j][c];
+            if (i == j && !(y > 0)) return 0;
+            l[i][j] = i == j ? sqrt(y) : y / l[j][j];
+        }
     for (int64_t i = 0; i < k; i++) {
         for (int64_t c = 0; c < i; c++) x[i] -= l[i][c] * x[c];
         x[i] /= l[i][i];
@@ -183,47 +201,10 @@ static void solve(int64_t k, double l[K][K], double *x) {
         for (int64_t c = i + 1; c < k; c++) x[i] -= l[c][i] * x[c];
         x[i] /= l[i][i];
     }
+    return 1;
 }
 
-/* Jacobi's method: a (k, k) becomes diagonal, the rows of v its eigenvectors. */
-static void eigen(int64_t k, double a[K][K], double v[K][K]) {
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t j = 0; j < K; j++) v[i][j] = i == j;
-    for (int sweep = 0; sweep < 30; sweep++) {
-        double off = 0, square = 0;
-        for (int64_t i = 0; i < k; i++) {
-            square += a[i][i] * a[i][i];
-            for (int64_t j = 0; j < i; j++) off += a[i][j] * a[i][j];
-        }
-        double small = 1e-16 * square / (k * k);
-        if (!(off > small)) return;
-        for (int64_t i = 0; i < k; i++)
-            for (int64_t j = i + 1; j < k; j++) {
-                double between = a[i][j];
-                if (between * between <= small) continue;
-                double ratio = (a[j][j] - a[i][i]) / (2 * between);
-                double t = (ratio < 0 ? -1 : 1) / (fabs(ratio) + sqrt(ratio * ratio + 1));
-                double c = 1 / sqrt(t * t + 1), s = t * c;
-                double first = a[i][i] - t * between, second = a[j][j] + t * between;
-                for (int64_t n = 0; n < K; n++) { /* whole rows: their length is known */
-                    double x = a[i][n], y = a[j][n], from = v[i][n], to = v[j][n];
-                    a[i][n] = c * x - s * y, a[j][n] = s * x + c * y;
-                    v[i][n] = c * from - s * to, v[j][n] = s * from + c * to;
-                }
-                a[i][i] = first, a[j][j] = second, a[i][j] = a[j][i] = 0;
-                for (int64_t n = 0; n < k; n++)
-                    if (n != i && n != j) a[n][i] = a[i][n], a[n][j] = a[j][n];
-            }
-    }
-}
-
-/* What a step needs: the model of `look`, and its bent directions unless it is a bowl. */
-typedef struct {
-    Model m;
-    int bowl;
-    double basis[K][K], bend[K];
-} Local;
-
+/* Derivatives by the free coordinates, which move what is held; see `_free` in newton.py. */
 static void hold(const Problem *p, int64_t member, Model *m) {
     int64_t at = p->at[member], k = p->k;
     const double *row = p->row + member * k;
@@ -238,11 +219,9 @@ static void hold(const Problem *p, int64_t member, Model *m) {
     }
 }
 
-/* `_model` of newton.py; a Hessian without negative directions needs no eigenvectors. */
-static void localise(const Problem *p, int64_t member, const double *theta, Local *l) {
+/* `_model` of newton.py. */
+static void localise(const Problem *p, int64_t member, const double *theta, Model *m) {
     int64_t k = p->k;
-    double work[K][K] = {0}, lower[K][K];
-    Model *m = &l->m;
     if (p->at[member] >= 0) hold(p, member, m);
     for (int64_t i = 0; i < k; i++) m->metric[i][i] += p->ridge * m->metric[i][i] + 1e-150;
     for (int64_t i = 0; i < k; i++) {
@@ -254,60 +233,19 @@ static void localise(const Problem *p, int64_t member, const double *theta, Loca
             m->gradient[i] = 0, m->hessian[i][i] = m->metric[i][i] = 1;
         }
     }
-    l->bowl = root(k, m->hessian, work);
-    if (l->bowl) return;
-    if (!root(k, m->metric, lower)) { /* by rounding alone: its diagonal will do */
-        memset(lower, 0, sizeof lower);
-        for (int64_t i = 0; i < k; i++) lower[i][i] = sqrt(m->metric[i][i]);
-    }
-    for (int64_t j = 0; j < k; j++) /* lower^-1, column by column */
-        for (int64_t i = 0; i < k; i++) {
-            double x = i == j;
-            for (int64_t c = j; c < i; c++) x -= lower[i][c] * l->basis[c][j];
-            l->basis[i][j] = i < j ? 0 : x / lower[i][i];
-        }
-    double half[K][K], turned[K][K];
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t j = 0; j < k; j++) {
-            half[i][j] = 0;
-            for (int64_t c = 0; c <= i; c++) half[i][j] += l->basis[i][c] * m->hessian[c][j];
-        }
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t j = 0; j <= i; j++) {
-            work[i][j] = 0;
-            for (int64_t c = 0; c <= j; c++) work[i][j] += half[i][c] * l->basis[j][c];
-            work[j][i] = work[i][j];
-        }
-    eigen(k, work, turned);
-    for (int64_t i = 0; i < k; i++) l->bend[i] = fabs(work[i][i]);
-    memcpy(half, l->basis, sizeof half);
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t j = 0; j < k; j++) {
-            l->basis[i][j] = 0;
-            for (int64_t c = i; c < k; c++) l->basis[i][j] += half[c][i] * turned[j][c];
-        }
+    straighten(k, m->hessian, m->metric, p->least);
 }
 
 /* A descent step (k) at this damping; returns the fall of the objective that it promises. */
-static double descend(const Problem *p, Local *l, double damping, double *step) {
-    int64_t k = p->k;
-    Model *m = &l->m;
-    double work[K][K], lower[K][K], promise = 0;
-    if (l->bowl) {
-        for (int64_t i = 0; i < k; i++)
-            for (int64_t j = 0; j <= i; j++)
-                work[i][j] = m->hessian[i][j] + damping * m->metric[i][j];
-        root(k, work, lower);
-        for (int64_t i = 0; i < k; i++) step[i] = -m->gradient[i];
-        solve(k, lower, step);
-    } else {
+static double descend(int64_t k, const Model *m, double damping, double *step) {
+    double work[K][K], promise = 0;
+    for (int64_t i = 0; i < k; i++) {
+        for (int64_t j = 0; j <= i; j++) work[i][j] = m->hessian[i][j] + damping * m->metric[i][j];
+        step[i] = -m->gradient[i];
+    }
+    if (!solve(k, work, step)) {
         memset(step, 0, k * sizeof *step);
-        for (int64_t c = 0; c < k; c++) {
-            double x = 0;
-            for (int64_t i = 0; i < k; i++) x += l->basis[i][c] * m->gradient[i];
-            x /= l->bend[c] + damping;
-            for (int64_t i = 0; i < k; i++) step[i] -= l->basis[i][c] * x;
-        }
+        return INFINITY;
     }
     for (int64_t i = 0; i < k; i++) promise -= step[i] * m->gradient[i];
     return promise;
@@ -349,7 +287,7 @@ static void move(const Problem *p, int64_t member, const double *theta, const do
 
 /* Local minima from theta (members, k), which they replace, with objective and converged. */
 void minimise(const Problem *p, double *thetas, double *values, int8_t *converged) {
-    Local here;
+    Model here;
     Tile *tile = aligned_alloc(sizeof(vec), sizeof *tile);
     double step[K], trial[K];
     for (int64_t member = 0; member < p->members; member++) {
@@ -360,10 +298,10 @@ void minimise(const Problem *p, double *thetas, double *values, int8_t *converge
         converged[member] = 0;
         for (int64_t taken = 0; taken < p->steps && !converged[member]; taken++) {
             if (moved) {
-                model_at(p, member, theta, tile, &here.m);
+                model_at(p, member, theta, tile, &here);
                 localise(p, member, theta, &here);
             }
-            double promise = descend(p, &here, damping, step);
+            double promise = descend(p->k, &here, damping, step);
             move(p, member, theta, step, trial);
             double value = value_at(p, member, trial, tile);
             moved = value < values[member];

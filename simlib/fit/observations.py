@@ -75,12 +75,14 @@ def _refuse(name: str, values: Array, good: Bools, why: str) -> None:
 
 
 def _refuse_repeats(runs: Columns) -> None:
-    rows = np.stack([runs.S, runs.N, runs.D, runs.L], axis=1)
-    _, first, count = np.unique(rows, axis=0, return_index=True, return_counts=True)
-    if (count > 1).any():
-        row = int(first[np.argmax(count > 1)])
+    columns = np.stack([runs.L, runs.D, runs.N, runs.S])
+    order = np.lexsort(columns)  # equal rows side by side, in the order of the table
+    same = (np.diff(columns[:, order], axis=1) == 0).all(axis=0)
+    if same.any():
+        row = int(order[np.argmax(same)])
+        times = int((columns == columns[:, row : row + 1]).all(axis=0).sum())
         raise InputError(
-            f"run {row + 1} stands {count.max()} times in the table with one and the same loss; "
+            f"run {row + 1} stands {times} times in the table with one and the same loss; "
             "repeated rows would narrow every interval: remove the copies"
         )
 
@@ -94,7 +96,7 @@ def _refuse_too_few(runs: Columns, form: Form) -> None:
         )
     named = (("sparsity", runs.S), ("nonzero_params", runs.N), ("data_seen", runs.D))
     for (name, values), least in zip(named, form.distinct, strict=True):
-        have = len(np.unique(values))
+        have = 1 + int((np.diff(np.sort(values)) > 0).sum())
         if have < least:
             dense = form.name == "joint" and not runs.S.any()
             remedy = ": add sparse runs, or fit the form dense" * dense

@@ -126,7 +126,10 @@ class _Walk:
 
 def _holds(axes: Sequence[Axis], which: Indices, u: Array) -> Iterator[tuple[Indices, Held]]:
     """Members and what holds them: all that are linear in theta together, then each curve."""
-    parts = [(np.flatnonzero(which == i), axes[i].hold(u[which == i])) for i in np.unique(which)]
+    parts = [
+        (np.flatnonzero(which == i), axes[i].hold(u[which == i]))
+        for i in sorted(set(which.tolist()))
+    ]
     straight = [(these, hold) for these, hold in parts if isinstance(hold, Hold)]
     if straight:
         members, holds = zip(*straight, strict=True)

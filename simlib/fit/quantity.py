@@ -128,8 +128,9 @@ def coefficient_axis(name: str, form: Form, units: Units, theta: Array) -> Axis:
         limits = (start - FAR, start + FAR)
 
     def hold(u: Array) -> Hold:
-        values, back = np.unique(u, return_inverse=True)
-        return Hold.of([hold_at(name, to_value(x), units) for x in values]).members(back)
+        values = u.tolist()
+        found = {x: hold_at(name, to_value(x), units) for x in set(values)}
+        return Hold.of([found[x] for x in values])
 
     return Axis(name, start, limits, to_value, hold)
 
