@@ -30,6 +30,7 @@ import click
 from pydantic import TypeAdapter
 
 from simlib.benchfile import SHELF, TITLES, BenchFile, Case, Row
+from simlib.sweep.engine import KEEP_MEMORY
 
 LIMIT, SMOKE_LIMIT = 1500, 100  # seconds of a row
 VERSIONS = ("numpy", "scipy", "torch", "chinchilla")
@@ -119,7 +120,8 @@ def measure(name: str, smoke: bool) -> Row:
 
 def run(name: str, smoke: bool) -> Row:
     """One row in a process of its own."""
-    environment, threads = dict(os.environ), SOURCES[name].threads
+    # as in the workers of a sweep: freed memory is kept, so that it need not be cleared again
+    environment, threads = {**os.environ, **KEEP_MEMORY}, SOURCES[name].threads
     if threads:
         environment |= {f"{k}_NUM_THREADS": str(threads) for k in ("OMP", "OPENBLAS", "MKL")}
     command = [sys.executable, __file__, "--child", name, *(["--smoke"] if smoke else [])]
