@@ -126,6 +126,10 @@ class ImageSampler:
         """Passes over the training part that `steps` steps make."""
         return steps * self.batch_size / self.images
 
+    def kept_bytes(self, steps: int) -> int:
+        """Most that `steps` steps leave in the corpus cache: nothing, all images are there."""
+        return 0
+
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Step `step` (0-based): uint8 (batch, H, W, C) and classes, int64 (batch,)."""
         check_count("step", step, least=0)

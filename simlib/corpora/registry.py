@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +36,10 @@ _IMAGES: dict[str, type] = {"size": int, "augment": str}
 _KINDS = {
     "python": _Kind(load_python, None, _WORDS),
     "glyphs": _Kind(
-        load_glyphs, None, {"classes": int, "augment": str, "size": int, "images": int}
+        load_glyphs,
+        None,
+        {"classes": int, "augment": str, "size": int, "images": int}
+        | {"exponent": float, "offset": float, "polarity": str, "draw": str},
     ),
     "hf": _Kind(load_hub, "REPO[:CONFIG]", _TEXT | _IMAGES | {"split": str, "images": int}),
     "parquet": _Kind(load_parquet, "PATH", _TEXT | _IMAGES),
@@ -58,7 +62,10 @@ def load_corpus(
 
     - python: the embedded source code.
     - glyphs: the embedded characters as images; classes, augment (none, light, heavy), size,
-      images (so many distinct training images; without it none repeats).
+      images (so many distinct training images; without it none repeats), exponent and offset
+      (class k, from 0, has a frequency proportional to (k + offset)^-exponent), polarity (random;
+      fixed: ink is brighter than paper), draw (random; quasirandom: classes evenly spread, images
+      drawn once and kept in the cache).
     - hf: a data set of the Hugging Face hub, as in "hf:allenai/c4:en:bytes=1e9" (text; column,
       split, bytes) or "hf:uoft-cs/cifar10:images=50000" (images; split, size, augment).
     - parquet, json: local files in the hub's layouts, or a folder of them.
@@ -91,7 +98,7 @@ def load_corpus(
     return corpus
 
 
-def _parse(name: str) -> tuple[_Kind, str, dict[str, int | str]]:
+def _parse(name: str) -> tuple[_Kind, str, dict[str, float | str]]:
     match = _OPTIONS.match(name)
     head, tail = match.groups() if match else (name, "")
     word, _, argument = head.partition(":")
@@ -104,19 +111,21 @@ def _parse(name: str) -> tuple[_Kind, str, dict[str, int | str]]:
     return kind, argument, {key: _option(name, kind, key, value) for key, value in pairs}
 
 
-def _option(name: str, kind: _Kind, key: str, value: str) -> int | str:
+def _option(name: str, kind: _Kind, key: str, value: str) -> float | str:
     if key not in kind.options:
         known = ", ".join(kind.options) or "none"
         raise InputError(f"'{name}' has the unknown option '{key}': known are {known}")
-    if kind.options[key] is str:
+    wanted = kind.options[key]
+    if wanted is str:
         return value
     try:
         number = float(value)  # so that 1e8 is a number of bytes
     except ValueError:
-        number = 0.5
-    if not number.is_integer():
-        raise InputError(f"'{name}' needs a whole number for {key}, not '{value}'")
-    return int(number)
+        number = math.nan
+    if not (number.is_integer() if wanted is int else math.isfinite(number)):
+        article = "a whole number" if wanted is int else "a number"
+        raise InputError(f"'{name}' needs {article} for {key}, not '{value}'")
+    return int(number) if wanted is int else number
 
 
 def _usages() -> list[str]:

@@ -13,6 +13,7 @@ which serves as the end mark. With vocabulary size V, sentinel k is token V + k:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,16 +92,38 @@ def corrupt(
     """
     if tokens.ndim != 2:
         raise InputError(f"tokens have shape {tokens.shape}, but must be (batch, length)")
+    inputs, targets = corrupt_steps(tokens[None], [seed], density, mean_span, vocab_size)
+    return inputs[0], targets[0]
+
+
+def corrupt_steps(
+    tokens_SxBxL: np.ndarray,
+    seeds: Sequence[int | tuple[int, ...]],
+    density: float = 0.15,
+    mean_span: float = 3.0,
+    vocab_size: int = 256,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `corrupt` makes of each of S batches with its own seed, in a fraction of the time."""
+    tokens = tokens_SxBxL
     if tokens.size and not 0 <= tokens.min() <= tokens.max() < vocab_size:
         raise InputError(
             f"tokens lie in {tokens.min()}..{tokens.max()}, outside a vocabulary of {vocab_size}"
         )
-    rows, raw = tokens.shape
+    steps, rows, raw = tokens.shape
     lengths = span_lengths(raw, density, mean_span)
-    rng = np.random.default_rng(seed)
-    noise_BxK = _random_pieces(lengths.noise, lengths.spans, rows, rng)
-    kept_BxK = _random_pieces(raw - lengths.noise, lengths.spans, rows, rng)
-    return _cut(tokens.astype(np.int64), kept_BxK, noise_BxK, vocab_size)
+    noise, kept = lengths.noise, raw - lengths.noise
+    drawn_n, drawn_k = np.empty((steps, rows, noise - 1)), np.empty((steps, rows, kept - 1))
+    for seed, *drawn in zip(seeds, drawn_n, drawn_k, strict=True):
+        rng = np.random.default_rng(seed)
+        for numbers in drawn:
+            rng.random(out=numbers)
+    noise_NxK, kept_NxK = (
+        _random_pieces(numbers.reshape(steps * rows, -1), lengths.spans)
+        for numbers in (drawn_n, drawn_k)
+    )
+    both = _cut(tokens.reshape(steps * rows, raw).astype(np.int64), kept_NxK, noise_NxK, vocab_size)
+    inputs, targets = (side.reshape(steps, rows, -1) for side in both)
+    return inputs, targets
 
 
 def _cut(
@@ -108,30 +131,40 @@ def _cut(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both sides, given the lengths of the pieces in turn: kept, noise, kept, noise, ..."""
     rows, spans = kept_BxK.shape
-    ends_BxK = np.cumsum(kept_BxK + noise_BxK, axis=1)
-    starts_BxK = ends_BxK - noise_BxK
-    place_L = np.arange(tokens.shape[1])
-    first_BxL = np.zeros(tokens.shape, bool)
-    np.put_along_axis(first_BxL, starts_BxK, True, axis=1)
-    after_BxL = np.zeros(tokens.shape, np.int64)
-    np.put_along_axis(after_BxL, ends_BxK[:, :-1], 1, axis=1)
-    span_BxL = np.cumsum(after_BxL, axis=1)  # spans that ended before this place
-    noise_BxL = place_L >= np.take_along_axis(starts_BxK, span_BxL, axis=1)
-
-    with_sentinels = np.where(first_BxL, vocab_size + span_BxL, tokens)
-    end_Bx1 = np.full((rows, 1), vocab_size + spans, np.int64)
-    inputs = with_sentinels[~noise_BxL | first_BxL].reshape(rows, -1)
-    pairs_BxLx2 = np.stack([vocab_size + span_BxL, tokens], axis=2)
-    targets = pairs_BxLx2[np.stack([first_BxL, noise_BxL], axis=2)].reshape(rows, -1)
-    return np.hstack([inputs, end_Bx1]), np.hstack([targets, end_Bx1])
+    pieces_Bx2K = np.stack([kept_BxK, noise_BxK], axis=2).reshape(rows, -1)
+    is_noise = np.repeat(np.tile([False, True], rows * spans), pieces_Bx2K.ravel())
+    cut = is_noise.reshape(tokens.shape)
+    after_BxK = np.cumsum(kept_BxK + 1, axis=1) - 1
+    before_BxK = np.cumsum(noise_BxK + 1, axis=1) - noise_BxK - 1
+    return (
+        _with_sentinels(tokens[~cut], after_BxK, vocab_size),
+        _with_sentinels(tokens[cut], before_BxK, vocab_size),
+    )
 
 
-def _random_pieces(total: int, pieces: int, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """(rows, pieces) positive integers that sum to `total`, every such split equally likely."""
-    cuts = np.argsort(rng.random((rows, total - 1)), axis=1)[:, : pieces - 1] + 1
+def _with_sentinels(text: np.ndarray, place_BxK: np.ndarray, vocab_size: int) -> np.ndarray:
+    """The text of all rows with sentinel k at the k-th place of each row, and the end mark."""
+    rows, spans = place_BxK.shape
+    made = np.empty((rows, len(text) // rows + spans + 1), np.int64)
+    is_text = np.ones(made.shape, bool)
+    is_text[np.arange(rows)[:, None], place_BxK] = False
+    is_text[:, -1] = False
+    made[is_text] = text
+    made[~is_text] = np.tile(vocab_size + np.arange(spans + 1), rows)
+    return made
+
+
+def _random_pieces(drawn: np.ndarray, pieces: int) -> np.ndarray:
+    """(rows, pieces) positive integers, every split of a total into them equally likely.
+
+    drawn: (rows, total - 1) numbers in [0, 1); the text is cut where the smallest ones are.
+    """
+    rows, cuts = len(drawn), pieces - 1
     edges = np.zeros((rows, pieces + 1), np.int64)
-    edges[:, 1:-1] = np.sort(cuts, axis=1)
-    edges[:, -1] = total
+    if cuts:
+        smallest = np.argpartition(drawn, cuts - 1, axis=1)[:, :cuts]
+        edges[:, 1:-1] = np.sort(smallest, axis=1) + 1
+    edges[:, -1] = drawn.shape[1] + 1
     return np.diff(edges, axis=1)
 
 

@@ -178,7 +178,7 @@ def _corpus_folder(name: str) -> Path:
             f"corpus {name!r} cannot be carried, only {' and '.join(EMBEDDED)} can: give the other "
             "machine its own copy and use `simlib sweep` there"
         )
-    wanted = load_corpus(name).manifest["sha256"]
+    wanted = load_corpus(name).manifest["sha256"]  # without the options of images
     for folder in sorted(cache_root().glob("*/")):
         manifest = read_manifest(folder)
         if manifest and manifest.get("sha256") == wanted and verified_manifest(folder):

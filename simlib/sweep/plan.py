@@ -38,7 +38,9 @@ class Plan:
     `steps` are those of every run alone, `steps_shared` those that remain when runs share their
     trunks; `flops`, `flops_head` and `flops_embeddings` are as in the run table, `flops_dense` is
     `flops` as if no zeros were skipped; `epochs` are the passes over the data of the run that makes
-    most. `hours` is None where the device of the runs is missing.
+    most. `hours` is None where the device of the runs is missing. `disk_bytes` are those in the
+    folder of the runs, `cache_bytes` the most that training images drawn for them take in the
+    corpus cache.
     """
 
     configs: tuple[RunConfig, ...]
@@ -52,6 +54,7 @@ class Plan:
     hours: float | None
     workers: int
     disk_bytes: int
+    cache_bytes: int
     epochs: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,6 +81,10 @@ class Plan:
             _time(self.hours, self.workers),
             f"about {self.disk_bytes / 1e6:,.1f} MB on disk",
         ]
+        if self.cache_bytes:
+            lines.append(
+                f"up to {self.cache_bytes / 1e6:,.1f} MB of training images in the corpus cache"
+            )
         if self.epochs > 1:
             lines.append(f"data repeats: up to {self.epochs:.3g} passes over the corpus")
         return "\n".join(lines)
@@ -119,6 +126,7 @@ def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = No
         hours=sum(n * seconds(c) for c, n in parts) / count / 3600 if seconds else None,
         workers=count,
         disk_bytes=_disk(folder, todo),
+        cache_bytes=_kept(todo),
         epochs=max((make_feed(c).epochs(c.total_steps) for c in todo), default=0.0),
     )
 
@@ -225,6 +233,15 @@ def _disk(folder: Folder, todo: Sequence[RunConfig]) -> int:
     curves = sum(c.total_steps // 20 * _SIDE_BYTES for c in todo)
     segments = [s for task in plan_tasks(folder, todo) for s in task.segments]
     return weights + curves + sum(_weights(s.config) * _BYTES["trunk"] for s in segments)
+
+
+def _kept(todo: Sequence[RunConfig]) -> int:
+    """Bytes of drawn images: runs of one corpus and seed share theirs."""
+    most: dict[tuple[str, int], int] = {}
+    for config in todo:
+        key = (config.corpus, config.seed)
+        most[key] = max(most.get(key, 0), make_feed(config).kept_bytes(config.total_steps))
+    return sum(most.values())
 
 
 def _weights(config: RunConfig) -> int:

@@ -11,12 +11,16 @@ from torch import Tensor
 
 from simlib.config import RunConfig
 from simlib.corpora import load_corpus
-from simlib.corpora.spans import SpanLengths, corrupt, lengths_for_inputs
+from simlib.corpora.spans import SpanLengths, corrupt, corrupt_steps, lengths_for_inputs
 from simlib.errors import InputError
 from simlib.models import Data
 
 Batch = tuple[Tensor, ...]
+# NumPy takes 0 and (0, 0) for one seed, so the first spans of the validation set are as long as
+# those of step 0 of seed 0, at other places of other texts: nothing of one is learnt from the
+# other. Another seed would change the losses of runs that are recorded under the same run_id.
 _VALIDATION_SEED = 0
+_TOKENS_AHEAD = 1 << 15  # cut at a time
 
 
 class Feed(Protocol):
@@ -30,6 +34,9 @@ class Feed(Protocol):
 
     def epochs(self, steps: int) -> float:
         """Passes over the training data that `steps` steps make; above 1, data repeats."""
+
+    def kept_bytes(self, steps: int) -> int:
+        """Most that `steps` training steps leave in the corpus cache, for all runs of the seed."""
 
     def validation(self) -> Batch:
         """All validation examples, the same for every run of the family and corpus."""
@@ -80,6 +87,9 @@ class TextFeed:
     def epochs(self, steps: int) -> float:
         return float(self._sampler.epochs(steps))
 
+    def kept_bytes(self, steps: int) -> int:
+        return 0
+
     def validation(self) -> Batch:
         return (torch.from_numpy(self._valid),)
 
@@ -97,18 +107,32 @@ class SpanFeed:
         raw = self.lengths.raw
         self._sampler = corpus.sampler(batch=config.batch, seq_len=raw, seed=config.seed)
         self._valid = corpus.validation(seq_len=raw, windows=config.valid_windows)
+        self._steps = max(1, _TOKENS_AHEAD // (config.batch * raw))
+        self._group, self._sides = -1, (np.empty(0), np.empty(0))
 
     def batch(self, step: int) -> Batch:
-        return self._corrupted(self._sampler.batch(step), (self._seed, step))
+        self._sampler.warn_if_repeated(step)
+        group, place = divmod(step, self._steps)
+        if group != self._group:
+            self._group, self._sides = group, self._corrupted_steps(group * self._steps)
+        inputs, targets = self._sides
+        return torch.from_numpy(inputs[place]), torch.from_numpy(targets[place])
+
+    def _corrupted_steps(self, first: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of the steps from `first` that are cut at a time."""
+        tokens = self._sampler.tokens(first, self._steps)[:, :, :-1]
+        seeds = [(self._seed, step) for step in range(first, first + self._steps)]
+        return corrupt_steps(tokens, seeds, vocab_size=self._vocab_size)
 
     def epochs(self, steps: int) -> float:
         return float(self._sampler.epochs(steps))
 
-    def validation(self) -> Batch:
-        return self._corrupted(self._valid, (_VALIDATION_SEED,))
+    def kept_bytes(self, steps: int) -> int:
+        return 0
 
-    def _corrupted(self, tokens: np.ndarray, seed: tuple[int, ...]) -> Batch:
-        inputs, targets = corrupt(tokens[:, :-1], seed, vocab_size=self._vocab_size)
+    def validation(self) -> Batch:
+        tokens = self._valid[:, :-1]
+        inputs, targets = corrupt(tokens, _VALIDATION_SEED, vocab_size=self._vocab_size)
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
 
@@ -126,6 +150,9 @@ class ImageFeed:
 
     def epochs(self, steps: int) -> float:
         return float(self._sampler.epochs(steps))
+
+    def kept_bytes(self, steps: int) -> int:
+        return int(self._sampler.kept_bytes(steps))
 
     def validation(self) -> Batch:
         images, labels = self._corpus.validation(images=self._count)

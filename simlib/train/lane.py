@@ -27,6 +27,7 @@ from simlib.train.rates import lr_at
 
 SHUFFLED = 1024  # examples at most that tell how much a decoder uses its encoder
 LOG_EVERY = 20  # steps between points of the curve, and between looks for NaN
+_EXAMPLES, _POSITIONS = 64, 2048  # validated at a time, whichever are more examples
 CURVE = ("step", "loss", "grad_norm", "lr", "sparsity", "seconds")
 
 
@@ -267,10 +268,19 @@ class Lane:
 
     def _losses(self, examples: Batch) -> Tensor:
         """The loss of every example (examples,), nats."""
-        batches = zip(*(part.split(64) for part in examples), strict=True)
+        size = max(_EXAMPLES, _POSITIONS // self._positions)
+        batches = zip(*(part.split(size) for part in examples), strict=True)
         model, device = as_model(self.model), self.config.device
         with self._forward.arithmetic():
             return torch.cat([model.losses(tuple(x.to(device) for x in b)) for b in batches])
+
+    @property
+    def _positions(self) -> int:
+        """Tokens or patches of an example."""
+        if self.config.family != "vit":
+            return self.config.seq_len
+        height, width, _ = self.feed.data.image_shape
+        return height * width // self.config.patch**2
 
 
 def _mean(losses: Tensor) -> tuple[float, float]:

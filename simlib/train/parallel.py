@@ -176,6 +176,7 @@ class Part:
     def __init__(self, feed: Feed, processes: Processes) -> None:
         self.data, self.sha256 = feed.data, feed.sha256
         self.epochs, self.validation = feed.epochs, feed.validation
+        self.kept_bytes = feed.kept_bytes
         self._feed, self._rank, self._size = feed, processes.rank, processes.size
 
     def batch(self, step: int) -> Batch:

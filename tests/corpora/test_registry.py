@@ -21,6 +21,15 @@ from simlib.errors import InputError
         ("glyphs:classes=1", "classes is 1"),
         ("glyphs:size=4", "size is 4"),
         ("glyphs:augment=wild", "augment is 'wild', but must be one of none, light, heavy"),
+        (
+            "glyphs:exponent=steep",
+            "'glyphs:exponent=steep' needs a number for exponent, not 'steep'",
+        ),
+        ("glyphs:offset=inf", "needs a number for offset, not 'inf'"),
+        ("glyphs:exponent=-1", "exponent is -1, but must be a number of at least 0"),
+        ("glyphs:offset=0", "offset is 0, but must be a number above 0"),
+        ("glyphs:polarity=dark", "polarity is 'dark', but must be one of random, fixed"),
+        ("glyphs:draw=sobol", "draw is 'sobol', but must be one of random, quasirandom"),
         ("folder:/no/such/place", "no file or folder /no/such/place"),
     ],
 )

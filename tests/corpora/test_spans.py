@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simlib.corpora.spans import corrupt, lengths_for_inputs, span_lengths
+from simlib.corpora.spans import corrupt, corrupt_steps, lengths_for_inputs, span_lengths
 from simlib.errors import InputError
 
 V = 256
@@ -79,6 +79,26 @@ def test_every_place_is_cut_about_equally_often():
     assert share[0] == 0
     assert share[99] == 1
     assert np.all(np.abs(share[10:85] - 0.15) < 0.05)
+
+
+@pytest.mark.parametrize("raw", [2, 7, 70, 300])
+def test_many_steps_are_cut_as_each_alone(raw):
+    tokens = np.random.default_rng(0).integers(0, V, (6, 5, raw)).astype(np.uint8)
+    seeds = [(4, step) for step in range(6)]
+    together = corrupt_steps(tokens, seeds)
+    alone = [corrupt(batch, seed) for batch, seed in zip(tokens, seeds, strict=True)]
+    for side, parts in zip(together, zip(*alone, strict=True), strict=True):
+        assert np.array_equal(side, parts)
+        assert side.dtype == np.int64
+
+
+def test_cuts_are_those_that_published_runs_saw():
+    """Two spans of 20 tokens, 3 of them cut out: pieces end at the smallest random numbers."""
+    rng = np.random.default_rng((3, 5))
+    noise, kept = (int(np.argmin(rng.random(n))) + 1 for n in (2, 16))
+    _, targets = corrupt(np.arange(20)[None], (3, 5), mean_span=1.5)
+    first, second = range(kept, kept + noise), range(17 + noise, 20)
+    assert targets[0].tolist() == [V, *first, V + 1, *second, V + 2]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from damage import flip, zeros
 
-from simlib.corpora import load_corpus
+from simlib.corpora import load_corpus, text
 from simlib.corpora.text import in_validation
 from simlib.errors import InputError
 
@@ -39,6 +39,16 @@ def test_batch_is_a_function_of_seed_and_step(corpus):
     assert not np.array_equal(forward[0], corpus.sampler(8, 32, seed=2).batch(0))
     assert forward[0].dtype == np.int64
     assert 0 <= forward[0].min() <= forward[0].max() < corpus.vocab_size
+
+
+@pytest.mark.parametrize("ahead", [1, 300, 10**7])
+def test_batches_do_not_depend_on_how_many_are_read_at_a_time(corpus, monkeypatch, ahead):
+    steps = [0, 1, 5, 4, 20]
+    usual = corpus.sampler(8, 16, seed=2)
+    monkeypatch.setattr(text, "_TOKENS_AHEAD", ahead)
+    other = corpus.sampler(8, 16, seed=2)
+    assert all(np.array_equal(usual.batch(step), other.batch(step)) for step in steps)
+    assert np.array_equal(other.tokens(4, 2), [usual.batch(4), usual.batch(5)])
 
 
 def test_passing_the_epoch_warns_once(corpus):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from simlib.corpora import python_source
+from simlib.corpora import glyphs, load_corpus, python_source
 from simlib.errors import InputError
 from simlib.runs import read_table, write_table
 from simlib.sweep import carried, carry, read_grid
@@ -227,3 +227,17 @@ def test_a_job_for_another_python_and_runs_on_another_corpus_are_refused(
     )
     with pytest.raises(InputError, match="choose another folder"):
         collect(tmp_path / "runs.zip", tmp_path / "home")
+
+
+@pytest.mark.filterwarnings("ignore:the corpus 'glyphs' differs")
+def test_characters_are_carried_whatever_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glyphs, "_common_characters", lambda paths: list("abcdefghij"))
+    monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path))
+    corpus = load_corpus("glyphs:classes=5,size=8,draw=quasirandom")
+    corpus.sampler(4).batch(0)
+    folder = carry._corpus_folder(corpus.name)
+    assert {path.name for path in folder.iterdir()} == {
+        "atlas.bin", "characters.txt", "manifest.json"
+    }  # fmt: skip

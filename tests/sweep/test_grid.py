@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from simlib.config import RunConfig
+from simlib.corpora import glyphs
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.notebooks import notebook_folder
 from simlib.sparsify import make_schedule
 from simlib.sweep import enlarge, read_grid
 from simlib.sweep.plan import mean_density, plan
+from simlib.train import feed
+from simlib.train.feed import make_feed
 
 GRID = """# Two sizes, dense and sparse.
 #
@@ -146,6 +149,31 @@ def test_batch_is_an_axis_like_any_other(tmp_path: Path) -> None:
     assert planned.steps_shared < planned.steps
     assert "batch 16" in planned.text()
     assert "lr 0.00" in planned.text()
+
+
+@pytest.mark.filterwarnings("ignore:the corpus 'glyphs' differs")
+def test_a_plan_says_what_drawn_images_will_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two seeds, whatever the sizes and lengths of their runs; what was said is not exceeded."""
+    monkeypatch.setattr(glyphs, "_common_characters", lambda paths: list("abcdefghij"))
+    monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path))
+    feed._corpus.cache_clear()
+    corpus = "glyphs:classes=10,size=16,draw=quasirandom"
+    fields = {"family": "vit", "corpus": corpus, "depth": 1, "batch": 10, "valid_windows": 2}
+    runs = [
+        RunConfig(**fields, nonzero_params=size, seed=seed, steps=steps)
+        for size in (768, 3072) for seed in (0, 1) for steps in (20, 1000)
+    ]  # fmt: skip
+    planned = plan(runs, tmp_path / "out", workers=1)
+    assert planned.cache_bytes == 2 * 3 * (4096 * (16 * 16 + 2) + 32)
+    assert "up to 6.3 MB of training images in the corpus cache" in planned.text()
+    made = make_feed(runs[1])
+    for step in (0, 500, 999):
+        made.batch(step)
+    kept = [path.stat().st_size for path in tmp_path.glob("corpora/drawn-*/train-0/*")]
+    assert sum(kept) == planned.cache_bytes / 2
+    feed._corpus.cache_clear()
 
 
 @pytest.mark.parametrize("schedule", ["cubic", "geometric", "oneshot", "constant"])
