@@ -71,9 +71,9 @@ INLINE vec logarithm(vec x) {
     return power * 0x1.62e42fefa39efp-1 + 2 * f * y;
 }
 
-/* What is known of one tile's runs at a theta: the terms, psi = w rho'(r) and two weights. */
+/* What is known of one tile's runs at a theta: the terms, their sum and the residual. */
 typedef struct {
-    vec share[K][TILE], psi[TILE], bend[TILE], again[TILE];
+    vec term[K][TILE], total[TILE], residual[TILE];
 } Tile;
 
 /* The tile that begins at a part, and what its runs add to the objective. */
@@ -89,26 +89,28 @@ static double tile_at(const Problem *p, int64_t member, const double *theta, int
             vec x = p->offset[t * p->parts + begin + i];
             for (int64_t e = p->first[t]; e < p->first[t + 1]; e++)
                 x += theta[p->coordinate[e]] * p->values[e * p->parts + begin + i];
-            total += tile->share[t][i] = exponential(x);
+            total += tile->term[t][i] = exponential(x);
         }
-        vec w = weights[i], residual = (p->log ? logarithm(total) : total) - target[i];
+        vec residual = (p->log ? logarithm(total) : total) - target[i];
         vec size = most(residual, -residual), inner = least(size, all(p->delta));
-        value += w * inner * (size - 0.5 * inner);
-        tile->psi[i] = w * most(least(residual, all(p->delta)), all(-p->delta));
-        tile->bend[i] = pick(size <= all(p->delta), w, all(0));
-        tile->again[i] = w * least(all(1), p->delta / most(size, all(1e-300)));
-        if (p->log) {
-            tile->bend[i] -= tile->psi[i];
-            for (int64_t t = 0; t < p->terms; t++) tile->share[t][i] /= total;
-        }
+        value += weights[i] * inner * (size - 0.5 * inner);
+        tile->total[i] = total, tile->residual[i] = residual;
     }
     return sum(value);
 }
 
 /* Add the tile's part to gradient, Hessian and metric; see `_derivatives` in newton.py. */
-static void add(const Problem *p, int64_t begin, const Tile *tile, Model *m) {
-    vec slope[K][TILE], s[TILE], u[TILE];
+static void add(const Problem *p, int64_t member, int64_t begin, const Tile *tile, Model *m) {
+    vec slope[K][TILE], psi[TILE], bend[TILE], again[TILE], s[TILE], u[TILE];
     int64_t k = p->k, n = p->parts - begin < TILE ? p->parts - begin : TILE;
+    const loose *weights = p->weights + member * p->weights_stride + begin;
+    for (int64_t i = 0; i < n; i++) {
+        vec w = weights[i], r = tile->residual[i], size = most(r, -r);
+        psi[i] = w * most(least(r, all(p->delta)), all(-p->delta));
+        bend[i] = pick(size <= all(p->delta), w, all(0)) - (p->log ? psi[i] : all(0));
+        again[i] = w * least(all(1), p->delta / most(size, all(1e-300)));
+        u[i] = p->log ? 1 / tile->total[i] : all(1);
+    }
     for (int64_t a = 0; a < k; a++)
         for (int64_t i = 0; i < n; i++) slope[a][i] = all(0);
     for (int64_t t = 0; t < p->terms; t++)
@@ -116,8 +118,8 @@ static void add(const Problem *p, int64_t begin, const Tile *tile, Model *m) {
             const loose *values = p->values + e * p->parts + begin;
             vec *to = slope[p->coordinate[e]];
             for (int64_t i = 0; i < n; i++) {
-                u[i] = tile->share[t][i] * values[i];
-                to[i] += u[i], s[i] = tile->psi[i] * u[i];
+                vec x = tile->term[t][i] * u[i] * values[i];
+                to[i] += x, s[i] = psi[i] * x;
             }
             for (int64_t f = e; f < p->first[t + 1]; f++) {
                 const loose *other = p->values + f * p->parts + begin;
@@ -129,8 +131,8 @@ static void add(const Problem *p, int64_t begin, const Tile *tile, Model *m) {
     for (int64_t a = 0; a < k; a++) {
         vec g = all(0);
         for (int64_t i = 0; i < n; i++) {
-            g += tile->psi[i] * slope[a][i];
-            s[i] = tile->bend[i] * slope[a][i], u[i] = tile->again[i] * slope[a][i];
+            g += psi[i] * slope[a][i];
+            s[i] = bend[i] * slope[a][i], u[i] = again[i] * slope[a][i];
         }
         m->gradient[a] += sum(g);
         for (int64_t b = a; b < k; b++) {
@@ -154,7 +156,7 @@ static void model_at(const Problem *p, int64_t member, const double *theta, Tile
     memset(m, 0, sizeof *m);
     for (int64_t begin = 0; begin < p->parts; begin += TILE) {
         if (p->parts > TILE) tile_at(p, member, theta, begin, tile);
-        add(p, begin, tile, m);
+        add(p, member, begin, tile, m);
     }
     for (int64_t a = 0; a < p->k; a++)
         for (int64_t b = 0; b < a; b++)
@@ -165,17 +167,20 @@ static void model_at(const Problem *p, int64_t member, const double *theta, Tile
 
 A pivot below `least` of the metric's is moved to that. */
 static void straighten(int64_t k, double a[K][K], double metric[K][K], double least) {
-    double l[K][K], d[K];
+    double l[K][K], ld[K][K], d[K];
+    int changed = 0;
     for (int64_t i = 0; i < k; i++)
         for (int64_t j = 0; j <= i; j++) {
             double x = a[i][j];
-            for (int64_t c = 0; c < j; c++) x -= l[i][c] * l[j][c] * d[c];
-            if (j < i)
-                l[i][j] = x / d[j];
-            else
-                l[i][i] = 1, d[i] = copysign(fmax(fabs(x), least * metric[i][i]), x);
+            for (int64_t c = 0; c < j; c++) x -= l[i][c] * ld[j][c];
+            if (j < i) {
+                l[i][j] = x / d[j], ld[i][j] = x;
+            } else {
+                d[i] = copysign(fmax(fabs(x), least * metric[i][i]), x);
+                l[i][i] = 1, changed |= d[i] != x || x < 0;
+            }
         }
-    for (int64_t i = 0; i < k; i++)
+    for (int64_t i = 0; changed && i < k; i++)
         for (int64_t j = 0; j <= i; j++) {
             double x = 0;
             for (int64_t c = 0; c <= j; c++) x += l[i][c] * l[j][c] * fabs(d[c]);
