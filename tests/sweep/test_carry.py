@@ -20,8 +20,8 @@ from simlib.train import Folder, Update, feed, train_run
 from simlib.train.settings import commit, cpu, versions
 
 GRID = """# Two runs to carry.
-base: {nonzero_params: 3072, depth: 1, seq_len: 32, batch: 4, warmup_steps: 5, mask_interval: 5, compute: eager,
-       valid_windows: 32}
+base: {nonzero_params: 3072, depth: 1, seq_len: 32, batch: 4, warmup_steps: 5, mask_interval: 5,
+       valid_windows: 32, compute: eager}
 runs:
   - {sparsity: [0.5, 0.75], steps: 40}
 """
