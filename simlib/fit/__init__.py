@@ -17,7 +17,7 @@ from simlib.fit.preparation import Settled, prepare
 from simlib.fit.profile import Interval, profile_interval, thresholds
 from simlib.fit.result import FitResult, Residual, Status, ensemble_intervals, log_residuals
 from simlib.fit.rivalforms import RIVAL_FORMS
-from simlib.law import Array, Law
+from simlib.law import Array, Indices, Law
 
 __all__ = [
     "DEFAULT_OBJECTIVE", "DENSE", "FORMS", "JOINT", "OBJECTIVES", "AnyForm", "FitResult", "Form",
@@ -43,6 +43,7 @@ def fit(
     profile_resamples: int = 200,
     level: float = 0.9,
     seed: int = 0,
+    clusters: Indices | None = None,
     stage: Callable[[str], None] = lambda _: None,
 ) -> FitResult:
     """Fit `form` to a run table from a cold start, with ensembles and profile intervals.
@@ -50,7 +51,8 @@ def fit(
     `resamples` is the size of each bootstrap ensemble, 0 for none; `profile_resamples` calibrates
     the profile intervals, 0 for none; only the joint and the dense form have these. Raises
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
-    did not converge has status "not converged". `stage` is told what begins; see `stages`.
+    did not converge has status "not converged". `clusters` (runs,) numbers the groups of runs that
+    the ensemble draws whole, such as `holdout.curves`. `stage` is told what begins; see `stages`.
     """
     if starts < 1 or resamples < 0 or profile_resamples < 0 or not 0 < level < 1:
         raise InputError(
@@ -65,7 +67,7 @@ def fit(
     law = form.to_law(theta, units)
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
-    by_runs, by_residuals = _ensembles(settled, theta, resamples, rng, stage)
+    by_runs, by_residuals = _ensembles(settled, theta, resamples, rng, clusters, stage)
     return FitResult(
         law=law,
         form=form,
@@ -124,12 +126,14 @@ def _condition_number(problem: Problem, theta: Array) -> float:
 
 def _ensembles(
     settled: Settled, theta: Array, members: int, rng: np.random.Generator,
-    stage: Callable[[str], None],
+    clusters: Indices | None, stage: Callable[[str], None],
 ) -> tuple[Law | None, Law | None]:  # fmt: skip
     if members == 0:
         return None, None
     stage("resampled runs")
-    by_runs = settled.refit(resample_runs(settled.problem, members, rng), theta, members)
+    by_runs = settled.refit(
+        resample_runs(settled.problem, members, rng, clusters), theta, members
+    )
     stage("resampled residuals")
     drawn = resample_residuals(settled.problem, theta, members, rng)
     return by_runs, settled.refit(drawn, theta, members)

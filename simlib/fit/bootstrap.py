@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from simlib.fit.newton import Problem, minimise
-from simlib.law import Array
+from simlib.law import Array, Indices
 
 LEAST_SQUARES = 1e3  # a delta so large that the Huber loss is a square
 
@@ -30,11 +30,17 @@ def refit(problem: Problem, theta: Array, members: int) -> tuple[Array, Array, A
     )
 
 
-def resample_runs(problem: Problem, members: int, rng: np.random.Generator) -> Problem:
-    """The runs drawn with replacement, as weights of shape (members, runs)."""
-    runs = len(problem.target)
-    counts = rng.multinomial(runs, np.full(runs, 1 / runs), size=members)
-    return replace(problem, weights=counts / runs)
+def resample_runs(
+    problem: Problem, members: int, rng: np.random.Generator, clusters: Indices | None = None
+) -> Problem:
+    """The runs drawn with replacement, as weights of shape (members, runs).
+
+    `clusters` (runs,) numbers the groups, from 0, whose runs err together: a group is drawn whole.
+    """
+    group = np.arange(len(problem.target)) if clusters is None else clusters
+    count = int(group.max()) + 1
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=members)[:, group]
+    return replace(problem, weights=drawn / drawn.sum(axis=1, keepdims=True))
 
 
 def resample_residuals(
