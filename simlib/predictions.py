@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeAlias
 
 import numpy as np
+from scipy import stats
 from tqdm import tqdm
 
 from simlib.config import RunConfig
@@ -18,7 +19,7 @@ from simlib.fit.compare import Target
 from simlib.lawfile import LawFile, coefficients, law_name
 from simlib.runs import RunTable
 from simlib.simulate.fitted import fit_law
-from simlib.simulate.forecast import forecast
+from simlib.simulate.forecast import allowed_misses, forecast
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,43 @@ class FittedForm:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of several runs, how they were made, and the forms that made them."""
+    """Predictions of several runs, how they were made, and the forms that made them.
+
+    `allowed` says for each form how many of the runs may miss their interval by chance; see
+    `simlib.simulate.forecast.allowed_misses`.
+    """
 
     name: str
     made: dict[str, str]
     level: float
     forms: dict[str, FittedForm]
     runs: tuple[PredictedRun, ...]
+    allowed: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A form's predictions held against the runs, once they were trained.
+
+    `errors` are log(predicted / measured) by run_id, of `level` intervals `missed` did not hold
+    their run, and chance allows `allowed`.
+    """
+
+    form: str
+    errors: dict[str, float]
+    level: float
+    missed: int
+    allowed: int
+
+    @property
+    def rmse(self) -> float:
+        """Root mean square of the errors."""
+        return float(np.sqrt(np.mean(np.square(list(self.errors.values())))))
+
+    @property
+    def bias(self) -> float:
+        """Mean of the errors: what they have in common."""
+        return float(np.mean(list(self.errors.values())))
 
 
 SHELF = Shelf(Predictions, "predictions", "file of predictions")
@@ -131,7 +162,27 @@ def predict(
         )
         for i, t in enumerate(targets)
     )  # fmt: skip
-    return Predictions(name, made, level, {f: _fitted(laws[f]) for f in laws}, runs)
+    allowed = {form: _allowed(laws[form], targets, found) for form, found in said.items()}
+    return Predictions(name, made, level, {f: _fitted(laws[f]) for f in laws}, runs, allowed)
+
+
+def judge(predictions: Predictions, runs: RunTable, form: str = "joint") -> Judgement:
+    """Hold a form's predictions against the runs of a table.
+
+    Raises InputError for a run that was not predicted by this form or has not been trained.
+    """
+    measured = {r.run_id: r.loss for r in runs.finished}
+    errors, missed = {}, 0
+    for run in predictions.runs:
+        said = run.forecasts.get(form)
+        if said is None or run.run_id not in measured:
+            raise InputError(f"run {run.run_id} has no prediction by {form} or no measured loss")
+        loss = measured[run.run_id]
+        errors[run.run_id] = float(np.log(said.loss / loss))
+        missed += not said.low <= loss <= said.high
+    chance = int(stats.binom.ppf(0.9, len(errors), 1 - predictions.level))  # runs that err alone
+    allowed = predictions.allowed.get(form, chance)
+    return Judgement(form, errors, predictions.level, missed, allowed)
 
 
 def _forecasts(
@@ -148,6 +199,19 @@ def _forecast(law_file: LawFile, target: Target, level: float) -> FormInterval |
         return None
     found = forecast(law_file, *point, level=level)
     return FormInterval(float(found.loss), float(found.low), float(found.high))
+
+
+def _allowed(
+    law_file: LawFile, targets: Sequence[Target], found: Sequence[FormInterval | None]
+) -> int:
+    """Misses that chance allows among the targets that the form predicts."""
+    known = [(t, f) for t, f in zip(targets, found, strict=True) if f is not None]
+    if not known:
+        return 0
+    S, N, D, low, high = np.array([
+        (t.sparsity, t.nonzero_params, t.data_seen, f.low, f.high) for t, f in known
+    ]).T  # fmt: skip
+    return allowed_misses(law_file, S, N, D, low, high)
 
 
 def _fitted(law_file: LawFile) -> FittedForm:

@@ -44,6 +44,7 @@ def fit(
     level: float = 0.9,
     seed: int = 0,
     clusters: Indices | None = None,
+    by_residuals: bool = True,
     stage: Callable[[str], None] = lambda _: None,
 ) -> FitResult:
     """Fit `form` to a run table from a cold start, with ensembles and profile intervals.
@@ -52,7 +53,8 @@ def fit(
     the profile intervals, 0 for none; only the joint and the dense form have these. Raises
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
     did not converge has status "not converged". `clusters` (runs,) numbers the groups of runs that
-    the ensemble draws whole, such as `holdout.curves`. `stage` is told what begins; see `stages`.
+    the ensemble draws whole, such as `holdout.curves`; without `by_residuals` there is no ensemble
+    of resampled residuals. `stage` is told what begins; see `stages`.
     """
     if starts < 1 or resamples < 0 or profile_resamples < 0 or not 0 < level < 1:
         raise InputError(
@@ -67,7 +69,7 @@ def fit(
     law = form.to_law(theta, units)
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
-    by_runs, by_residuals = _ensembles(settled, theta, resamples, rng, clusters, stage)
+    drawn = _ensembles(settled, theta, resamples, rng, clusters, by_residuals, stage)
     return FitResult(
         law=law,
         form=form,
@@ -81,8 +83,8 @@ def fit(
         worst=Residual(worst, float(residuals[worst])),
         condition_number=_condition_number(problem, theta),
         level=level,
-        ensemble=by_runs,
-        residual_ensemble=by_residuals,
+        ensemble=drawn[0],
+        residual_ensemble=drawn[1],
         profile_intervals=_profiles(settled, theta, profile_resamples, level, rng, stage),
         seed=seed,
     )
@@ -126,14 +128,14 @@ def _condition_number(problem: Problem, theta: Array) -> float:
 
 def _ensembles(
     settled: Settled, theta: Array, members: int, rng: np.random.Generator,
-    clusters: Indices | None, stage: Callable[[str], None],
+    clusters: Indices | None, both: bool, stage: Callable[[str], None],
 ) -> tuple[Law | None, Law | None]:  # fmt: skip
     if members == 0:
         return None, None
     stage("resampled runs")
-    by_runs = settled.refit(
-        resample_runs(settled.problem, members, rng, clusters), theta, members
-    )
+    by_runs = settled.refit(resample_runs(settled.problem, members, rng, clusters), theta, members)
+    if not both:
+        return by_runs, None
     stage("resampled residuals")
     drawn = resample_residuals(settled.problem, theta, members, rng)
     return by_runs, settled.refit(drawn, theta, members)
