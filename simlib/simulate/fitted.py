@@ -23,7 +23,8 @@ def fit_law(
     runs = runs.finished
     form = form or (JOINT if runs.sparsity.any() else DENSE)
     result = fit(runs, form, objective, starts=starts, resamples=resamples,
-                 profile_resamples=profile_resamples, seed=seed, clusters=clusters, by_residuals=False)  # fmt: skip
+                 profile_resamples=profile_resamples, seed=seed, clusters=clusters,
+                 by_residuals=False)  # fmt: skip
     columns = {n: getattr(runs, n) for n in ("sparsity", "nonzero_params", "data_seen")}
     said = simulated_warning(runs)
     record = {
