@@ -51,7 +51,7 @@ def estimate_text(evidence: Evidence) -> str:
 def region_text(region: Region, unit: Unit) -> str:
     """The region as an inequality."""
     low, high = written(region.low, unit), written(region.high, unit)
-    beyond = f", contradicted beyond {written(region.margin, unit)}" if region.margin else ""
+    beyond = f" (contradicted {written(region.margin, unit)} farther out)" if region.margin else ""
     if math.isinf(region.low) or (region.low == 0 and not math.isinf(region.high)):
         return f"at most {high}{beyond}"
     return (f"at least {low}" if math.isinf(region.high) else f"{low} to {high}") + beyond
@@ -151,11 +151,18 @@ def _link(text: str, claim: Claim) -> str:
     return f"[{text}](../{Path(claim.page).with_suffix('.html')})"
 
 
-def power_table(found: Powers) -> Table:
-    """How often each rule on a table answers which way where its claim is true and false."""
-    header = ("rule", "true: holds", "true: contradicted", "false: holds", "false: contradicted",
-              "may say")  # fmt: skip
-    return Table(header, [
+POWER_HEADER = ("rule", "true: holds", "true: contradicted", "false: holds",
+                "false: contradicted", "may say")  # fmt: skip
+
+
+def power_tables(found: Sequence[Powers]) -> Table:
+    """How often each rule on each table answers which way where its claim is true and false."""
+    rows = [(one.name, *row) for one in found for row in _power_rows(one)]
+    return Table(("table", *POWER_HEADER), rows)
+
+
+def _power_rows(found: Powers) -> list[tuple[str, ...]]:
+    return [
         (
             f"{p.rule} {p.part}".strip(),
             *(percent(v) for v in (p.supports_true, p.contradicts_true, p.supports_false,
@@ -163,7 +170,7 @@ def power_table(found: Powers) -> Table:
             _may_say(p),
         )
         for p in found.powers
-    ])  # fmt: skip
+    ]  # fmt: skip
 
 
 def _may_say(power: Power) -> str:
@@ -173,8 +180,7 @@ def _may_say(power: Power) -> str:
 
 def power_text(found: Powers) -> str:
     """The same for a terminal."""
-    table = power_table(found)
-    rows = [table.header, *table.rows]
+    rows = [POWER_HEADER, *_power_rows(found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
