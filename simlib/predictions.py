@@ -8,7 +8,6 @@ from functools import cache
 from typing import TypeAlias
 
 import numpy as np
-from scipy import stats
 from tqdm import tqdm
 
 from simlib.config import RunConfig
@@ -69,31 +68,6 @@ class Predictions:
     forms: dict[str, FittedForm]
     runs: tuple[PredictedRun, ...]
     allowed: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A form's predictions held against the runs, once they were trained.
-
-    `errors` are log(predicted / measured) by run_id, of `level` intervals `missed` did not hold
-    their run, and chance allows `allowed`.
-    """
-
-    form: str
-    errors: dict[str, float]
-    level: float
-    missed: int
-    allowed: int
-
-    @property
-    def rmse(self) -> float:
-        """Root mean square of the errors."""
-        return float(np.sqrt(np.mean(np.square(list(self.errors.values())))))
-
-    @property
-    def bias(self) -> float:
-        """Mean of the errors: what they have in common."""
-        return float(np.mean(list(self.errors.values())))
 
 
 SHELF = Shelf(Predictions, "predictions", "file of predictions")
@@ -164,25 +138,6 @@ def predict(
     )  # fmt: skip
     allowed = {form: _allowed(laws[form], targets, found) for form, found in said.items()}
     return Predictions(name, made, level, {f: _fitted(laws[f]) for f in laws}, runs, allowed)
-
-
-def judge(predictions: Predictions, runs: RunTable, form: str = "joint") -> Judgement:
-    """Hold a form's predictions against the runs of a table.
-
-    Raises InputError for a run that was not predicted by this form or has not been trained.
-    """
-    measured = {r.run_id: r.loss for r in runs.finished}
-    errors, missed = {}, 0
-    for run in predictions.runs:
-        said = run.forecasts.get(form)
-        if said is None or run.run_id not in measured:
-            raise InputError(f"run {run.run_id} has no prediction by {form} or no measured loss")
-        loss = measured[run.run_id]
-        errors[run.run_id] = float(np.log(said.loss / loss))
-        missed += not said.low <= loss <= said.high
-    chance = int(stats.binom.ppf(0.9, len(errors), 1 - predictions.level))  # runs that err alone
-    allowed = predictions.allowed.get(form, chance)
-    return Judgement(form, errors, predictions.level, missed, allowed)
 
 
 def _forecasts(

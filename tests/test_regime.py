@@ -49,7 +49,7 @@ def test_a_plateau_is_cut_off_and_what_is_kept_falls_ever_slower(until):
 
 
 def test_the_cut_is_one_for_all_sizes():
-    """Where one size learns late and the mean over all does not, nothing is cut, nor is it alone."""
+    """One size that learns late is cut only with all others, or not at all."""
     late = [r for r in table(Late(8e5)) if r.nonzero_params == SIZES[-1]]
     others = [r for r in table(LAW) if r.nonzero_params < SIZES[-1]]
     mixed = RunTable([*others, *late])

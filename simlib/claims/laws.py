@@ -27,8 +27,8 @@ from simlib.claims.sources import (
 from simlib.contrasts import LEVEL
 from simlib.errors import InputError
 from simlib.extensions import DataFactorLaw, SizeExponentLaw
+from simlib.extrapolation import allowed, judged
 from simlib.law import PUBLISHED, Array
-from simlib.predictions import judge
 from simlib.published import T5_XL
 from simlib.rivals import SAME_LEVEL, FreeMultiplier
 from simlib.simulate.calibration import calibrate_run
@@ -139,16 +139,18 @@ def released_miss(sources: Sources, runs: RunSet) -> Measured:
 
 def held_out_error(sources: Sources, runs: RunSet) -> Measured:
     """log-RMSE of predictions that were written down before the runs."""
-    found = judge(sources.predicted(runs.table), sources.runs(runs.table))
+    found = judged(sources.predicted(runs.table), sources.runs(runs.table))
     return Measured(found.rmse, (found.rmse, found.rmse), f"mean error {found.bias:+.1%}")
 
 
 def held_out_misses(sources: Sources, runs: RunSet) -> Measured:
     """Runs outside the intervals that were written down before them, over one more than allowed."""
-    found = judge(sources.predicted(runs.table), sources.runs(runs.table))
-    value = found.missed / (found.allowed + 1)
-    return Measured(value, (value, value), f"{found.missed} of {len(found.errors)} outside their "
-                    f"{found.level:.0%} interval, chance allows {found.allowed}")  # fmt: skip
+    predictions = sources.predicted(runs.table)
+    found = judged(predictions, sources.runs(runs.table))
+    missed, chance = len(found.runs) - found.inside, allowed(predictions, found)
+    value = missed / (chance + 1)
+    return Measured(value, (value, value), f"{missed} of {len(found.runs)} outside their "
+                    f"{predictions.level:.0%} interval, chance allows {chance}")  # fmt: skip
 
 
 def worth(sources: Sources, runs: RunSet) -> Measured:

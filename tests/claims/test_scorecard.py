@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from making import LAPTOP, law_file, scaled, table
+from making import law_file, scaled, table
 
 from simlib.claims import CLAIMS, RULES, SOURCES, VERDICTS, Outcome, Sources, scorecard, show
 from simlib.claims.estimates import PUBLISHED_ERROR
@@ -17,7 +17,7 @@ from simlib.cli.claims import command
 from simlib.datasets import load_law, table_names
 from simlib.errors import InputError
 from simlib.lawfile import LawFile
-from simlib.predictions import FormInterval, PredictedRun, Predictions
+from simlib.predictions import FittedForm, FormInterval, PredictedRun, Predictions
 from simlib.runs import RunTable
 from simlib.simulate.calibration import Score
 
@@ -268,7 +268,7 @@ def test_forecasts_written_down_before_are_held_against_the_runs(shift, verdict)
                                   r.loss * (1.05 + shift))})
         for r in runs
     )  # fmt: skip
-    predictions = Predictions("holdout-laptop", {}, 0.9, {}, said)
+    predictions = Predictions("holdout-laptop", {}, 0.9, {"joint": FittedForm(9, 0.01, {})}, said)
     sources = Sources(tables={"holdout-laptop": runs}, predictions={"holdout-laptop": predictions})
     assert answers("C6", sources, "holdout-laptop") == [verdict] * 2
 
