@@ -15,6 +15,7 @@ from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective
 from simlib.fit.compare import Target
+from simlib.fit.holdout import curves
 from simlib.lawfile import LawFile, coefficients, law_name
 from simlib.runs import RunTable
 from simlib.simulate.fitted import fit_law
@@ -100,19 +101,26 @@ def recorded(runs: RunTable) -> list[Target]:
 
 
 def fit_forms(
-    runs: RunTable, forms: Sequence[str], objective: Objective, *, resamples: int, seed: int
-) -> dict[str, LawFile]:
+    runs: RunTable, forms: Sequence[str], objective: Objective, *, resamples: int, seed: int,
+    whole: bool = False,
+) -> dict[str, LawFile]:  # fmt: skip
     """Each form fitted to one table, with its ensemble, by name.
 
-    Raises InputError for an unknown form or a table that cannot identify one of them.
+    With `whole` ensembles draw curves of one sparsity and size whole. Raises InputError for an
+    unknown form or a table that cannot identify one of them.
     """
+    runs = runs.finished
+    clusters = curves(runs.sparsity, runs.nonzero_params) if whole else None
+
+    def fitted(name: str) -> LawFile:
+        return fit_law(runs, FORMS[name], objective, name=name, resamples=resamples, seed=seed,
+                       clusters=clusters)  # fmt: skip
+
     unknown = [name for name in forms if name not in FORMS]
     if unknown:
         raise InputError(f"unknown form {unknown[0]!r}: choose from {', '.join(FORMS)}")
-    return {
-        name: fit_law(runs, FORMS[name], objective, name=name, resamples=resamples, seed=seed)
-        for name in tqdm(forms, desc="forms", disable=None, leave=False)
-    }
+    bar = tqdm(forms, desc="forms", disable=None, leave=False)
+    return {name: fitted(name) for name in bar}
 
 
 def by_form(law_file: LawFile) -> dict[str, LawFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,17 +17,20 @@ from simlib.claims.evidence import (
     Source,
     Verdict,
 )
-from simlib.claims.measured import shipped_evidence
+from simlib.claims.measured import SHELF as EVIDENCE
+from simlib.claims.measured import load_measurements, shipped_evidence
 from simlib.claims.power import SHELF as POWERS
 from simlib.claims.power import load_powers
 from simlib.claims.rule import Claim, Rule
-from simlib.claims.sources import RunSet, Sources
+from simlib.claims.sources import MEASURED, RunSet, Sources
 from simlib.errors import InputError
 
 __all__ = [
     "CLAIMS", "RULES", "SOURCES", "VERDICTS", "Claim", "Evidence", "Outcome", "Power", "Region",
     "Rule", "Source", "Sources", "Verdict", "scorecard",
 ]  # fmt: skip
+
+NEARLY_ALL = 0.9  # of a grid's runs: a few may diverge or be lost
 
 
 def _order(claim: Claim) -> tuple[int, int]:
@@ -82,9 +86,21 @@ def _outcome(rule: Rule, runs: RunSet, sources: Sources, live: bool) -> Outcome:
 
 
 def _powers() -> dict[tuple[str, str, str], Power]:
-    """The shipped power of every rule, by rule, set of runs and part."""
+    """The shipped power of every rule, by rule, set of runs and part.
+
+    That of a grid says nothing of a table that does not have its runs.
+    """
     return {
         (power.rule, power.runs, power.part): power
         for name in POWERS.names()
-        for power in load_powers(name).powers
+        if (known := load_powers(name)).runs * NEARLY_ALL <= _runs(name)
+        for power in known.powers
     }
+
+
+def _runs(table: str) -> float:
+    """How many runs a table of ours had when it was measured; no bound for released ones."""
+    ours = any(runs.table == table for runs in MEASURED)
+    if not ours:
+        return math.inf
+    return load_measurements(table).runs if table in EVIDENCE.names() else 0

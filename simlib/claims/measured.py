@@ -17,9 +17,10 @@ from simlib.errors import InputError
 
 @dataclass(frozen=True)
 class Measurements:
-    """The evidence of one table on every rule that asks it, and how it was made."""
+    """The evidence of one table of `runs` runs on every rule that asks it, and how it was made."""
 
     name: str
+    runs: int
     made: dict[str, str]
     evidence: tuple[Evidence, ...]
     missing: dict[str, str]  # why, by rule
@@ -46,7 +47,7 @@ def measure(
             evidence += found.evidence
             if found.missing:
                 missing[rule.id] = found.missing[0].why
-    return Measurements(runs.table, made, tuple(evidence), missing)
+    return Measurements(runs.table, len(sources.runs(runs.table)), made, tuple(evidence), missing)
 
 
 def table_hash(name: str) -> str:

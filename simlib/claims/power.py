@@ -23,10 +23,12 @@ Answers = Counter[tuple[str, str, Answer]]  # of a rule, of a part of it
 class Powers:
     """The power of every rule that asks one set of runs, the design behind it, and how it was made.
 
-    `truths` says in words what each truth is.
+    `truths` says in words what each truth is. A table of fewer than `runs` runs is not the one
+    that the power is of.
     """
 
     name: str
+    runs: int
     design: str
     made: dict[str, str]
     truths: dict[str, str]
@@ -65,9 +67,9 @@ def compute_powers(
         for rule in asked
         for part in sorted({p for c in counts.values() for r, p, _ in c if r == rule.id})
     ]  # fmt: skip
-    return Powers(
-        runs.table, design.says, made, {name: TRUTHS[name].says for name in names}, tuple(powers)
-    )
+    size = len(design.sources(TRUTHS[asked[0].true], np.random.default_rng(seed)).runs(runs.table))
+    truths = {name: TRUTHS[name].says for name in names}
+    return Powers(runs.table, size, design.says, made, truths, tuple(powers))
 
 
 def _answers(rules: list[Rule], design: Design, truth: str, tables: int, seed: int) -> Answers:

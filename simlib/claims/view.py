@@ -54,14 +54,18 @@ class Shipped(Protocol):
 
 
 def trusted(law_file: LawFile) -> LawFile:
-    """The law, if it may decide anything. Raises InputError with the reason if it may not."""
-    record = law_file.record
-    status, share = record.get("status", "converged"), record.get("members_converged", 1.0)
+    """The law, if it may decide anything. Raises InputError with the reason if it may not.
+
+    A file that does not say how many members of its ensemble converged is taken to hold none else.
+    """
+    status = law_file.record.get("status", "converged")
+    members = law_file.record.get("members", 1)
+    converged = law_file.record.get("converged_members", members)
     if status != "converged":
         raise InputError(f"the fit of {law_file.name} is {status}, so its law decides nothing")
-    if share < CONVERGED:
-        raise InputError(f"{share:.0%} of the ensemble of {law_file.name} converged, fewer than "
-                         f"{CONVERGED:.0%}, so its law decides nothing")  # fmt: skip
+    if converged < CONVERGED * members:
+        raise InputError(f"only {converged} of {members} refits of {law_file.name} converged, so "
+                         "its law decides nothing")  # fmt: skip
     return law_file
 
 

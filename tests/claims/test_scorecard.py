@@ -114,7 +114,7 @@ def test_members_without_bounds_make_an_open_interval_and_no_warning(recwarn):
     ("record", "why"),
     [
         ({"status": "not converged"}, "not converged"), ({"status": "at bound"}, "at bound"),
-        ({"members_converged": 0.05}, "5% of the ensemble"),
+        ({"members": 200, "converged_members": 10}, "only 10 of 200 refits"),
     ],
 )  # fmt: skip
 def test_a_law_that_was_not_found_decides_nothing(record, why):
