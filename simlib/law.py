@@ -151,8 +151,12 @@ class JointLaw(BaseLaw):
 
     @property
     def multiplier_limit(self) -> Array:
-        """`multiplier(S)` as S goes to 1: `(c_S / (a_S + c_S))^(-1/b_N)`."""
-        return np.asarray(self.c_S / (self.a_S + self.c_S)) ** (-1 / self.b_N)
+        """`multiplier(S)` as S goes to 1: `(c_S / (a_S + c_S))^(-1/b_N)`.
+
+        Infinite where nothing saturates, and where it is beyond any float.
+        """
+        with np.errstate(over="ignore", divide="ignore"):
+            return np.asarray(self.c_S / (self.a_S + self.c_S)) ** (-1 / self.b_N)
 
     def solve_nonzero_params(self, S: ArrayLike, D: ArrayLike, loss: ArrayLike) -> Array:
         """The N that reaches `loss` with data D; infinite where no size does."""

@@ -107,3 +107,10 @@ def test_points_outside_the_domain_are_refused(S, N, D, said):
 def test_a_dense_law_refuses_sparsity():
     with pytest.raises(InputError, match="S must be 0"):
         PUBLISHED["t5-c4"].dense(0.5, 1e6, 1e9)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("c_S", "b_N"), [(0.0, 0.2), (1e-9, 1e-3)])
+def test_a_multiplier_beyond_any_float_is_infinite_and_warns_nobody(c_S: float, b_N: float) -> None:
+    law = JointLaw(a_S=1.0, b_S=1.0, c_S=c_S, b_N=b_N, a_D=1e6, b_D=0.3, c=0.5)
+    assert law.multiplier_limit == np.inf
