@@ -3,7 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# how long an example takes says how busy the machine is, not whether the code is right
+hypothesis.settings.register_profile("simlib", deadline=None)
+hypothesis.settings.load_profile("simlib")
 
 
 @pytest.fixture(scope="session")

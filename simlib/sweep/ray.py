@@ -145,9 +145,8 @@ class RayEngine:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except Exception as error:  # Ray raises this very class, for one where a start takes long
-            remedy = _REMEDY if address in _HERE else f"{_TOKEN}, or {_REMEDY}"
-            why = _first(error)
+        except Exception as error:  # a start that takes too long raises no narrower class
+            why, remedy = _first(error), _remedy(address)
             raise InputError(f"{_named(address)} cannot be used ({why}): {remedy}") from error
         self._ours = True
 
@@ -238,7 +237,7 @@ _REMEDY = (
     "give 'local' to use this machine alone"
 )
 _TOKEN = "set RAY_AUTH_MODE=token if it was started with that"
-_HERE = (None, "auto", "local")  # addresses that Ray looks up on this machine
+_AGAIN = "try again when this machine has less to do, or leave Ray out: engine 'local'"
 _train_away = ray.remote(
     max_retries=0,  # a retry needs a newer checkpoint than Ray would send
     num_returns="streaming",
@@ -264,9 +263,10 @@ def _to_join(address: str | None) -> str | None:
         address = os.environ.get("RAY_ADDRESS") or address or None
     if address in (None, "auto"):
         last = _last_started()
-        if last and not _listens(last):
-            if address is None:
-                return "local"
+        alive = bool(last) and _listens(last)
+        if address is None and not alive:
+            return "local"
+        if last and not alive:
             raise InputError(
                 f"the Ray cluster last started on this machine, {last}, does not answer: {_REMEDY}"
             )
@@ -300,6 +300,12 @@ def _listens(address: str) -> bool:
 def _named(address: str | None) -> str:
     here = address in (None, "local")
     return "a Ray cluster here" if here else f"the Ray cluster at address {address!r}"
+
+
+def _remedy(address: str | None) -> str:
+    if address == "local":
+        return _AGAIN
+    return _REMEDY if address in (None, "auto") else f"{_TOKEN}, or {_REMEDY}"
 
 
 def _first(error: Exception) -> str:

@@ -34,7 +34,7 @@ def simlib(tmp_path: Path) -> Command:
         command = [*program, *map(str, arguments), "--json"]
         environment = os.environ | {"SIMLIB_CACHE": str(tmp_path / "cache")}
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment, timeout=300
+            command, capture_output=True, text=True, check=False, env=environment, timeout=1800
         )
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))

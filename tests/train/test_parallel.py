@@ -52,7 +52,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
         for rank in range(2)
     ]
     try:
-        said = [worker.communicate(timeout=300) for worker in workers]
+        said = [worker.communicate(timeout=1800) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
