@@ -191,7 +191,7 @@ def recorded_runs(path: str | Path) -> RunTable:
     path = Path(path)
     whole, half = _parted(path, _content(path) if path.exists() else b"")
     if whole and half:
-        _warn_once(f"{path}: the last row was cut off while it was written; its run counts as new")
+        warn_once(f"{path}: the last row was cut off while it was written; its run counts as new")
     return _parse(path, whole) if whole else RunTable([])
 
 
@@ -326,8 +326,8 @@ def _set_aside(path: Path, half: bytes) -> None:
 
 
 @lru_cache(maxsize=256)
-def _warn_once(sentence: str) -> None:
-    """Several parts of a command read the same table."""
+def warn_once(sentence: str) -> None:
+    """Log a warning unless this process did: several parts of a command see the same fault."""
     log.warning("%s", sentence)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing as mp
 import os
 from collections.abc import Sequence
@@ -14,12 +13,12 @@ from typing import Protocol
 
 from simlib.config import RunConfig
 from simlib.errors import InputError
+from simlib.runs import warn_once
 from simlib.sweep.tasks import Task
 from simlib.sweep.worker import Failure, Warned, log_path, work
 from simlib.train.pack import Progress
 from simlib.train.settings import check_device
 
-log = logging.getLogger("simlib.sweep")
 ENGINES = ("local", "ray")
 # glibc hands large blocks back to the system whenever they are freed, and every step takes them
 # again at a page fault for each 4 KiB: up to a quarter of a step at widths around 100
@@ -187,7 +186,7 @@ class LocalEngine:
                 worker.done, worker.reason = True, f"its worker crashed (exit code {code})"
                 continue
             if isinstance(message, Warned):
-                log.warning("%s", message.sentence)
+                warn_once(message.sentence)
             elif message is None or isinstance(message, str):
                 worker.done, worker.reason = True, message
             else:

@@ -40,8 +40,8 @@ def save_state(path: Path, tree: Tree, before: Path | None = None) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # one entry: of several, safetensors writes any first, and equal states have equal bytes
-        save_file(tensors, temporary, {"tree": f"{_checksum(plain, tensors)} {plain}"})
+        # one note only: safetensors writes several in any order, and equal states are equal files
+        save_file(tensors, temporary, {"tree": _checksum(plain, tensors) + plain})
         _sync(temporary)
         put_in_place(temporary, path, before)
     except (OSError, SafetensorError) as error:
@@ -57,10 +57,9 @@ def load_state(path: Path, device: str = "cpu") -> Tree:
     try:
         with safe_open(path, framework="pt", device=device) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            notes = file.metadata()
-        checksum, brace, rest = notes["tree"].partition("{")
-        plain = brace + rest
-        if checksum and checksum != f"{_checksum(plain, tensors)} ":
+            note = file.metadata()["tree"]
+        plain = note[note.index("{") :]
+        if note != plain and note != _checksum(plain, tensors) + plain:
             raise ValueError("its checksum is not that of what was written")
         return _join(json.loads(plain), tensors)
     except OSError as error:
