@@ -107,7 +107,7 @@ def _groups(keys: Sequence[tuple[object, ...]]) -> Indices:
 def language_rows() -> list[RunRecord]:
     """The grid of decoder-only models."""
     cells = [(S, N) for N in SIZES for S in FULL]
-    cells += [(S, N) for N in (SIZES[0], SIZES[2]) for S in (0.25, 0.9375)]
+    cells += [(S, N) for N in (SIZES[1], SIZES[3]) for S in (0.25, 0.9375)]
     return [
         row(S, N, D, seed)
         for S, N in cells
@@ -118,7 +118,7 @@ def language_rows() -> list[RunRecord]:
 
 def held_out_rows() -> list[RunRecord]:
     """Larger and longer runs than any of the grid, which are never fitted."""
-    places = ((2 * SIZES[-1], DATA[-1]), (4 * SIZES[-1], DATA[-1]), (SIZES[3], 100_000_000))
+    places = ((2 * SIZES[-1], DATA[-1]), (4 * SIZES[-1], DATA[-1]), (SIZES[3], 3 * DATA[-1]))
     return [row(S, N, D, 0) for N, D in places for S in FULL]
 
 
