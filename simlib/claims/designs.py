@@ -20,6 +20,7 @@ from simlib.claims.sources import (
     Sources,
 )
 from simlib.claims.truths import PILOT, T5_BASE, TRUTHS, VIT_BASE, Base, Truth
+from simlib.config import RunConfig
 from simlib.datasets import load_runs
 from simlib.law import Indices, JointLaw
 from simlib.optimum import COSTS, chinchilla_flops, optimal_sparsity
@@ -149,22 +150,50 @@ def _simple(
     return Design(runs, says, sources)
 
 
-def _shipped(runs: RunSet, *beside: RunSet) -> Design:
-    """The rows of a shipped table, and of those that its rules read beside it."""
+def planned(config: RunConfig) -> RunRecord:
+    """The row that a run is to leave, without a loss of its own."""
+    sparse, dense = config.sparsity > 0, config.shape.dense_params
+    return RunRecord(
+        run_id=config.run_id, family=config.family, dataset=config.corpus, start=config.start,
+        pattern=config.pattern if sparse else "unstructured",
+        pruner=config.pruner if sparse else "none",
+        nonzero_params=round(dense * (1 - config.sparsity)), dense_params=dense,
+        sparsity=config.sparsity, embeddings=config.embeddings if sparse else "dense",
+        data_seen=config.total_steps * config.data_per_step, steps=config.total_steps,
+        batch=config.batch, width=config.shape.width, depth=config.shape.depth, lr=config.peak_lr,
+        heads=config.shape.heads, seed=config.seed, schedule=config.ramp if sparse else "",
+        prune_start=config.prune_start if sparse else None,
+        prune_end=config.prune_end if sparse else None, optimizer=config.optimizer,
+        mask_optimizer=config.mask_optimizer, loss=1.0, device=MARK, commit=MARK,
+    )  # fmt: skip
+
+
+def of_rows(
+    runs: RunSet, says: str, rows: Callable[[], Sequence[RunRecord]], *beside: RunSet
+) -> Design:
+    """Rows that are there or planned, and the shipped tables that rules read beside theirs."""
 
     def sources(truth: Truth, rng: np.random.Generator) -> Sources:
-        rows = [r for s in (runs, *beside) for r in load_runs(s.table).finished]
-        table = drawn(rows, truth, PILOT, Scatter(OURS.seed, 0.0), rng)
+        given = {runs.table: rows()} | {s.table: load_runs(s.table).finished for s in beside}
+        every = [r for table in given.values() for r in table]
+        table = drawn(every, truth, PILOT, Scatter(OURS.seed, 0.0), rng)
         tables, at = {}, 0
-        for s in (runs, *beside):
-            count = len(load_runs(s.table).finished)
-            tables[s.table] = RunTable(table.records[at : at + count])
-            at += count
+        for name, own in given.items():
+            tables[name] = RunTable(table.records[at : at + len(own)])
+            at += len(own)
         tables[LANGUAGE.table] = drawn(language_rows(), TRUTHS["joint"], PILOT, OURS, rng)
         return Sources(tables=tables, shipped=False, resamples=MEMBERS)
 
-    return Design(runs, "The runs of the shipped table. Seeds scatter by .3 % of the loss, half of "
-                  "that variance common to a prefix.", sources)  # fmt: skip
+    return Design(
+        runs,
+        says + " Seeds scatter by .3 % of the loss, half of that variance common to a prefix.",
+        sources,
+    )
+
+
+def _shipped(runs: RunSet, *beside: RunSet) -> Design:
+    says = "The runs of the shipped table."
+    return of_rows(runs, says, lambda: load_runs(runs.table).finished.records, *beside)
 
 
 def _held_out(truth: Truth, rng: np.random.Generator) -> Sources:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+from pathlib import Path
 
 import click
 
 import simlib
 from simlib.claims import RULES, scorecard
-from simlib.claims.designs import DESIGNS
+from simlib.claims.designs import DESIGNS, Design, of_rows, planned
 from simlib.claims.measured import SHELF as EVIDENCE
 from simlib.claims.measured import measure, table_hash
 from simlib.claims.power import SHELF as POWERS
@@ -26,6 +27,7 @@ Examples:
   simlib claims --only C7 --only S2    what decides two of them
   simlib claims --json                 for a machine
   simlib claims --power gpt-laptop --tables 60     how often each rule on it is right
+  simlib claims --power nm-laptop --grid FILE      the same for a grid that is not trained yet
   simlib claims --measure gpt-laptop   ask every rule of a table that has changed
 """
 
@@ -34,6 +36,8 @@ Examples:
 @click.option("--only", multiple=True, metavar="ID", help="A claim's id; may be repeated.")
 @click.option("--power", "design", metavar="TABLE",
               help="Compute level and power of the rules on a table, by virtual ones.")  # fmt: skip
+@click.option("--grid", metavar="FILE",
+              help="With --power: the runs of this grid, not those of the table.")  # fmt: skip
 @click.option("--tables", type=click.IntRange(1), default=60, show_default=True,
               help="Virtual tables of each truth.")  # fmt: skip
 @click.option("--measure", "measured", metavar="TABLE",
@@ -43,12 +47,12 @@ Examples:
               help="Write what was computed where the book finds it.")  # fmt: skip
 @json_option
 def command(
-    only: tuple[str, ...], design: str | None, tables: int, measured: str | None, seed: int,
-    save: bool, as_json: bool,
+    only: tuple[str, ...], design: str | None, grid: str | None, tables: int,
+    measured: str | None, seed: int, save: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Decide each claim from the shipped laws and run tables: estimates, intervals, verdicts."""
     if design:
-        _power(design, tables, seed, save)
+        _power(design, grid, tables, seed, save)
     elif measured:
         _measure(measured, save)
     else:
@@ -56,14 +60,24 @@ def command(
         click.echo(json.dumps(as_objects(outcomes)) if as_json else as_text(outcomes))
 
 
-def _power(name: str, tables: int, seed: int, save: bool) -> None:
+def _power(name: str, grid: str | None, tables: int, seed: int, save: bool) -> None:
     if name not in DESIGNS:
         raise InputError(f"no virtual table is made like {name!r}; there are {', '.join(DESIGNS)}")
-    made = _made(f"simlib claims --power {name} --tables {tables} --seed {seed}")
-    found = compute_powers(RULES, DESIGNS[name], tables=tables, seed=seed, made=made)
-    if save:
-        POWERS.write(POWERS.path(name), found)
+    design = DESIGNS[name] if grid is None else _planned(name, grid)
+    given = f" --grid {grid}" if grid else ""
+    made = _made(f"simlib claims --power {name}{given} --tables {tables} --seed {seed}")
+    found = compute_powers(RULES, design, tables=tables, seed=seed, made=made)
+    if save:  # beside a grid that is not trained yet: the shipped file is of the shipped table
+        POWERS.write(Path(grid).with_suffix(".power.json") if grid else POWERS.path(name), found)
     click.echo(power_text(found))
+
+
+def _planned(name: str, path: str) -> Design:
+    from simlib.sweep.grid import read_grid  # here: it needs torch, and the scorecard does not
+
+    rows = [planned(config) for config in read_grid(path).configs]
+    says = f"The {len(rows)} runs of the grid {Path(path).stem}."
+    return of_rows(DESIGNS[name].runs, says, lambda: rows)
 
 
 def _measure(name: str, save: bool) -> None:
