@@ -20,6 +20,7 @@ from simlib.law import Array, Bools, DenseLaw, Indices, JointLaw
 from simlib.runs import RunRecord, RunTable
 
 DRAWS = 1000  # of curves behind the interval of a ratio of two regression coefficients
+Share = Callable[[float, float], float]  # of sparsity and non-zero size
 TOO_ALIKE = 0.1  # sum of squared doublings of data below which no size has a slope
 
 
@@ -128,24 +129,30 @@ def _centred(values: Array, levels: Indices) -> Array:
 
 
 def pairs(
-    runs: RunTable, law: JointLaw | DenseLaw, *, size: float = 0.0, data: float = 0.0
-) -> Pairs:
+    runs: RunTable, law: JointLaw | DenseLaw, *, size: float = 0.0, data: float | Share = 0.0,
+    near: float = NEAR,
+) -> Pairs:  # fmt: skip
     """Every sparse setting whose partner is in the table: N (1-S)^-size and D (1-S)^-data, dense.
 
-    Sizes are built to within 3 %; the dense loss is moved to the exact size and data by the ratio
-    of the dense law's predictions. Raises InputError where no setting has a partner.
+    `data` may also say by S and N how many times the data the partner sees. A setting's partner is
+    the nearest dense one, at most a factor `1 + near` away in size and in data; its loss is moved
+    to the exact size and data by the ratio of the dense law's predictions. Raises InputError where
+    no setting has a partner.
     """
+    share = data if callable(data) else lambda S, _: (1 - S) ** -data
     settings = _settings(runs, lambda r: r.sparsity > 0 and _plain(r))
     dense = _settings(runs, lambda r: r.sparsity == 0)
     rows = []
     for (S, N, D), loss in settings.items():
-        want_N, want_D = N * (1 - S) ** -size, D * (1 - S) ** -data
-        for (_, dense_N, dense_D), dense_loss in dense.items():
-            distance = max(abs(np.log(dense_N / want_N)), abs(np.log(dense_D / want_D)))
-            if distance < np.log1p(NEAR):
-                moved = float(law(0.0, want_N, want_D) / law(0.0, dense_N, dense_D))
-                partner = dense_loss * moved
-                rows.append((S, N, want_D, np.log(partner / loss), partner - loss))
+        wanted = N * (1 - S) ** -size, D * share(S, N)
+        distances = {
+            (n, d): max(abs(np.log(n / wanted[0])), abs(np.log(d / wanted[1]))) for _, n, d in dense
+        }
+        nearest = min(distances, key=distances.__getitem__, default=None)
+        if nearest is not None and distances[nearest] < np.log1p(near):
+            moved = float(law(0.0, *wanted) / law(0.0, *nearest))
+            partner = dense[0.0, *nearest] * moved
+            rows.append((S, N, wanted[1], np.log(partner / loss), partner - loss))
     if not rows:
         raise InputError("no sparse run has the dense partner that this comparison needs")
     return Pairs(*np.array(rows).T)
