@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from simlib.cli.options import json_option
 from simlib.config import RunConfig
 
 if TYPE_CHECKING:
+    from simlib.runs import RunRecord, RunTable
     from simlib.sweep import Grid, SweepResult
 
 EXAMPLES = """
@@ -31,7 +32,9 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("grid", type=click.Path(path_type=Path))
 @click.option("--out", help="Folder of the run table.  [default: runs/NAME OF THE GRID]")
-@click.option("--table", help="File for the rows of GRID alone, where OUT holds more.")
+@click.option(
+    "--table", help="File for the rows of GRID alone; those it has are not trained again."
+)
 @click.option("--dry-run", is_flag=True, help="Print runs, FLOP, hours here and disk; no training.")
 @click.option("--only", multiple=True, help="field=value or the start of a run_id; repeatable.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
@@ -53,7 +56,7 @@ def command(
     gpu_share: float | None,
     as_json: bool,
 ) -> None:
-    """Train every run of GRID, a YAML file, that OUT/runs.csv does not hold yet.
+    """Train every run of GRID, a YAML file, that OUT/runs.csv and TABLE do not hold yet.
 
     Interrupted runs continue from their last checkpoint; each run has a log in its folder. Grids
     that share OUT share trunks, and no run of theirs is trained twice.
@@ -61,43 +64,58 @@ def command(
     Exit code 0: all runs recorded; 1: one diverged or failed; 2: the request is wrong; 130:
     interrupted.
     """
-    from simlib.runs import write_table
+    from simlib.runs import recorded_runs, write_table
     from simlib.sweep import read_grid
 
-    chosen = read_grid(grid).only(only)
+    whole = read_grid(grid)
+    chosen = whole.only(only)
     folder = out or f"runs/{chosen.name}"
+    known = recorded_runs(table) if table else None
     if dry_run:
-        _show_plan(chosen, folder, workers, as_json)
+        _show_plan(chosen, folder, workers, known, as_json)
         return
     try:
         place = {"engine": engine, "workers": workers, "address": address, "gpu_share": gpu_share}
-        result = _sweep(chosen.configs, folder, place)
+        result = _sweep(chosen.configs, folder, known, place)
     except KeyboardInterrupt:
         click.echo("interrupted: the same command continues where it was", err=True)
         sys.exit(130)
     if table:
-        write_table(table, result.runs)
+        write_table(table, _in_order(whole, (*(known or ()), *result.runs)))
     _report(result, folder, as_json)
     sys.exit(1 if result.failures or len(result.diverged) else 0)
 
 
-def _sweep(configs: Sequence[RunConfig], folder: str, place: dict[str, Any]) -> SweepResult:
+def _in_order(grid: Grid, rows: Iterable[RunRecord]) -> RunTable:
+    """Rows in the order of the grid, the later of two of one run; other rows at the end."""
+    from simlib.runs import RunTable
+
+    place = {c.run_id: i for i, c in enumerate(grid.configs)}
+    last = {r.run_id: r for r in rows}
+    return RunTable(sorted(last.values(), key=lambda r: place.get(r.run_id, len(place))))
+
+
+def _sweep(
+    configs: Sequence[RunConfig], folder: str, known: RunTable | None, place: dict[str, Any]
+) -> SweepResult:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from simlib.sweep import sweep
     from simlib.train import Folder, TerminalProgress
 
-    done = {r.run_id for r in Folder(Path(folder)).recorded()}
+    done = {r.run_id for r in (*Folder(Path(folder)).recorded(), *(known or ()))}
     todo = [c for c in configs if c.run_id not in done]
     # what Ray prints belongs with the progress; stdout is for the result
     with redirect_stdout(sys.stderr), logging_redirect_tqdm(), TerminalProgress(todo) as progress:
-        return sweep(configs, folder, progress=progress, **place)
+        return sweep(configs, folder, progress=progress, known=known, **place)
 
 
-def _show_plan(grid: Grid, folder: str, workers: int | None, as_json: bool) -> None:
+def _show_plan(
+    grid: Grid, folder: str, workers: int | None, known: RunTable | None, as_json: bool
+) -> None:
     from simlib.sweep.plan import plan
 
-    planned = plan(grid.configs, folder, workers)
+    planned = plan(grid.configs, folder, workers, known)
     if as_json:
         click.echo(json.dumps({"grid": grid.name, "about": grid.about} | planned.as_dict()))
     else:

@@ -14,6 +14,7 @@ import numpy as np
 from simlib.config import RunConfig
 from simlib.costs import training_flops
 from simlib.errors import InputError
+from simlib.runs import RunTable
 from simlib.sparsify import embedding_sparsity
 from simlib.sweep.engine import cores
 from simlib.sweep.run import check
@@ -102,13 +103,18 @@ def _varied(configs: Sequence[RunConfig]) -> list[str]:
     ]
 
 
-def plan(configs: Sequence[RunConfig], out: str | Path, workers: int | None = None) -> Plan:
+def plan(
+    configs: Sequence[RunConfig], out: str | Path, workers: int | None = None,
+    known: RunTable | None = None,
+) -> Plan:  # fmt: skip
     """The plan of a sweep; times a few steps of up to five shapes a batch size on this machine.
+
+    `known` are rows made elsewhere, as in `sweep`.
 
     Raises InputError for whatever `sweep` would refuse, but for a missing device.
     """
     folder = Folder(Path(out))
-    todo = check(configs, folder, device=lambda config: None)
+    todo = check(configs, folder, device=lambda config: None, known=known)
     parts = _parts(folder, todo)
     count = workers or max(1, cores() // max((c.threads for c in todo), default=1))
     seconds = _seconds_per_step([c for c, _ in parts]) if _can_train(todo) else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import RunTable
+from simlib.runs import RunRecord, RunTable, append_record
 from simlib.sweep.engine import make_engine
 from simlib.sweep.tasks import plan_tasks
 from simlib.sweep.worker import Failure
@@ -43,6 +43,7 @@ def sweep(
     gpu_share: float | None = None,
     progress: Progress | None = None,
     checkpoint_seconds: float = 30.0,
+    known: RunTable | None = None,
 ) -> SweepResult:
     """Train `configs` in parallel and record each in `out/runs.csv`.
 
@@ -61,6 +62,8 @@ def sweep(
         gpu_share: of one GPU, what a task on Ray takes; 1 by default.
         progress: called in this process with every `Update` of every worker.
         checkpoint_seconds: time between the checkpoints of a worker.
+        known: rows that were made elsewhere, in a folder that is not at hand. They are recorded
+            here and not trained again, but for models whose weights another run starts from.
 
     Raises:
         InputError: anything wrong with a config, the corpus, the device or the folder, before
@@ -70,7 +73,10 @@ def sweep(
     chosen = make_engine(engine, workers, checkpoint_seconds, address, gpu_share)
     failures: list[Failure] = []
     with closing(chosen):
-        if todo := check(configs, folder, chosen.check_device):
+        todo = check(configs, folder, chosen.check_device, known)
+        for record in _brought(configs, todo, folder, known or RunTable([])):
+            append_record(folder.table, record)
+        if todo:
             with claim(folder.lock, alone=chosen.alone):
                 tasks = plan_tasks(folder, todo, chosen.gpus())
                 failures = chosen.run(tasks, folder.root, progress or _silent)
@@ -84,17 +90,21 @@ def check(
     configs: Sequence[RunConfig],
     folder: Folder,
     device: Callable[[RunConfig], None] = check_device,
+    known: RunTable | None = None,
 ) -> list[RunConfig]:
-    """The runs that are not recorded yet, after a look at everything that could stop them.
+    """The runs that are neither recorded nor known, after a look at all that could stop them.
 
     Builds the corpora that are missing. Raises InputError for what cannot work; `device` does so
     for a config whose device is not there, by default on this machine.
     """
     refuse_twins(configs)
-    recorded = folder.recorded()
+    recorded, elsewhere = folder.recorded(), known or RunTable([])
     done = {r.run_id for r in recorded}
+    new = [c for c in configs if c.run_id not in done | {r.run_id for r in elsewhere}]
+    wanted = {c.start for c in new if not folder.weights(c.start).is_file()}
+    done |= {r.run_id for r in elsewhere} - wanted
     todo = [c for c in configs if c.run_id not in done]
-    hashes = {r.dataset: r.dataset_sha256 for r in recorded}
+    hashes = {r.dataset: r.dataset_sha256 for r in (*elsewhere, *recorded)}
     looked: set[tuple[str, str, str, int, int]] = set()
     for config in todo:
         device(config)
@@ -105,6 +115,15 @@ def check(
     if todo:
         folder.refuse_if_read_only()
     return todo
+
+
+def _brought(
+    configs: Sequence[RunConfig], todo: Sequence[RunConfig], folder: Folder, known: RunTable
+) -> list[RunRecord]:
+    """The known rows of these runs that the folder lacks, and that are not trained again."""
+    here = {r.run_id for r in folder.recorded()} | {c.run_id for c in todo}
+    asked = {c.run_id for c in configs}
+    return [r for r in known if r.run_id in asked and r.run_id not in here]
 
 
 def _check_version(config: RunConfig, found: str, recorded: str | None) -> None:
