@@ -1,6 +1,6 @@
 # Targets start from a bare clone: the first one makes .venv, later ones find it ready.
 .DEFAULT_GOAL := help
-.PHONY: help book test bench bench-smoke lock env laws readme-chart clean clean-caches
+.PHONY: help book test bench bench-smoke lock env laws evidence verify-rows readme-chart clean clean-caches
 
 # the first Python that is new enough and not too new
 define RUN
@@ -24,6 +24,8 @@ help:
 	@echo "make env     only make .venv with the pinned requirements"
 	@echo "make lock    compile requirements.txt from pyproject.toml"
 	@echo "make laws    fit every shipped law again, each by the command that it records"
+	@echo "make evidence  train what the tables of the book's grids still lack (says hours and disk first)"
+	@echo "make verify-rows  train six recorded rows again, drawn by chance, and compare"
 	@echo "make readme-chart  draw the README's chart from the shipped law files"
 	@echo "make clean   remove the built book, caches and .venv; make clean-caches leaves .venv"
 
@@ -47,6 +49,12 @@ env:
 
 laws:
 	$(call RUN,laws)
+
+evidence:
+	$(call RUN,evidence)
+
+verify-rows:
+	$(call RUN,verify-rows)
 
 readme-chart:
 	$(call RUN,readme-chart)

@@ -165,6 +165,18 @@ def laws() -> None:
         run(BIN / program, *arguments, check=f"{path.name} could not be made, see above")
 
 
+def evidence() -> None:
+    """Train what the tables of the book's grids lack."""
+    ensure_env()
+    run(BIN / "simlib", "evidence", check="some runs failed, see above")
+
+
+def verify_rows() -> None:
+    """Train recorded rows again and compare."""
+    ensure_env()
+    run(BIN / "simlib", "verify-rows", check="some rows differ, see above")
+
+
 def bench(*options: str) -> None:
     """Run the benchmark suite; see benchmarks/suite.py."""
     ensure_env()
@@ -188,6 +200,7 @@ def main() -> int:
             "bench-smoke": lambda: bench("--smoke"),
         },
         **{"laws": laws, "readme-chart": readme_chart},
+        **{"evidence": evidence, "verify-rows": verify_rows},
     }
     name = sys.argv[1] if len(sys.argv) == 2 else ""
     try:

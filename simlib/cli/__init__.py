@@ -22,6 +22,8 @@ COMMANDS = {
     "design": ("simlib.cli.design:command", "Recommend a grid of runs for a budget."),
     "train": ("simlib.cli.train:command", "Train one run and record it."),
     "sweep": ("simlib.cli.sweep:command", "Train a grid of runs, resumably."),
+    "evidence": ("simlib.cli.evidence:command", "Train what the book's tables still lack."),
+    "verify-rows": ("simlib.cli.verify:command", "Train recorded rows again and compare."),
     "carry": ("simlib.cli.carry:carry", "Pack a grid for a machine that has only PyTorch."),
     "collect": ("simlib.cli.carry:collect", "Add the runs that a carried grid left."),
     "claims": ("simlib.cli.claims:command", "Each claim, what decides it, and the verdict."),

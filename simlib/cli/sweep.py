@@ -86,6 +86,18 @@ def command(
     sys.exit(1 if result.failures or len(result.diverged) else 0)
 
 
+def run_grid(grid: Path, folder: str, table: Path, workers: int | None) -> bool:
+    """Train what a table lacks of its grid, and write it; whether all went well."""
+    from simlib.runs import recorded_runs, write_table
+    from simlib.sweep import read_grid
+
+    whole, known = read_grid(grid), recorded_runs(table)
+    result = _sweep(whole.configs, folder, known, {"workers": workers})
+    write_table(table, _in_order(whole, (*known, *result.runs)))
+    _report(result, folder, as_json=False)
+    return not result.failures
+
+
 def _in_order(grid: Grid, rows: Iterable[RunRecord]) -> RunTable:
     """Rows in the order of the grid, the later of two of one run; other rows at the end."""
     from simlib.runs import RunTable

@@ -16,7 +16,7 @@ GRIDS = Path(__file__).parents[2] / "notebooks" / "grids"
 
 
 @pytest.mark.parametrize(
-    ("grid", "rows"), [("gpt-laptop", language_rows), ("gpt-heldout", held_out_rows)]
+    ("grid", "rows"), [("gpt-laptop", language_rows), ("holdout-laptop", held_out_rows)]
 )
 def test_a_design_has_the_cells_of_its_grid(grid, rows):
     configs = read_grid(GRIDS / "underway" / f"{grid}.yaml").configs

@@ -1,0 +1,106 @@
+"""`simlib verify-rows`: recorded rows drawn by chance, trained again."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+import click
+
+from simlib.errors import InputError
+from simlib.notebooks import notebook_folder
+
+if TYPE_CHECKING:
+    from simlib.verification import Repeat, Row
+
+NAME = "rows"  # of the shipped file
+
+EXAMPLES = """
+\b
+Examples:
+  simlib verify-rows                         six rows of all tables
+  simlib verify-rows --hours 0.2             six that take no more than twelve minutes in all
+  simlib verify-rows --table gpt-pilot2 --rows 1 --seed 7
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--rows", "count", type=click.IntRange(1), default=6, show_default=True,
+              help="How many.")  # fmt: skip
+@click.option("--table", "tables", multiple=True, help="Only of this shipped table; repeatable.")
+@click.option("--hours", type=click.FloatRange(0, min_open=True),
+              help="Draw only rows that take no more than their share of this.")  # fmt: skip
+@click.option("--seed", type=int, help="Of the draw.  [default: today's date]")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option("--save", is_flag=True, help="Write the result where the book finds it.")
+def command(
+    count: int, tables: tuple[str, ...], hours: float | None, seed: int | None,
+    workers: int | None, save: bool,
+) -> None:  # fmt: skip
+    """Train rows of the shipped tables again, drawn by chance, and compare their losses.
+
+    On the kind of processor and with the versions that made a row its loss must be equal to the
+    bit, elsewhere within the stated tolerance. Exit code 1 if one is not.
+    """
+    from simlib.verification import TOLERANCE, absent, draw, recorded_rows
+
+    seed = int(datetime.date.today().strftime("%Y%m%d")) if seed is None else seed
+    drawn = draw(recorded_rows(notebook_folder() / "grids", tables), count, seed, hours)
+    skipped = {row.record.run_id: why for row in drawn if (why := absent(row))}
+    kept = [row for row in drawn if row.record.run_id not in skipped]
+    own = sum(row.seconds for row in kept) / 3600
+    click.echo(f"seed {seed}: {len(kept)} rows, {own:.2f} hours of one core where they were made, "
+               "without what runs share")  # fmt: skip
+    for row in drawn:
+        if row.record.run_id in skipped:
+            click.echo(f"skipped {row.table} {row.record.run_id}: {skipped[row.record.run_id]}")
+    if not kept:
+        raise InputError("none of these rows can be trained here")
+    repeats = _repeat(kept, workers)
+    for found in repeats:
+        click.echo(_line(found))
+    failed = sum(not found.agrees for found in repeats)
+    click.echo(f"{len(repeats) - failed} of {len(repeats)} agree: to the bit on the same kind of "
+               f"machine, within {TOLERANCE:.0%} elsewhere")  # fmt: skip
+    if save:
+        _save(repeats, seed)
+    sys.exit(1 if failed else 0)
+
+
+def _repeat(rows: list[Row], workers: int | None) -> list[Repeat]:
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from simlib.train import TerminalProgress
+    from simlib.verification import repeat
+
+    configs = list({c.run_id: c for row in rows for c in row.configs}.values())
+    with (
+        redirect_stdout(sys.stderr),
+        logging_redirect_tqdm(),
+        TerminalProgress(configs) as progress,
+    ):
+        return repeat(rows, workers, progress)
+
+
+def _line(found: Repeat) -> str:
+    spread = "" if found.spread is None else f", seeds scatter by {found.spread:.2%}"
+    where = "same kind of machine" if found.same_machine else "another kind of machine"
+    verdict = "agrees" if found.agrees else "DIFFERS"
+    return (f"{verdict} {found.table} {found.run_id} ({found.run}): {found.recorded:.7f} recorded, "
+            f"{found.again:.7f} now, {found.difference:+.3%}; {where}{spread}")  # fmt: skip
+
+
+def _save(repeats: list[Repeat], seed: int) -> None:
+    from simlib.train.settings import commit, cpu, versions
+    from simlib.verification import SHELF, TOLERANCE, Verification
+
+    made = {
+        "command": f"simlib verify-rows --seed {seed}",
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "cpu": cpu(),
+        "versions": versions(),
+    }
+    SHELF.write(SHELF.path(NAME), Verification(made, TOLERANCE, tuple(repeats)))
