@@ -44,8 +44,10 @@ def command(
     On the kind of processor and with the versions that made a row its loss must be equal to the
     bit, elsewhere within the stated tolerance. Exit code 1 if one is not.
     """
+    from simlib.train.settings import commit
     from simlib.verification import TOLERANCE, absent, draw, recorded_rows
 
+    source = commit()  # before it trains: what is edited meanwhile is not what runs
     seed = int(datetime.date.today().strftime("%Y%m%d")) if seed is None else seed
     drawn = draw(recorded_rows(notebook_folder() / "grids", tables), count, seed, hours)
     skipped = {row.record.run_id: why for row in drawn if (why := absent(row))}
@@ -65,7 +67,9 @@ def command(
     click.echo(f"{len(repeats) - failed} of {len(repeats)} agree: to the bit on the same kind of "
                f"machine, within {TOLERANCE:.0%} elsewhere")  # fmt: skip
     if save:
-        _save(repeats, seed)
+        given = [f"--rows {count}", *(f"--table {name}" for name in tables), f"--seed {seed}"]
+        given += [] if hours is None else [f"--hours {hours:g}"]
+        _save(repeats, {"command": f"simlib verify-rows {' '.join(given)}", "commit": source})
     sys.exit(1 if failed else 0)
 
 
@@ -92,15 +96,10 @@ def _line(found: Repeat) -> str:
             f"{found.again:.7f} now, {found.difference:+.3%}; {where}{spread}")  # fmt: skip
 
 
-def _save(repeats: list[Repeat], seed: int) -> None:
-    from simlib.train.settings import commit, cpu, versions
+def _save(repeats: list[Repeat], made: dict[str, str]) -> None:
+    from simlib.train.settings import cpu, versions
     from simlib.verification import SHELF, TOLERANCE, Verification
 
-    made = {
-        "command": f"simlib verify-rows --seed {seed}",
-        "date": datetime.date.today().isoformat(),
-        "commit": commit(),
-        "cpu": cpu(),
-        "versions": versions(),
-    }
+    today = datetime.date.today().isoformat()
+    made |= {"date": today, "cpu": cpu(), "versions": versions()}
     SHELF.write(SHELF.path(NAME), Verification(made, TOLERANCE, tuple(repeats)))
