@@ -214,24 +214,31 @@ class Spread(NamedTuple):
     interval: Interval
     degrees: int  # of freedom: runs less cells
     cells: int
+    independent: int  # degrees of freedom where runs of one prefix count as one
 
 
 def seed_spread(runs: RunTable, level: float = LEVEL) -> Spread:
     """How much log loss varies between runs that differ in their seed alone, by chi-square.
 
-    Raises InputError for runs without repeats.
+    Runs of one dense shape, recipe and seed share their training until they are pruned or cooled
+    down, and with it much of the seed's noise, so the interval counts them as one. Raises
+    InputError for runs without repeats.
     """
     cells: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    prefixes: dict[tuple[Any, ...], set[int | None]] = defaultdict(set)
     for run in runs.finished:
         cells[(*_alike(run, "seed"), Arm.of(run), round(run.sparsity, 2))].append(run.loss)
+        prefixes[_alike(run, "seed", "data_seen")].add(run.seed)
     logs = [np.log(losses) for losses in cells.values() if len(losses) > 1]
     degrees = sum(len(group) - 1 for group in logs)
     if degrees < 1:
         raise InputError("the spread over seeds needs two seeds of at least one setting")
     variance = sum(float(np.sum((g - g.mean()) ** 2)) for g in logs) / degrees
-    quantiles = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], degrees)
-    low, high = np.sqrt(variance * degrees / quantiles)
-    return Spread(float(np.sqrt(variance)), (float(low), float(high)), degrees, len(logs))
+    independent = min(degrees, max(sum(len(seeds) - 1 for seeds in prefixes.values()), 1))
+    quantiles = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], independent)
+    low, high = np.sqrt(variance * independent / quantiles)
+    return Spread(float(np.sqrt(variance)), (float(low), float(high)), degrees, len(logs),
+                  independent)  # fmt: skip
 
 
 def _alike(run: RunRecord, *but: str) -> tuple[Any, ...]:

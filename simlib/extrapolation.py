@@ -97,6 +97,29 @@ def coverage(row: Held, level: float) -> str:
     return "fewer than" if rare else "no fewer than"
 
 
+def judged(predictions: Predictions, runs: RunTable, form: str = "joint") -> Held:
+    """All runs that a form predicted, against what was measured of them.
+
+    Raises InputError where one has not been trained, or the form does not predict it.
+    """
+    row = chosen(held(predictions, measured_losses(predictions, runs)), form)
+    if len(row.runs) < len(predictions.runs):
+        left = len(predictions.runs) - len(row.runs)
+        raise InputError(f"{left} of the {len(predictions.runs)} runs that were predicted have no "
+                         "measured loss or no prediction")  # fmt: skip
+    return row
+
+
+def allowed(predictions: Predictions, row: Held) -> int:
+    """How many runs of a form may miss their intervals by chance, in 9 of 10 sets of runs.
+
+    As the file says, which knows what errors are common to all runs; for one that says nothing, as
+    if every run erred alone.
+    """
+    alone = int(binom.ppf(0.9, len(row.runs), 1 - predictions.level))
+    return predictions.allowed.get(row.form, alone)
+
+
 def best_forms(found: Sequence[Held], tie: float) -> list[Held]:
     """Forms whose error is within a share `tie` of the least, best first.
 

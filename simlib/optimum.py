@@ -181,6 +181,21 @@ def compute_multiple(law: JointLaw, S: ArrayLike, cost: str | CostModel = "dense
     return np.asarray(contour(law, S, N, cost) / chinchilla_flops(law, N))
 
 
+def break_even_multiple(law: JointLaw, S: ArrayLike, cost: str | CostModel = "dense") -> Array:
+    """How many times the Chinchilla cost of N makes S as good as dense at equal N and cost.
+
+    The loss at S falls below the dense one where what sparsity takes off the size term makes up for
+    the data it costs, `N^-b_N (m(0) - m(S)) = (c_mul(S)^b_D - 1) (a_D / D)^b_D` with D the dense
+    model's data and m the factor on the size term; the same for every N. 0 where sparsity costs no
+    data, infinite where it gains nothing.
+    """
+    spent = cost_model(cost).multiplier(S) ** law.b_D - 1
+    gained = law.a_S * -np.expm1(law.b_S * np.log1p(-fraction(S)))
+    with np.errstate(divide="ignore"):
+        data = law.a_D * (spent / gained) ** (1 / law.b_D)
+    return np.asarray(FLOP_PER_PARAMETER_AND_DATUM * data / chinchilla_flops(law, np.ones(())))
+
+
 def chinchilla_sparsity(law: JointLaw, cost: str | CostModel = "dense") -> Array:
     """The optimal sparsity at the Chinchilla point itself, the same for every N."""
     N = np.ones(())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeAlias
 
@@ -15,10 +15,11 @@ from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective
 from simlib.fit.compare import Target
+from simlib.fit.holdout import curves
 from simlib.lawfile import LawFile, coefficients, law_name
 from simlib.runs import RunTable
 from simlib.simulate.fitted import fit_law
-from simlib.simulate.forecast import forecast
+from simlib.simulate.forecast import allowed_misses, forecast
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,18 @@ class FittedForm:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of several runs, how they were made, and the forms that made them."""
+    """Predictions of several runs, how they were made, and the forms that made them.
+
+    `allowed` says for each form how many of the runs may miss their interval by chance; see
+    `simlib.simulate.forecast.allowed_misses`.
+    """
 
     name: str
     made: dict[str, str]
     level: float
     forms: dict[str, FittedForm]
     runs: tuple[PredictedRun, ...]
+    allowed: dict[str, int] = field(default_factory=dict)
 
 
 SHELF = Shelf(Predictions, "predictions", "file of predictions")
@@ -95,19 +101,26 @@ def recorded(runs: RunTable) -> list[Target]:
 
 
 def fit_forms(
-    runs: RunTable, forms: Sequence[str], objective: Objective, *, resamples: int, seed: int
-) -> dict[str, LawFile]:
+    runs: RunTable, forms: Sequence[str], objective: Objective, *, resamples: int, seed: int,
+    whole: bool = False,
+) -> dict[str, LawFile]:  # fmt: skip
     """Each form fitted to one table, with its ensemble, by name.
 
-    Raises InputError for an unknown form or a table that cannot identify one of them.
+    With `whole` ensembles draw curves of one sparsity and size whole. Raises InputError for an
+    unknown form or a table that cannot identify one of them.
     """
+    runs = runs.finished
+    clusters = curves(runs.sparsity, runs.nonzero_params) if whole else None
+
+    def fitted(name: str) -> LawFile:
+        return fit_law(runs, FORMS[name], objective, name=name, resamples=resamples, seed=seed,
+                       clusters=clusters)  # fmt: skip
+
     unknown = [name for name in forms if name not in FORMS]
     if unknown:
         raise InputError(f"unknown form {unknown[0]!r}: choose from {', '.join(FORMS)}")
-    return {
-        name: fit_law(runs, FORMS[name], objective, name=name, resamples=resamples, seed=seed)
-        for name in tqdm(forms, desc="forms", disable=None, leave=False)
-    }
+    bar = tqdm(forms, desc="forms", disable=None, leave=False)
+    return {name: fitted(name) for name in bar}
 
 
 def by_form(law_file: LawFile) -> dict[str, LawFile]:
@@ -131,7 +144,8 @@ def predict(
         )
         for i, t in enumerate(targets)
     )  # fmt: skip
-    return Predictions(name, made, level, {f: _fitted(laws[f]) for f in laws}, runs)
+    allowed = {form: _allowed(laws[form], targets, found) for form, found in said.items()}
+    return Predictions(name, made, level, {f: _fitted(laws[f]) for f in laws}, runs, allowed)
 
 
 def _forecasts(
@@ -148,6 +162,19 @@ def _forecast(law_file: LawFile, target: Target, level: float) -> FormInterval |
         return None
     found = forecast(law_file, *point, level=level)
     return FormInterval(float(found.loss), float(found.low), float(found.high))
+
+
+def _allowed(
+    law_file: LawFile, targets: Sequence[Target], found: Sequence[FormInterval | None]
+) -> int:
+    """Misses that chance allows among the targets that the form predicts."""
+    known = [(t, f) for t, f in zip(targets, found, strict=True) if f is not None]
+    if not known:
+        return 0
+    S, N, D, low, high = np.array([
+        (t.sparsity, t.nonzero_params, t.data_seen, f.low, f.high) for t, f in known
+    ]).T  # fmt: skip
+    return allowed_misses(law_file, S, N, D, low, high)
 
 
 def _fitted(law_file: LawFile) -> FittedForm:

@@ -11,7 +11,16 @@ from simlib import charts, extrapolationcharts
 from simlib.cli.predict import command
 from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.extrapolation import best_forms, chosen, coverage, held, measured_losses, reach
+from simlib.extrapolation import (
+    allowed,
+    best_forms,
+    chosen,
+    coverage,
+    held,
+    judged,
+    measured_losses,
+    reach,
+)
 from simlib.fit import OBJECTIVES
 from simlib.fit.compare import Target
 from simlib.law import JointLaw
@@ -99,6 +108,36 @@ def test_held_counts_what_lies_inside_and_signs_the_bias(law_file):
         chosen([low], "capacity")
     with pytest.raises(InputError, match="nothing was measured"):
         best_forms([], 0.1)
+
+
+def test_all_that_was_predicted_is_judged_or_none_of_it(law_file, tmp_path):
+    targets = [Target(str(i), 0.5, 1e5, 1e6 * 2**i) for i in range(4)]
+    SHELF.write(tmp_path / "said.json", predict("mine", {}, by_form(law_file), targets, 0.9))
+    said = SHELF.load(str(tmp_path / "said.json"))
+    runs = RunTable(
+        RunRecord(run_id=t.name, sparsity=t.sparsity, nonzero_params=100_000,
+                  data_seen=round(t.data_seen), loss=float(LAW(0.5, 1e5, t.data_seen)) * 1.01)
+        for t in targets
+    )  # fmt: skip
+    row = judged(said, runs)
+    assert row.rmse == pytest.approx(np.log(1.01))
+    assert (len(row.runs), row.inside) == (4, 4)
+    assert 0 <= allowed(said, row) < 4
+    with pytest.raises(InputError, match="1 of the 4 runs that were predicted"):
+        judged(said, RunTable(runs.records[1:]))
+
+
+def test_errors_common_to_all_runs_allow_more_misses():
+    """Where the law itself is uncertain, one wrong law puts many runs outside at once."""
+    rng = np.random.default_rng(0)
+    members = np.tile(LAW.vector(), (400, 1))
+    members[:, -1] *= np.exp(0.1 * rng.standard_normal(400))  # the floor
+    unsure = LawFile("unsure", LAW, JointLaw.from_vector(members), {**RECORD, "log_rmse": 1e-4})
+    sure = LawFile("sure", LAW, JointLaw.from_vector(np.tile(LAW.vector(), (400, 1))), RECORD)
+    targets = [Target(str(i), 0.5, 1e5, 1e6 * 1.1**i) for i in range(20)]
+    common, alone = (predict("x", {}, by_form(f), targets, 0.9).allowed for f in (unsure, sure))
+    assert alone["joint"] in range(2, 6)  # 4 of 20 at 90 %, were it binomial
+    assert common["joint"] > alone["joint"]
 
 
 def test_a_form_that_leaves_runs_out_is_not_the_best(law_file):

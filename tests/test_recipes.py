@@ -17,7 +17,7 @@ from simlib.recipes import (
 )
 from simlib.runs import RunRecord, RunTable
 
-SPREAD = Spread(0.01, (0.008, 0.015), 10, 5)
+SPREAD = Spread(0.01, (0.008, 0.015), 10, 5, 5)
 
 
 def attempt(loss: float, **fields) -> Attempt:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from simlib.claims import findings, laws, optima, pretraining, statements, training
-from simlib.claims.evidence import VERDICTS, Claim, Evidence, Outcome, Region, Verdict, totals
-from simlib.claims.sources import Sources
+from simlib.claims.evidence import (
+    SOURCES,
+    VERDICTS,
+    Evidence,
+    Outcome,
+    Power,
+    Region,
+    Source,
+    Verdict,
+)
+from simlib.claims.measured import SHELF as EVIDENCE
+from simlib.claims.measured import load_measurements, shipped_evidence
+from simlib.claims.power import SHELF as POWERS
+from simlib.claims.power import load_powers
+from simlib.claims.rule import Claim, Rule
+from simlib.claims.sources import MEASURED, RunSet, Sources
 from simlib.errors import InputError
 
 __all__ = [
-    "CLAIMS", "VERDICTS", "Claim", "Evidence", "Outcome", "Region", "Sources", "Verdict",
-    "scorecard", "totals",
+    "CLAIMS", "RULES", "SOURCES", "VERDICTS", "Claim", "Evidence", "Outcome", "Power", "Region",
+    "Rule", "Source", "Sources", "Verdict", "scorecard",
 ]  # fmt: skip
+
+NEARLY_ALL = 0.9  # of a grid's runs: a few may diverge or be lost
 
 
 def _order(claim: Claim) -> tuple[int, int]:
@@ -22,19 +40,26 @@ def _order(claim: Claim) -> tuple[int, int]:
 CLAIMS: tuple[Claim, ...] = tuple(
     sorted(
         (
-            *laws.CLAIMS, laws.LANGUAGE, *optima.CLAIMS, optima.FAIR, *statements.CLAIMS,
-            *pretraining.CLAIMS, *training.CLAIMS, *findings.CLAIMS,
+            *laws.CLAIMS,
+            laws.LANGUAGE_CLAIM,
+            *optima.CLAIMS,
+            optima.FAIR,
+            *statements.CLAIMS,
+            *pretraining.CLAIMS,
+            *training.CLAIMS,
+            *findings.CLAIMS,
         ),
         key=_order,
     )
-)  # fmt: skip
+)
+RULES: tuple[Rule, ...] = tuple(rule for claim in CLAIMS for rule in claim.rules)
 
 
 def scorecard(sources: Sources | None = None, only: Sequence[str] = ()) -> dict[Claim, Outcome]:
     """Every claim with what decides it, in order; `only` names some by id.
 
-    Without `sources` they are decided from what ships with the book. Raises InputError for an
-    unknown id.
+    Without `sources` they are decided from what ships with the book: released runs from their laws,
+    ours from what was measured of the tables. Raises InputError for an unknown id.
     """
     known = {claim.id: claim for claim in CLAIMS}
     for name in only:
@@ -42,11 +67,40 @@ def scorecard(sources: Sources | None = None, only: Sequence[str] = ()) -> dict[
             raise InputError(f"there is no claim {name!r}; there are {', '.join(known)}")
     chosen = [claim for claim in CLAIMS if not only or claim.id in only]
     found = sources or Sources()
-    return {claim: _decided(claim, found) for claim in chosen}
+    powers = _powers()
+    outcomes = {}
+    for claim in chosen:
+        asked = [(rule, runs) for rule in claim.rules for runs in rule.sets]
+        parts = [_outcome(rule, runs, found, live=sources is not None) for rule, runs in asked]
+        outcome = sum(parts, Outcome())
+        evidence = tuple(replace(e, power=powers.get((e.rule, e.runs, e.part)))
+                         for e in outcome.evidence)  # fmt: skip
+        outcomes[claim] = Outcome(evidence, outcome.missing)
+    return outcomes
 
 
-def _decided(claim: Claim, sources: Sources) -> Outcome:
-    try:
-        return claim.decide(sources)
-    except InputError as refusal:
-        return Outcome(missing=(str(refusal),))
+def _outcome(rule: Rule, runs: RunSet, sources: Sources, live: bool) -> Outcome:
+    if live or runs.source != "own":
+        return rule.of(sources, runs)
+    return shipped_evidence(rule, runs)
+
+
+def _powers() -> dict[tuple[str, str, str], Power]:
+    """The shipped power of every rule, by rule, set of runs and part.
+
+    That of a grid says nothing of a table that does not have its runs.
+    """
+    return {
+        (power.rule, power.runs, power.part): power
+        for name in POWERS.names()
+        if (known := load_powers(name)).runs * NEARLY_ALL <= _runs(name)
+        for power in known.powers
+    }
+
+
+def _runs(table: str) -> float:
+    """How many runs a table of ours had when it was measured; no bound for released ones."""
+    ours = any(runs.table == table for runs in MEASURED)
+    if not ours:
+        return math.inf
+    return load_measurements(table).runs if table in EVIDENCE.names() else 0

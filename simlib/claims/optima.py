@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from simlib.claims.estimates import (
@@ -11,173 +13,201 @@ from simlib.claims.estimates import (
     optimal_at,
     smallest_equal_size,
 )
-from simlib.claims.evidence import Claim, Evidence, Outcome, Region, ask
-from simlib.claims.pairs import pairs
-from simlib.claims.sources import EVERY, OURS, T5, VIT, RunSet, Sources
-from simlib.contrasts import t_interval
-from simlib.law import Array, JointLaw
-from simlib.optimum import chinchilla_flops, compute_multiple, contour
+from simlib.claims.evidence import Measured, Region
+from simlib.claims.pairs import Pairs, pairs
+from simlib.claims.rule import Ask, Claim, Rule
+from simlib.claims.sources import EVERY, OURS, RELEASED, RunSet, Sources
+from simlib.law import PUBLISHED, Array, DenseLaw, JointLaw
+from simlib.optimum import (
+    FLOP_PER_PARAMETER_AND_DATUM,
+    chinchilla_flops,
+    compute_multiple,
+    cost_model,
+)
 
 GROWTH = 0.05  # rise of optimal sparsity that is called growth
 BUDGETS = (1.0, 10.0)  # multiples of the dense compute optimum between which it is judged
-PARALLEL = 1.25  # factor on the break-even budget that a doubling of N may have
-SMALLER = 0.8  # share of the dense optimum's size below which a model is called smaller
+LAST = 10.0  # multiple of the dense compute optimum beyond which training is long
+PARALLEL = 1.5  # factor on the break-even budget that a doubling of N may have
+SMALLER = 0.6  # share of the dense optimum's size below which a model is called smaller
 NEAR_PAPER = 1.25  # factor from the paper's multiplier that still reproduces it
+HALF = 0.5  # the sparsity of comparisons at equal cost: the least that every table has
+MULTIPLIERS = {name: float(law.multiplier(SPARSITY)) for name, law in PUBLISHED.items()}
+ONSETS = {name: float(compute_multiple(law, 0.0)) for name, law in PUBLISHED.items()}
 
 
-def fair_slope(sources: Sources, runs: RunSet) -> Evidence:
+def at_equal_cost(sources: Sources, runs: RunSet) -> Pairs:
+    """Sparse settings beside the dense one of equal non-zero size and training cost."""
+    view = sources.view(runs)
+    return pairs(view.runs, view.dense, data=1.0)
+
+
+def slope(relative: bool) -> Ask:
     """How the gain at equal non-zero size and training cost changes with training."""
-    found = pairs(sources.runs(runs.table), sources.law(runs.law).joint, data=1.0).slope()
-    return of_estimate(
-        runs.label, True, "gain of sparsity at equal N and cost, nats a doubling", found,
-        Region(0.0),
+    return lambda sources, runs: of_estimate(at_equal_cost(sources, runs).slope(relative))
+
+
+def slope_rules(id: str, region: Region, true: str, false: str) -> tuple[Rule, Rule]:
+    """The rule on that change in nats, and the same of the loss that falls meanwhile."""
+    how = ("least squares in log2 of the dense partner's data with a level for each sparsity, size "
+           "by size; mean over sizes with Student's t")  # fmt: skip
+    return (
+        Rule(f"{id}.nats", "gain of sparsity at equal N and cost, nats a doubling", how, region, "",
+             OURS, slope(False), true, false),
+        Rule(f"{id}.log", "gain of sparsity at equal N and cost, of the loss a doubling", how,
+             region, "%", OURS, slope(True), true, false),
     )  # fmt: skip
 
 
-def optimum_grows(sources: Sources) -> Outcome:
-    """The law's optimal sparsity at two budgets, and the runs' own gains without any law."""
+def rises(sources: Sources, runs: RunSet) -> Measured:
+    """Rise of the law's optimal sparsity between two budgets."""
     low, high = (optimal_at(multiple, "dense") for multiple in BUDGETS)
-    law = ask(EVERY, lambda runs: of_law(
-        runs, sources.law(runs.law),
-        f"rise of the best sparsity from {BUDGETS[0]:g} to {BUDGETS[1]:g} times the dense optimum",
-        lambda law: high(law) - low(law), Region(GROWTH), "%",
-    ))  # fmt: skip
-    return law + ask(OURS, lambda runs: fair_slope(sources, runs))
+    return of_law(sources.view(runs).law, lambda law: high(law) - low(law))
 
 
-def contours_are_parallel(sources: Sources) -> Outcome:
-    """Slopes of the laws' contours, and the drift of the break-even budget in the runs."""
-
-    def by_law(runs: RunSet) -> Evidence:
-        return of_law(
-            runs, sources.law(runs.law), "largest change of slope from the Chinchilla line",
-            _slope_gap, Region(high=1e-6),
-        )  # fmt: skip
-
-    def by_runs(runs: RunSet) -> Evidence:
-        law_file = sources.law(runs.law)
-        law = law_file.joint
-        found = pairs(sources.runs(runs.table), law, data=1.0).drift(law, law_file.members())
-        return of_estimate(
-            runs.label, True, "break-even budget over Chinchilla's, factor a doubling of N", found,
-            Region(1 / PARALLEL, PARALLEL), "x",
-        )  # fmt: skip
-
-    return ask(EVERY, by_law) + ask(OURS, by_runs)
+def rise_rule(id: str, region: Region, true: str, false: str) -> Rule:
+    """The rule on that rise, for released runs: by the law's form it can be no fall."""
+    return Rule(
+        id, f"rise of the best sparsity from {BUDGETS[0]:g} to {BUDGETS[1]:g} times the dense "
+        "optimum", "in the joint law, under dense cost; interval from its ensemble", region, "%",
+        RELEASED, rises, true, false,
+    )  # fmt: skip
 
 
-def _slope_gap(law: JointLaw) -> Array:
-    """Largest difference of log-log slopes, contours against the Chinchilla line, either cost."""
-    N = np.array([1.0, 1e3])
-    at = N.reshape((-1,) + (1,) * np.ndim(law.b_N))
-    line = np.diff(np.log(chinchilla_flops(law, at)), axis=0)[0]
-    gaps = [
-        np.abs(np.diff(np.log(contour(law, S, at, cost)), axis=0)[0] - line)
-        for S in (0.25, 0.5, 0.875)
-        for cost in ("dense", "sparse")
-    ]
-    return np.asarray(np.max(gaps, axis=0) / np.log(N[1] / N[0]))
+def drift(sources: Sources, runs: RunSet) -> Measured:
+    """Factor on the break-even budget, in Chinchilla's, with each doubling of N."""
+    law_file = sources.view(runs).law
+    return of_estimate(at_equal_cost(sources, runs).drift(law_file.joint, law_file.members()))
 
 
-def pays(sources: Sources) -> Outcome:
+def onset(sources: Sources, runs: RunSet) -> Measured:
     """The multiple of the dense compute optimum past which sparsity pays, under dense cost."""
-    limit = float(compute_multiple(sources.law("t5-c4").joint, 0.0))
-    paper = {r: float(compute_multiple(sources.law(r.table).joint, 0.0)) for r in (VIT, T5)}
-    return ask(EVERY, lambda runs: of_law(
-        runs, sources.law(runs.law), "budget past which sparsity pays, in dense optima",
-        lambda law: compute_multiple(law, 0.0), Region(0.0, limit), "x", paper.get(runs),
-    ))  # fmt: skip
+    law_file = sources.view(runs).law
+    return of_law(law_file, lambda law: compute_multiple(law, 0.0), ONSETS.get(runs.table))
 
 
-def smaller_at_equal_loss(sources: Sources) -> Outcome:
+def multiples(found: Pairs, law: DenseLaw) -> Array:
+    """How many times the dense compute optimum the dense partners were trained, (pairs,)."""
+    flops = FLOP_PER_PARAMETER_AND_DATUM * found.nonzero_params * found.data_seen
+    return np.asarray(flops / chinchilla_flops(law, found.nonzero_params))
+
+
+def pays(sources: Sources, runs: RunSet) -> Measured:
+    """Mean gain of 50 % sparsity at equal cost where the dense partner was trained for long."""
+    found = at_equal_cost(sources, runs)
+    times = multiples(found, sources.view(runs).dense)
+    long = found.where((np.abs(found.sparsity - HALF) < 0.02) & (times >= LAST))
+    most = times.max()
+    return of_estimate(long.mean(), note=f"{len(long)} pairs, up to {most:.0f} times the optimum")
+
+
+def smaller(sources: Sources, runs: RunSet) -> Measured:
     """The smallest sparse model as good as the dense compute optimum of the same cost."""
-    return ask(EVERY, lambda runs: of_law(
-        runs, sources.law(runs.law), "least size of equal loss and cost, over the dense optimum's",
-        smallest_equal_size("sparse"), Region(0.0, SMALLER), "%",
-    ))  # fmt: skip
+    return of_law(sources.view(runs).law, smallest_equal_size("sparse"))
 
 
-def multiplier(sources: Sources, runs: RunSet) -> Evidence:
+def multiplier(sources: Sources, runs: RunSet) -> Measured:
     """Worth of a non-zero weight against the paper's."""
-    paper = [float(sources.law(n).joint.multiplier(SPARSITY)) for n in ("vit-jft", "t5-c4")]
-    region = Region(min(paper) / NEAR_PAPER, max(paper) * NEAR_PAPER)
-    own = dict(zip((VIT, T5), paper, strict=True)).get(runs)
-    return of_law(
-        runs, sources.law(runs.law), f"worth of a weight at {SPARSITY:.0%}, in dense ones",
-        lambda law: law.multiplier(SPARSITY), region, "x", own,
-    )  # fmt: skip
+    return of_law(sources.view(runs).law, lambda law: law.multiplier(SPARSITY),
+                  MULTIPLIERS.get(runs.table))  # fmt: skip
 
 
-def flattered(sources: Sources, runs: RunSet) -> Evidence:
-    """How much of a gain at equal data is gone at equal cost, over the settings that have both."""
-    table, law = sources.runs(runs.table), sources.law(runs.law).joint
-    data, cost = pairs(table, law), pairs(table, law, data=1.0)
-    gains = dict(zip(_settings(data.sparsity, data.nonzero_params, data.data_seen), data.gain,
-                     strict=True))  # fmt: skip
-    settings = _settings(cost.sparsity, cost.nonzero_params,
-                         cost.data_seen * (1 - cost.sparsity))  # fmt: skip
-    lost = [gains[s] - gain for s, gain in zip(settings, cost.gain, strict=True) if s in gains]
-    lost_sign = [gains[s] > 0 > gain for s, gain in zip(settings, cost.gain, strict=True)
-                 if s in gains]  # fmt: skip
-    note = f"{sum(lost_sign)} of {len(lost)} wins at equal data are losses at equal cost"
-    return of_estimate(
-        runs.label, True, "gain at equal N and data, less that at equal N and cost",
-        t_interval(lost), Region(0.0), "%", note=note,
-    )  # fmt: skip
+def gain_at(multiple: float) -> Callable[[Sources, RunSet], Measured]:
+    """The law's gain of 50 % sparsity at equal N and cost, at a multiple of the dense optimum."""
 
+    def ask(sources: Sources, runs: RunSet) -> Measured:
+        law_file = sources.view(runs).law
+        low, high = law_file.record["range"]["nonzero_params"]
+        N = float(np.sqrt(low * high))
 
-def _settings(S: Array, N: Array, D: Array) -> list[tuple[float, ...]]:
-    rows = zip(S, np.round(N), np.round(D), strict=True)
-    return [tuple(float(v) for v in row) for row in rows]
+        def compute(law: JointLaw) -> Array:
+            flops = multiple * chinchilla_flops(law, N)
+            data = [cost_model("dense").data_seen(S, N, flops) for S in (0.0, HALF)]
+            return np.log(law(0.0, N, data[0]) / law(HALF, N, data[1]))
 
+        return of_law(law_file, compute)
 
-def fair(sources: Sources) -> Outcome:
-    """Equal data against equal cost, and over-training's share in it."""
-    return ask(OURS, lambda runs: flattered(sources, runs)) + ask(
-        OURS, lambda runs: fair_slope(sources, runs)
-    )
+    return ask
 
 
 CLAIMS = (
     Claim(
         "C7", "At a fixed number of non-zero parameters, optimal sparsity grows with training.",
-        "", f"the law's best sparsity rises by more than {GROWTH:.0%} from {BUDGETS[0]:g} to "
-        f"{BUDGETS[1]:g} times the dense compute optimum (dense cost); and in the runs, compared "
-        "at equal N and training cost, the gain of sparse over dense in nats rises with "
-        "training",
-        "notebooks/optimal_sparsity.md", optimum_grows,
+        "", "notebooks/optimal_sparsity.md",
+        (
+            rise_rule("C7", Region(GROWTH), "joint", "no worth"),
+            *slope_rules("C7", Region(0.0), "joint", "short training"),
+        ),
     ),
     Claim(
         "C8", "Contours of equal optimal sparsity are parallel to the Chinchilla line, under both "
-        "costs.", "", "the slopes differ by less than rounding in the law; and in the runs, a "
-        "doubling of N moves the break-even budget, in multiples of Chinchilla's, by a factor "
-        f"between {1 / PARALLEL:g} and {PARALLEL:g}",
-        "notebooks/optimal_sparsity.md", contours_are_parallel,
+        "costs.", "", "notebooks/optimal_sparsity.md",
+        (
+            Rule(
+                "C8", "break-even budget over Chinchilla's, factor a doubling of N",
+                "in a joint law the contours are parallel whatever its coefficients, so runs alone "
+                "can tell: gains at equal N and cost, in units of the size term, regressed on log "
+                "D and log N; interval from curves drawn whole and the law's ensemble",
+                Region(1 / PARALLEL, PARALLEL), "x", OURS, drift, "joint", "crossing curves",
+            ),
+        ),
     ),
     Claim(
         "C9", "Sparsity pays beyond the dense compute optimum.",
         "past 1.27 times (ViT), 3.0 times (T5) Chinchilla data, dense cost [D]",
-        "under dense cost, sparsity pays from no more than the larger of the published laws' "
-        "multiples on",
-        "notebooks/optimal_sparsity.md", pays,
+        "notebooks/optimal_sparsity.md",
+        (
+            Rule(
+                "C9", "budget past which sparsity pays, in dense optima",
+                "in the joint law, under dense cost; interval from its ensemble; at most the "
+                "larger of the published laws' multiples",
+                Region(0.0, max(ONSETS.values())), "x", RELEASED, onset, "joint", "little worth",
+            ),
+            Rule(
+                "C9.runs", f"gain of 50% sparsity at equal N and cost, dense trained beyond "
+                f"{LAST:g} optima",
+                "mean over the pairs of a size, then over sizes with Student's t; the dense "
+                "optimum is that of the law of the dense runs", Region(0.0), "%", OURS, pays,
+                "joint", "no worth",
+            ),
+        ),
     ),
     Claim(
         "C10", "One training cost admits several sparse optima, which serve smaller models at "
-        "equal loss.", "", "under sparse cost, a sparse model of at most "
-        f"{SMALLER:.0%} of the size of the dense compute optimum reaches its loss at its cost",
-        "notebooks/optimal_sparsity.md", smaller_at_equal_loss,
+        "equal loss.", "", "notebooks/optimal_sparsity.md",
+        (
+            Rule(
+                "C10", "least size of equal loss and cost, over the dense optimum's",
+                "in the joint law, under sparse cost; interval from its ensemble",
+                Region(0.0, SMALLER), "%", EVERY, smaller, "joint", "hardly any worth",
+            ),
+        ),
     ),
     Claim(
         "C11", "A non-zero weight at 50, 75, 87.5 % is worth a stated number of dense ones.",
-        "1.60, 2.17, 2.63 (ViT), 1.59, 2.16, 2.63 (T5) [D]",
-        f"the worth at {SPARSITY:.0%} is within a factor {NEAR_PAPER:g} of the published laws'",
-        "notebooks/fit_released.md", lambda s: ask(EVERY, lambda runs: multiplier(s, runs)),
+        "1.60, 2.17, 2.63 (ViT), 1.59, 2.16, 2.63 (T5) [D]", "notebooks/fit_released.md",
+        (
+            Rule(
+                "C11", f"worth of a weight at {SPARSITY:.0%}, in dense ones",
+                "in the joint law; interval from its ensemble; within a factor "
+                f"{NEAR_PAPER:g} of the published laws'",
+                Region(min(MULTIPLIERS.values()) / NEAR_PAPER,
+                       max(MULTIPLIERS.values()) * NEAR_PAPER),
+                "x", EVERY, multiplier, "paper's worth", "little worth",
+            ),
+        ),
     ),
 )  # fmt: skip
 FAIR = Claim(
     "C14", "A fair comparison holds non-zero size and training cost equal; data-limited and "
-    "over-trained ones flatter sparsity.", "",
-    "in the runs, the gain at equal N and data exceeds that at equal N and cost, and the latter "
-    "grows with training",
-    "notebooks/optimal_sparsity.md", fair,
+    "over-trained ones flatter sparsity.", "", "notebooks/optimal_sparsity.md",
+    (
+        Rule(
+            "C14", "gain of 50% sparsity at equal N and cost, at the dense optimum",
+            "in the joint law, under dense cost, where C11 says that it gains at equal N and data: "
+            "the sign turns if the comparison is made fair; interval from its ensemble",
+            Region(high=0.0), "%", EVERY, gain_at(1.0), "joint", "early",
+        ),
+        slope_rules("C14", Region(0.0), "joint", "short training")[0],
+    ),
 )  # fmt: skip

@@ -12,15 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from simlib.contrasts import LEVEL, Estimate, t_interval
 from simlib.errors import InputError
-from simlib.fit.holdout import NEAR
-from simlib.law import Array, JointLaw
+from simlib.fit.holdout import NEAR, groups
+from simlib.law import Array, Bools, DenseLaw, Indices, JointLaw
 from simlib.runs import RunRecord, RunTable
 
-DRAWS = 20_000  # of regression coefficients behind the interval of a ratio of two
+DRAWS = 1000  # of curves behind the interval of a ratio of two regression coefficients
+Share = Callable[[float, float], float]  # of sparsity and non-zero size
+TOO_ALIKE = 0.1  # sum of squared doublings of data below which no size has a slope
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,53 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.gain)
 
-    def mean(self) -> Estimate:
-        """Mean gain over the settings, with Student's t interval."""
-        return t_interval(self.gain, LEVEL)
+    def where(self, keep: Bools) -> Pairs:
+        """The pairs marked true. Raises InputError for none."""
+        if not keep.any():
+            raise InputError("no pair of runs lies where this comparison looks")
+        return Pairs(*(v[keep] for v in vars(self).values()))
 
-    def slope(self, relative: bool = False) -> Estimate:
+    @property
+    def size(self) -> Indices:
+        """Index of each pair's size, ascending, (pairs,)."""
+        return groups(self.nonzero_params)
+
+    def by_size(self, estimate: Callable[[Pairs], float | None]) -> Estimate:
+        """Mean over sizes of an estimate from the pairs of one, with Student's t interval.
+
+        Pairs of one size share dense partners, and all of them whatever is special about that
+        dense shape, so a size is what counts as one; those that have no estimate are left out.
+        Raises InputError where none has one.
+        """
+        parts = [self.where(self.size == i) for i in range(int(self.size.max()) + 1)]
+        found = [value for part in parts if (value := estimate(part)) is not None]
+        if not found:
+            raise InputError(f"{len(self)} pairs of runs are too few for that")
+        return t_interval(found, LEVEL)
+
+    def mean(self) -> Estimate:
+        """Mean gain of the sizes, each that of its settings."""
+        return self.by_size(lambda part: float(part.gain.mean()))
+
+    def slope(self, relative: bool = False, share: bool = False) -> Estimate:
         """Change of the difference in nats with each doubling of data, in one sparsity and size.
 
         In nats a law's terms add: by the joint law the difference at equal size and cost always
         rises with training, and those at equal data stay; `relative` asks for that of the gain,
-        a share of a loss that falls. Least squares with a level for each sparsity and size and
-        Student's t interval. Raises InputError where too few of them saw two amounts of data.
+        a share of a loss that falls; `share` gives it as a share of the mean difference. Least
+        squares with a level for each sparsity, size by size.
         """
-        cell = np.unique(np.stack([self.sparsity, np.round(np.log(self.nonzero_params), 1)]),
-                         axis=1, return_inverse=True)[1].reshape(-1)  # fmt: skip
-        levels = np.eye(cell.max() + 1)[cell]
-        design = np.column_stack([levels, np.log2(self.data_seen)])
-        beta, covariance, free = regress(design, self.gain if relative else self.difference)
-        half = stats.t.ppf((1 + LEVEL) / 2, free) * np.sqrt(covariance[-1, -1])
-        return Estimate(
-            float(beta[-1]), (float(beta[-1] - half), float(beta[-1] + half)), len(self)
-        )
+
+        def of_size(part: Pairs) -> float | None:
+            target = part.gain if relative else part.difference
+            levels = np.unique(np.round(part.sparsity, 2), return_inverse=True)[1].reshape(-1)
+            x = _centred(np.log2(part.data_seen), levels)
+            if (x**2).sum() < TOO_ALIKE:
+                return None
+            found = float((x * target).sum() / (x**2).sum())
+            return found / abs(float(target.mean())) if share else found
+
+        return self.by_size(of_size)
 
     def drift(self, law: JointLaw, members: JointLaw) -> Estimate:
         """Factor on the break-even budget, in Chinchilla's, with each doubling of N.
@@ -68,56 +95,64 @@ class Pairs:
         The gain in nats times N^b_N is, by the joint law, a function of sparsity and of the ratio
         of D to Chinchilla's alone. It is regressed on log D and log N, with a level for each
         sparsity; the ratio of slopes says how D at equal gain rises with N, and b_N / b_D how
-        Chinchilla's does. The interval joins the uncertainty of both, `members` that of the law.
+        Chinchilla's does. The interval draws whole curves of one sparsity and size, and `members`
+        for the law.
         """
-        levels = np.eye(len(np.unique(self.sparsity)))[
-            np.unique(self.sparsity, return_inverse=True)[1].reshape(-1)
-        ]
-        design = np.column_stack([levels, np.log(self.data_seen), np.log(self.nonzero_params)])
-        scaled = self.difference * (self.nonzero_params / self.nonzero_params.mean()) ** law.b_N
-        beta, covariance, free = regress(design, scaled)
+        level = np.unique(np.round(self.sparsity, 2), return_inverse=True)[1].reshape(-1)
+        curve = np.unique(np.stack([level, self.size]), axis=1, return_inverse=True)[1].reshape(-1)
+        design = np.column_stack([
+            np.eye(level.max() + 1)[level], np.log(self.data_seen), np.log(self.nonzero_params),
+        ])  # fmt: skip
+        if len(self) <= design.shape[1] or np.linalg.matrix_rank(design) < design.shape[1]:
+            raise InputError(f"{len(self)} pairs of runs are too few for a trend")
+        target = self.difference * (self.nonzero_params / self.nonzero_params.mean()) ** law.b_N
         rng = np.random.default_rng(0)
-        normal = rng.multivariate_normal(np.zeros(2), covariance[-2:, -2:], DRAWS)
-        drawn = beta[-2:] + normal / np.sqrt(rng.chisquare(free, DRAWS) / free)[:, None]
+        count = int(curve.max()) + 1
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)[:, curve]
+        gram = np.einsum("mp,pi,pj->mij", weights, design, design)
+        moment = np.einsum("mp,pi,p->mi", weights, design, target)
+        # a draw without any run of one sparsity has no level for it, which a ridge of nothing mends
+        gram += 1e-9 * np.eye(design.shape[1])
+        beta = np.linalg.solve(gram, moment[..., None])[..., 0]
+        best = np.linalg.lstsq(design, target, rcond=None)[0]
         line = rng.choice(members.b_N / members.b_D, DRAWS)
-        doublings = -drawn[:, 1] / drawn[:, 0] - line
-        ends = np.quantile(doublings, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        with np.errstate(over="ignore"):
-            low, high = np.exp2(ends)
-            value = float(np.exp2(-beta[-1] / beta[-2] - law.b_N / law.b_D))
+        with np.errstate(over="ignore", divide="ignore"):
+            drawn = np.exp2(-beta[:, -1] / beta[:, -2] - line)
+            value = float(np.exp2(-best[-1] / best[-2] - law.b_N / law.b_D))
+        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
         return Estimate(value, (float(low), float(high)), len(self))
 
 
-def regress(design: Array, target: Array) -> tuple[Array, Array, int]:
-    """Least squares: coefficients, their covariance, and degrees of freedom.
-
-    Raises InputError for fewer than one degree of freedom or columns that cannot be told apart.
-    """
-    free = len(target) - design.shape[1]
-    if free < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
-        raise InputError(f"{len(target)} pairs of runs are too few for a trend")
-    beta, *_ = np.linalg.lstsq(design, target, rcond=None)
-    variance = float(((target - design @ beta) ** 2).sum()) / free
-    return np.asarray(beta), np.asarray(variance * np.linalg.inv(design.T @ design)), free
+def _centred(values: Array, levels: Indices) -> Array:
+    """Values less the mean of their level."""
+    return np.asarray(values - (np.bincount(levels, values) / np.bincount(levels))[levels])
 
 
-def pairs(runs: RunTable, law: JointLaw, *, size: float = 0.0, data: float = 0.0) -> Pairs:
+def pairs(
+    runs: RunTable, law: JointLaw | DenseLaw, *, size: float = 0.0, data: float | Share = 0.0,
+    near: float = NEAR,
+) -> Pairs:  # fmt: skip
     """Every sparse setting whose partner is in the table: N (1-S)^-size and D (1-S)^-data, dense.
 
-    Sizes are built to within 3 %; the dense loss is moved to the exact size and data by the ratio
-    of the dense law's predictions. Raises InputError where no setting has a partner.
+    `data` may also say by S and N how many times the data the partner sees. A setting's partner is
+    the nearest dense one, at most a factor `1 + near` away in size and in data; its loss is moved
+    to the exact size and data by the ratio of the dense law's predictions. Raises InputError where
+    no setting has a partner.
     """
+    share = data if callable(data) else lambda S, _: (1 - S) ** -data
     settings = _settings(runs, lambda r: r.sparsity > 0 and _plain(r))
     dense = _settings(runs, lambda r: r.sparsity == 0)
     rows = []
     for (S, N, D), loss in settings.items():
-        want_N, want_D = N * (1 - S) ** -size, D * (1 - S) ** -data
-        for (_, dense_N, dense_D), dense_loss in dense.items():
-            distance = max(abs(np.log(dense_N / want_N)), abs(np.log(dense_D / want_D)))
-            if distance < np.log1p(NEAR):
-                moved = float(law(0.0, want_N, want_D) / law(0.0, dense_N, dense_D))
-                partner = dense_loss * moved
-                rows.append((S, N, want_D, np.log(partner / loss), partner - loss))
+        wanted = N * (1 - S) ** -size, D * share(S, N)
+        distances = {
+            (n, d): max(abs(np.log(n / wanted[0])), abs(np.log(d / wanted[1]))) for _, n, d in dense
+        }
+        nearest = min(distances, key=distances.__getitem__, default=None)
+        if nearest is not None and distances[nearest] < np.log1p(near):
+            moved = float(law(0.0, *wanted) / law(0.0, *nearest))
+            partner = dense[0.0, *nearest] * moved
+            rows.append((S, N, wanted[1], np.log(partner / loss), partner - loss))
     if not rows:
         raise InputError("no sparse run has the dense partner that this comparison needs")
     return Pairs(*np.array(rows).T)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simlib.claims.evidence import NotShippedError
+from simlib.claims.evidence import NotShippedError, Source
+from simlib.claims.view import FittedView, LawView, View
 from simlib.datasets import FOLDER, law_names, load_law, load_runs, table_names
+from simlib.fit import DEFAULT_OBJECTIVE, OBJECTIVES
 from simlib.fit.compare import Comparison
 from simlib.fit.comparefile import SHELF as COMPARISONS
 from simlib.fit.comparefile import load_comparison
@@ -28,25 +30,34 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True)
 class RunSet:
-    """A set of runs by the name that tables show, its law file and its table or comparison."""
+    """A set of runs by the name that tables show, with its table and, where it ships, its law."""
 
     label: str
-    law: str
     table: str
-    own: bool
+    source: Source
+    law: str = ""
 
     def __str__(self) -> str:
         return self.label
 
 
-VIT = RunSet("ViT on JFT-4B", "vit-jft-refit", "vit-jft", own=False)
-T5 = RunSet("T5 on C4", "t5-c4-refit", "t5-c4", own=False)
-OUR_GPT, OUR_VIT, OUR_T5 = (
-    RunSet(name, name, name, own=True) for name in ("gpt-laptop", "vit-laptop", "t5-laptop")
-)
+def _ours(name: str) -> RunSet:
+    return RunSet(name, name, "own")
+
+
+# every set of runs that a rule asks, by its role: a table that is renamed is renamed here
+VIT = RunSet("ViT on JFT-4B", "vit-jft", "released", "vit-jft-refit")
+T5 = RunSet("T5 on C4", "t5-c4", "released", "t5-c4-refit")
+LANGUAGE = _ours("gpt-laptop")  # decoder-only models in the regime of the law
+PLATEAU = _ours("gpt-plateau")  # the first table of them, much of it before learning sets in
+VISION, ENCODER_DECODER = _ours("vit-laptop"), _ours("t5-laptop")
+OPTIMUM, HELD_OUT = _ours("optimum-laptop"), _ours("holdout-laptop")
+PATTERNS, PRUNERS = _ours("nm-laptop"), _ours("pruners-laptop")
+PRETRAINED = _ours("pretrained-laptop")
 RELEASED = (VIT, T5)
-OURS = (OUR_GPT, OUR_VIT, OUR_T5)
+OURS = (LANGUAGE, PLATEAU, VISION, ENCODER_DECODER)
 EVERY = (*RELEASED, *OURS)
+MEASURED = (*OURS, OPTIMUM, HELD_OUT, PATTERNS, PRUNERS, PRETRAINED)
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,24 @@ class Sources:
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     optima: Mapping[str, PredictedOptima] = field(default_factory=dict)
     shipped: bool = True
+    resamples: int = 400
+    _views: dict[str, View] = field(default_factory=dict, compare=False, repr=False)
+
+    def view(self, runs: RunSet) -> View:
+        """A set of runs with its laws: fitted to its table, or as they ship where it has none.
+
+        Released runs ship as laws alone, so a table of them counts only if it was given.
+        """
+        if runs.label not in self._views:
+            if runs.source == "released" and runs.table not in self.tables:
+                found: View = LawView(self, runs.law, runs.table)
+            else:
+                found = FittedView(
+                    self.runs(runs.table), runs.table, self.resamples,
+                    OBJECTIVES.get(runs.table, DEFAULT_OBJECTIVE), whole=runs.source == "own",
+                )  # fmt: skip
+            self._views[runs.label] = found
+        return self._views[runs.label]
 
     def law(self, name: str) -> LawFile:
         """A law file."""

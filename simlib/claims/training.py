@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import stats
 
 from simlib.claims.estimates import difference_of_means, ends, of_estimate
-from simlib.claims.evidence import Claim, Evidence, Outcome, Region, ask
-from simlib.claims.sources import OUR_GPT, OURS, RunSet, Sources
+from simlib.claims.evidence import Measured, Region
+from simlib.claims.rule import Ask, Claim, Rule
+from simlib.claims.sources import LANGUAGE, OURS, PATTERNS, PRUNERS, RunSet, Sources
 from simlib.contrasts import LEVEL, REFERENCE, Arm, Pairs, arms, match, seed_spread
 from simlib.errors import InputError
 from simlib.runs import RunTable
@@ -15,10 +18,10 @@ from simlib.tables import percent
 from simlib.worth import trend
 
 CLOSE = 0.01  # of the loss: a smaller difference is called close
-ONE_LAW = 1.25  # factor on a pattern's worth that a doubling of size may have
+NOTHING = 0.0025  # of the loss: a smaller difference contradicts nothing
+ONE_LAW = 1.05  # factor on a pattern's worth that a doubling of size may have
 STABLE = 2.0  # factor on the spread over seeds that is still called as stable
 GENTLE, HARSH = ("2:4", "4:8"), ("1:4", "2:8")
-MASK_BLIND = "no run with an optimizer that ignores the masks has shipped"
 KINDS = ("random choice", "1:4", "block4x4")
 
 
@@ -26,79 +29,78 @@ def _pattern(name: str) -> Arm:
     return REFERENCE._replace(pattern=name)
 
 
-def patterns(sources: Sources) -> Outcome:
-    """Loss of n:m patterns over unstructured, and whether one multiplier a pattern is enough."""
+def _matched(sources: Sources, runs: RunSet, name: str) -> Pairs:
+    return match(sources.runs(runs.table), _pattern(name))
 
-    def loss(name: str) -> Evidence:
-        found = match(sources.runs("nm-laptop"), _pattern(name)).effect_over_cells()
-        region = Region(high=CLOSE) if name in GENTLE else Region(0.0)
-        return of_estimate(f"nm-laptop, {name}", True, "log loss over unstructured", found, region,
-                           "%")  # fmt: skip
 
-    def drift(name: str) -> Evidence:
-        pairs = match(sources.runs("nm-laptop"), _pattern(name))
-        found = trend(pairs, sources.law(OUR_GPT.law))
+def pattern_loss(names: tuple[str, ...]) -> Ask:
+    """Loss of n:m patterns over unstructured sparsity."""
+
+    def ask(sources: Sources, runs: RunSet) -> list[Measured]:
+        return [
+            of_estimate(_matched(sources, runs, name).effect_over_cells(), part=name)
+            for name in names
+        ]
+
+    return ask
+
+
+def pattern_drift(sources: Sources, runs: RunSet) -> list[Measured]:
+    """Factor on a pattern's worth with each doubling of size."""
+
+    def drift(name: str) -> Measured:
+        found = trend(_matched(sources, runs, name), sources.view(LANGUAGE).law)
         if found is None:
             raise InputError("too few pairs for a trend")
-        return of_estimate(
-            f"nm-laptop, {name}", True, "worth over unstructured, factor a doubling of size",
-            found.size.map(lambda v: float(np.exp(v))), Region(1 / ONE_LAW, ONE_LAW), "x",
-        )  # fmt: skip
+        return of_estimate(found.size.map(lambda v: float(np.exp(v))), part=name)
 
-    return ask((*GENTLE, *HARSH), loss) + ask((*GENTLE, *HARSH), drift)
+    return [drift(name) for name in (*GENTLE, *HARSH)]
 
 
-def other_pruners(sources: Sources) -> Outcome:
-    """Loss of every other pruner over gradual magnitude pruning, and of mask-blind optimizers.
+def against(which: Callable[[Arm], bool], reference: Callable[[Arm], Arm]) -> Ask:
+    """Loss of each arm over its reference, for each optimizer and length of training by itself."""
 
-    Each optimizer and length of training is asked by itself.
-    """
-    runs = sources.runs("pruners-laptop").where(family="gpt")
-    settings = sorted({(r.optimizer, r.data_seen) for r in runs})
-    groups = {s: runs.where(optimizer=s[0], data_seen=s[1]) for s in settings}
-    questions = {f"{arm}, {o}, {d:,} bytes": (arm, group)
-                 for (o, d), group in groups.items() for arm in arms(group)}  # fmt: skip
-    pruners = [q for q, (arm, _) in questions.items() if arm.aware and arm.pruner != "gmp"]
-    blind = [q for q, (arm, _) in questions.items() if not arm.aware]
+    def ask(sources: Sources, runs: RunSet) -> list[Measured]:
+        table = sources.runs(runs.table).where(family="gpt")
+        found = []
+        for optimizer, data in sorted({(r.optimizer, r.data_seen) for r in table}):
+            group = table.where(optimizer=optimizer, data_seen=data)
+            for arm in arms(group):
+                if which(arm):
+                    effect = match(group, arm, reference=reference(arm)).effect_over_cells()
+                    part = f"{arm}, {optimizer}, {data:,} bytes"
+                    found.append(of_estimate(effect, part=part))
+        if not found:
+            raise InputError("it has no run of the kind that is asked about")
+        return found
 
-    def loss(question: str) -> Evidence:
-        arm, group = questions[question]
-        found = match(group, arm).effect_over_cells()
-        return of_estimate(
-            f"pruners-laptop, {question}", True, "log loss over gradual magnitude pruning", found,
-            Region(-CLOSE), "%",
-        )  # fmt: skip
-
-    def blindness(question: str) -> Evidence:
-        arm, group = questions[question]
-        found = match(group, arm, reference=arm._replace(aware=True)).effect_over_cells()
-        return of_estimate(
-            f"pruners-laptop, {question}", True, "log loss over that with the masks known", found,
-            Region(0.0), "%",
-        )  # fmt: skip
-
-    lacking = () if blind else (f"pruners-laptop: {MASK_BLIND}",)
-    return ask(pruners, loss) + ask(blind, blindness) + Outcome(missing=lacking)
+    return ask
 
 
-def families_differ(sources: Sources) -> Outcome:
-    """Loss that a kind of sparsity costs in one family, against language models."""
-    questions = {f"{k}, {f}": (k, f) for k in KINDS for f in ("vit", "t5")}
+def families_differ(sources: Sources, runs: RunSet) -> list[Measured]:
+    """By how much what a kind of sparsity costs in one family differs from language models."""
+    found = [
+        measured
+        for kind in KINDS
+        for family in ("vit", "t5")
+        if (measured := _difference(sources, runs, kind, family))
+    ]
+    if not found:
+        raise InputError("no kind of sparsity has two pairs at 75 % sparsity in two families")
+    return found
 
-    def difference(name: str) -> Evidence:
-        kind, family = questions[name]
-        runs = _shortest(sources.runs("pruners-laptop"))
-        nm = sources.runs("nm-laptop") if kind == "1:4" else runs
-        here, there = _cost(runs, kind, family), _cost(nm, kind, "gpt")
-        found = difference_of_means(here.differences, there.differences)
-        return Evidence(
-            f"pruners-laptop, {kind}", True, f"size of the difference in cost, {family} less gpt",
-            abs(found.mean), _magnitude(*ends(found.interval)), Region(CLOSE), "%",
-            note=f"{percent(float(here.differences.mean()), 1)} in {family}, "
-            f"{percent(float(there.differences.mean()), 1)} in gpt",
-        )  # fmt: skip
 
-    return ask(questions, difference)
+def _difference(sources: Sources, runs: RunSet, kind: str, family: str) -> Measured | None:
+    table = _shortest(sources.runs(runs.table))
+    nm = sources.runs(PATTERNS.table) if kind == "1:4" else table
+    try:
+        here, there = _cost(table, kind, family), _cost(nm, kind, "gpt")
+    except InputError:
+        return None
+    found = difference_of_means(here.differences, there.differences)
+    note = (f"{percent(float(here.differences.mean()), 1)} in {family}, "
+            f"{percent(float(there.differences.mean()), 1)} in gpt")  # fmt: skip
+    return Measured(abs(found.mean), _magnitude(*ends(found.interval)), note, f"{kind}, {family}")
 
 
 def _shortest(runs: RunTable) -> RunTable:
@@ -121,47 +123,86 @@ def _magnitude(low: float, high: float) -> tuple[float, float]:
     return (0.0 if inside else min(abs(low), abs(high))), max(abs(low), abs(high))
 
 
-def stable(sources: Sources, runs: RunSet) -> Evidence:
+def stable(sources: Sources, runs: RunSet) -> Measured:
     """Spread over seeds of sparse runs over that of dense ones, from Fisher's F."""
     table = sources.runs(runs.table)
     sparse = seed_spread(RunTable(r for r in table if r.sparsity > 0), LEVEL)
     dense = seed_spread(RunTable(r for r in table if r.sparsity == 0), LEVEL)
     ratio = sparse.deviation / dense.deviation
     tails = [(1 + LEVEL) / 2, (1 - LEVEL) / 2]
-    low, high = ratio / np.sqrt(stats.f.ppf(tails, sparse.degrees, dense.degrees))
-    return Evidence(
-        runs.label, True, "spread over seeds, sparse over dense", ratio, (float(low), float(high)),
-        Region(1 / STABLE, STABLE), "x",
-        note=f"{percent(sparse.deviation, 2)} against {percent(dense.deviation, 2)}",
-    )  # fmt: skip
+    low, high = ratio / np.sqrt(stats.f.ppf(tails, sparse.independent, dense.independent))
+    note = f"{percent(sparse.deviation, 2)} against {percent(dense.deviation, 2)}"
+    return Measured(ratio, (float(low), float(high)), note)
 
 
 CLAIMS = (
     Claim(
         "C12", "n:m patterns follow the same law; 2:4 and 4:8 come close to unstructured sparsity, "
-        "75 % patterns lose some.", "",
-        f"2:4 and 4:8 cost less than {CLOSE:.0%} of the loss, 1:4 and 2:8 more than 0; and a "
-        f"doubling of size changes a pattern's worth by a factor between {1 / ONE_LAW:g} and "
-        f"{ONE_LAW:g}",
-        "notebooks/nm_patterns.md", patterns,
+        "75 % patterns lose some.", "", "notebooks/nm_patterns.md",
+        (
+            Rule(
+                "C12.gentle", "log loss over unstructured",
+                "pairs of runs alike in all but the pattern, seeds averaged; mean over cells with "
+                "Student's t", Region(high=CLOSE), "%", (PATTERNS,), pattern_loss(GENTLE),
+                "mild patterns", "costly patterns",
+            ),
+            Rule(
+                "C12.harsh", "log loss over unstructured", "the same, at 75 % sparsity",
+                Region(0.0), "%", (PATTERNS,), pattern_loss(HARSH), "mild patterns",
+                "free patterns",
+            ),
+            Rule(
+                "C12.drift", "worth over unstructured, factor a doubling of size",
+                "least squares of the log of the worth that the law of language models gives each "
+                "pair, on log2 N and log2 D; Student's t joined with the law's ensemble",
+                Region(1 / ONE_LAW, ONE_LAW), "x", (PATTERNS,), pattern_drift, "mild patterns",
+                "patterns that grow on size",
+            ),
+        ),
     ),
     Claim(
         "C15", "Gradual magnitude pruning is as good as AC/DC and other choices; the optimizer "
-        "must know the masks.", "",
-        f"no other pruner is better by more than {CLOSE:.0%} of the loss, and an optimizer that "
-        "does not know the masks is worse",
-        "notebooks/pruners.md", other_pruners,
+        "must know the masks.", "", "notebooks/pruners.md",
+        (
+            Rule(
+                "C15.pruners", "log loss over gradual magnitude pruning",
+                "pairs of runs alike in all but the pruner, seeds averaged, for each optimizer and "
+                "length of training; mean over cells with Student's t", Region(-CLOSE), "%",
+                (PRUNERS,),
+                against(lambda arm: arm.aware and arm.pruner != "gmp", lambda _: REFERENCE),
+                "worse pruners", "better pruners",
+            ),
+            Rule(
+                "C15.masks", "log loss of optimizers that ignore the masks, over that with them",
+                "the same, for runs alike in all but that", Region(0.0, margin=NOTHING), "%",
+                (PRUNERS,),
+                against(lambda arm: not arm.aware, lambda arm: arm._replace(aware=True)),
+                "worse pruners", "better pruners",
+            ),
+        ),
     ),
     Claim(
         "S4", "Kinds of sparsification affect families of models differently.", "",
-        f"what a kind costs in one family differs by more than {CLOSE:.0%} of the loss from what "
-        "it costs in language models",
-        "notebooks/pruners.md", families_differ,
+        "notebooks/pruners.md",
+        (
+            Rule(
+                "S4", "size of the difference in cost from language models",
+                "what a kind costs over unstructured magnitude pruning in pairs alike in all else, "
+                "one family less the other, with Welch's interval", Region(CLOSE), "%",
+                (PRUNERS,), families_differ, "families apart", "mild patterns",
+            ),
+        ),
     ),
     Claim(
         "S9", "The stability of sparse models was left for later: here, their spread over seeds is "
-        "that of dense ones.", "",
-        f"the ratio of the spreads lies between {1 / STABLE:g} and {STABLE:g}",
-        "notebooks/pruners.md", lambda s: ask(OURS, lambda runs: stable(s, runs)),
+        "that of dense ones.", "", "notebooks/pruners.md",
+        (
+            Rule(
+                "S9", "spread over seeds, sparse over dense",
+                "pooled over settings, with Fisher's F; runs that share a prefix of their training "
+                "count once", Region(1 / STABLE, STABLE), "x", OURS, stable, "joint",
+                "unruly sparse runs",
+            ),
+        ),
     ),
 )  # fmt: skip

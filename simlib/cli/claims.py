@@ -1,34 +1,96 @@
-"""`simlib claims`: every claim with the evidence that decides it."""
+"""`simlib claims`: every claim with the evidence that decides it, and how the evidence is made."""
 
 from __future__ import annotations
 
+import datetime
 import json
+from pathlib import Path
 
 import click
 
-from simlib.claims import scorecard, totals
-from simlib.claims.show import as_objects, as_text
-from simlib.cli.options import json_option
+import simlib
+from simlib.claims import RULES, scorecard
+from simlib.claims.designs import DESIGNS, Design, of_rows, planned
+from simlib.claims.measured import SHELF as EVIDENCE
+from simlib.claims.measured import measure, table_hash
+from simlib.claims.power import SHELF as POWERS
+from simlib.claims.power import compute_powers
+from simlib.claims.show import as_objects, as_text, power_text
+from simlib.claims.sources import MEASURED, Sources
+from simlib.cli.options import json_option, seed_option
+from simlib.errors import InputError
 
 EXAMPLES = """
 \b
 Examples:
-  simlib claims                      the whole scorecard
-  simlib claims --only C7 --only S2  what decides two of them
-  simlib claims --json               for a machine
+  simlib claims                        the whole scorecard
+  simlib claims --only C7 --only S2    what decides two of them
+  simlib claims --json                 for a machine
+  simlib claims --power gpt-laptop --tables 60     how often each rule on it is right
+  simlib claims --power nm-laptop --grid FILE      the same for a grid that is not trained yet
+  simlib claims --measure gpt-laptop   ask every rule of a table that has changed
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.option("--only", multiple=True, metavar="ID", help="A claim's id; may be repeated.")
+@click.option("--power", "design", metavar="TABLE",
+              help="Compute level and power of the rules on a table, by virtual ones.")  # fmt: skip
+@click.option("--grid", metavar="FILE",
+              help="With --power: the runs of this grid, not those of the table.")  # fmt: skip
+@click.option("--tables", type=click.IntRange(1), default=60, show_default=True,
+              help="Virtual tables of each truth.")  # fmt: skip
+@click.option("--measure", "measured", metavar="TABLE",
+              help="Measure a shipped table's evidence on every rule that asks it.")  # fmt: skip
+@seed_option
+@click.option("--save/--no-save", default=True,
+              help="Write what was computed where the book finds it.")  # fmt: skip
 @json_option
-def command(only: tuple[str, ...], as_json: bool) -> None:
+def command(
+    only: tuple[str, ...], design: str | None, grid: str | None, tables: int,
+    measured: str | None, seed: int, save: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Decide each claim from the shipped laws and run tables: estimates, intervals, verdicts."""
-    outcomes = scorecard(only=only)
-    if as_json:
-        click.echo(json.dumps(as_objects(outcomes)))
-        return
-    click.echo(as_text(outcomes))
-    click.echo()
-    for verdict, count in totals(outcomes).items():
-        click.echo(f"{count:3} {verdict}")
+    if design:
+        _power(design, grid, tables, seed, save)
+    elif measured:
+        _measure(measured, save)
+    else:
+        outcomes = scorecard(only=only)
+        click.echo(json.dumps(as_objects(outcomes)) if as_json else as_text(outcomes))
+
+
+def _power(name: str, grid: str | None, tables: int, seed: int, save: bool) -> None:
+    if name not in DESIGNS:
+        raise InputError(f"no virtual table is made like {name!r}; there are {', '.join(DESIGNS)}")
+    design = DESIGNS[name] if grid is None else _planned(name, grid)
+    given = f" --grid {grid}" if grid else ""
+    made = _made(f"simlib claims --power {name}{given} --tables {tables} --seed {seed}")
+    found = compute_powers(RULES, design, tables=tables, seed=seed, made=made)
+    if save:  # beside a grid that is not trained yet: the shipped file is of the shipped table
+        POWERS.write(Path(grid).with_suffix(".power.json") if grid else POWERS.path(name), found)
+    click.echo(power_text(found))
+
+
+def _planned(name: str, path: str) -> Design:
+    from simlib.sweep.grid import read_grid  # here: it needs torch, and the scorecard does not
+
+    rows = [planned(config) for config in read_grid(path).configs]
+    says = f"The {len(rows)} runs of the grid {Path(path).stem}."
+    return of_rows(DESIGNS[name].runs, says, lambda: rows)
+
+
+def _measure(name: str, save: bool) -> None:
+    known = {runs.table: runs for runs in MEASURED}
+    if name not in known:
+        raise InputError(f"no rule asks a table {name!r}; there are {', '.join(known)}")
+    made = _made(f"simlib claims --measure {name}") | {"table_sha256": table_hash(name)}
+    found = measure(RULES, known[name], Sources(), made)
+    if save:
+        EVIDENCE.write(EVIDENCE.path(name), found)
+    click.echo(f"{name}: {len(found.evidence)} answers, {len(found.missing)} rules without one")
+
+
+def _made(by: str) -> dict[str, str]:
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return {"command": by, "date": today, "simlib": simlib.__version__}

@@ -22,6 +22,7 @@ from simlib.predictions import (
     predict,
     recorded,
 )
+from simlib.regime import regime
 from simlib.simulate.calibration import smaller_half
 
 EXAMPLES = """
@@ -32,6 +33,8 @@ Examples:
       --save holdout-laptop     with every rival form fitted to the same runs
   simlib predict --runs t5-c4 --json     the run that the authors held out
   simlib predict --runs my.csv --share 0.5     the larger half from the smaller one
+  simlib predict --runs gpt-laptop --regime --curves --grid notebooks/grids/holdout-laptop.yaml \\
+      --save holdout-laptop     before the runs of the grid are trained
 """
 
 
@@ -44,6 +47,10 @@ Examples:
               help="Several; all by default.")  # fmt: skip
 @click.option("--share", type=float,
               help="Fit this share of RUNS, the smaller ones, and predict the others.")  # fmt: skip
+@click.option("--regime", "cut", is_flag=True,
+              help="Fit only the data from where learning no longer speeds up.")  # fmt: skip
+@click.option("--curves", "whole", is_flag=True,
+              help="Draw the runs of a sparsity and size together: they err together.")  # fmt: skip
 @level_option
 @click.option("--resamples", type=click.IntRange(20), default=400, show_default=True,
               help="Size of the bootstrap ensembles.")  # fmt: skip
@@ -52,7 +59,8 @@ Examples:
 @json_option
 def command(
     law: str | None, table: str | None, grid: Path | None, forms: tuple[str, ...],
-    share: float | None, level: float, resamples: int, seed: int, save: str | None, as_json: bool,
+    share: float | None, cut: bool, whole: bool, level: float, resamples: int, seed: int,
+    save: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Predict the runs of a grid, which need not have been trained, by every form of a law."""
     if not (law or table):
@@ -65,13 +73,13 @@ def command(
     targets = [] if share else _targets(grid, table)
     if table:
         source = find_source(table)
-        runs = source.runs
+        runs = regime(source.runs).holds(source.runs) if cut else source.runs
         if share:
             runs, others = smaller_half(runs, share)
             targets = recorded(others)
         rivals = [form for form in forms or COMPARED if form not in laws]
         laws |= fit_forms(runs, rivals, objective_for(table, None, None),
-                          resamples=resamples, seed=seed)  # fmt: skip
+                          resamples=resamples, seed=seed, whole=whole)  # fmt: skip
         how |= made(source)
     path = SHELF.path(save or name)
     found = predict(path.stem, how, laws, targets, level)

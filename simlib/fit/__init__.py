@@ -26,7 +26,7 @@ from simlib.fit.result import (
     log_residuals,
 )
 from simlib.fit.rivalforms import RIVAL_FORMS
-from simlib.law import Array
+from simlib.law import Array, Indices
 
 __all__ = [
     "DEFAULT_OBJECTIVE", "DENSE", "FORMS", "JOINT", "OBJECTIVES", "QUANTITIES", "AnyForm",
@@ -51,6 +51,8 @@ def fit(
     level: float = 0.9,
     seed: int = 0,
     quantities: Mapping[str, Quantity] | None = None,
+    clusters: Indices | None = None,
+    by_residuals: bool = True,
     stage: Callable[[str], None] = lambda _: None,
 ) -> FitResult:
     """Fit `form` to a run table from a cold start, with ensembles and profile intervals.
@@ -59,7 +61,9 @@ def fit(
     the profile intervals, 0 for none; only the joint and the dense form have these. Raises
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
     did not converge has status "not converged". `quantities` get a profile interval, too, such as
-    `QUANTITIES` of the joint law. `stage` is told what begins; see `stages`.
+    `QUANTITIES` of the joint law. `clusters` (runs,) numbers the groups of runs that the ensemble
+    draws whole, such as `holdout.curves`; without `by_residuals` there is no ensemble of resampled
+    residuals. `stage` is told what begins; see `stages`.
     """
     if starts < 1 or resamples < 0 or profile_resamples < 0 or not 0 < level < 1:
         raise InputError(
@@ -74,7 +78,7 @@ def fit(
     law = form.to_law(theta, units)
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
-    by_runs, by_residuals = _ensembles(settled, theta, resamples, rng, stage)
+    by_runs, residual = _ensembles(settled, theta, resamples, rng, clusters, by_residuals, stage)
     ensemble, wanted = None if by_runs is None else by_runs.law, dict(quantities or {})
     profiles = _profiles(settled, theta, profile_resamples, level, rng, wanted, stage)
     return FitResult(
@@ -91,9 +95,9 @@ def fit(
         condition_number=_condition_number(problem, theta),
         level=level,
         ensemble=ensemble,
-        residual_ensemble=None if by_residuals is None else by_residuals.law,
+        residual_ensemble=None if residual is None else residual.law,
         converged_members=0 if by_runs is None else int(by_runs.converged.sum()),
-        converged_residual_members=0 if by_residuals is None else int(by_residuals.converged.sum()),
+        converged_residual_members=0 if residual is None else int(residual.converged.sum()),
         profile_intervals={name: profiles[name] for name in form.names if name in profiles},
         quantities={
             name: derived(wanted[name], law, ensemble, level, profiles[name])
@@ -148,12 +152,14 @@ def _condition_number(problem: Problem, theta: Array) -> float:
 
 def _ensembles(
     settled: Settled, theta: Array, members: int, rng: np.random.Generator,
-    stage: Callable[[str], None],
+    clusters: Indices | None, both: bool, stage: Callable[[str], None],
 ) -> tuple[Refits | None, Refits | None]:  # fmt: skip
     if members == 0:
         return None, None
     stage("resampled runs")
-    by_runs = settled.refit(resample_runs(settled.problem, members, rng), theta, members)
+    by_runs = settled.refit(resample_runs(settled.problem, members, rng, clusters), theta, members)
+    if not both:
+        return by_runs, None
     stage("resampled residuals")
     drawn = resample_residuals(settled.problem, theta, members, rng)
     return by_runs, settled.refit(drawn, theta, members)

@@ -82,11 +82,17 @@ def _from_cold(problem: Problem, ends: Ends, cold: Array) -> Ends:
     return ends
 
 
-def resample_runs(problem: Problem, members: int, rng: np.random.Generator) -> Problem:
-    """The runs drawn with replacement, as weights of shape (members, runs)."""
-    runs = len(problem.target)
-    counts = rng.multinomial(runs, np.full(runs, 1 / runs), size=members)
-    return replace(problem, weights=counts / runs)
+def resample_runs(
+    problem: Problem, members: int, rng: np.random.Generator, clusters: Indices | None = None
+) -> Problem:
+    """The runs drawn with replacement, as weights of shape (members, runs).
+
+    `clusters` (runs,) numbers the groups, from 0, whose runs err together: a group is drawn whole.
+    """
+    group = np.arange(len(problem.target)) if clusters is None else clusters
+    count = int(group.max()) + 1
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=members)[:, group]
+    return replace(problem, weights=drawn / drawn.sum(axis=1, keepdims=True))
 
 
 def resample_residuals(

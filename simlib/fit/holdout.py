@@ -54,6 +54,16 @@ def groups(values: Array) -> Indices:
     return index
 
 
+def curves(S: Array, N: Array) -> Indices:
+    """Index of each run's curve, (runs,): the runs of one sparsity and size, whatever their data.
+
+    They share a shape, and so whatever the law misses of it: they err together.
+    """
+    level = level_index(find_levels(S), S)
+    _, curve = np.unique(np.stack([level, groups(N)]), axis=1, return_inverse=True)
+    return np.asarray(curve).reshape(-1)
+
+
 def splits(runs: Runs) -> dict[str, list[Bools]]:
     """What is held out: each size in turn, each sparsity above 0 in turn, largest and longest."""
     size, data = groups(runs.nonzero_params), groups(runs.data_seen)

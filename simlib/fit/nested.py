@@ -17,7 +17,7 @@ from simlib.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
 from simlib.fit.bootstrap import refit, resample_residuals
 from simlib.fit.extensionforms import EXTENSION_FORMS
 from simlib.fit.forms import JOINT, AnyForm, Form
-from simlib.fit.holdout import groups
+from simlib.fit.holdout import curves
 from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
@@ -25,7 +25,7 @@ from simlib.fit.preparation import Settled, prepare
 from simlib.fit.problem import Problem
 from simlib.fit.rivalforms import RIVAL_FORMS
 from simlib.law import Array, JointLaw, Law
-from simlib.rivals import DensityPower, FreeMultiplier, find_levels, level_index
+from simlib.rivals import DensityPower, FreeMultiplier, find_levels
 
 ABSENT = 1e-10  # share of the size term below which its saturating part is not there
 
@@ -127,8 +127,7 @@ def flip_curves(settled: Settled, theta: Array, members: int, rng: np.random.Gen
     """
     problem, data = settled.problem, settled.data
     residual = problem.residual(theta[None])[0][0]
-    level = level_index(find_levels(data.S), data.S)
-    _, curve = np.unique(np.stack([level, groups(data.N)]), axis=1, return_inverse=True)
+    curve = curves(data.S, data.N)
     sign = rng.choice([-1.0, 1.0], size=(members, curve.max() + 1))[:, curve]
     spread = residual * np.sqrt(len(residual) / (len(residual) - len(theta)))
     return replace(problem, target=problem.target + residual - sign * spread)

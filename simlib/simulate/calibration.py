@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective
+from simlib.fit.holdout import curves
 from simlib.law import Array, Indices
 from simlib.lawfile import LawFile
 from simlib.published import HeldOutRun
 from simlib.runs import RunTable
 from simlib.simulate.fitted import fit_law
-from simlib.simulate.forecast import Forecast, forecast
+from simlib.simulate.forecast import Forecast, allowed_misses, forecast
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,10 @@ class Score:
     intervals must be stretched about the forecast (on the log scale) to hold `level` of these
     runs, at least 1: the ceil((n + 1) level)-th smallest ratio of a run's miss to its half-interval
     on that side, or the largest where n is too small for that (split conformal prediction, Lei et
-    al. 2018, arXiv 1604.04173, with the half-interval as the scale). It is exact for runs
-    exchangeable with these; runs farther out are not, so it is a floor for them.
+    al. 2018, arXiv 1604.04173, with the half-interval as the scale). It is exact for
+    runs exchangeable with these; runs farther out are not, so it is a floor for them. `allowed` is
+    how many misses chance allows, see `simlib.simulate.forecast.allowed_misses`; None in scores
+    that were made before it was counted.
     """
 
     fitted_runs: int
@@ -36,6 +39,7 @@ class Score:
     bias: float
     rmse: float
     widen: float
+    allowed: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -59,17 +63,19 @@ def calibrate(
     runs = runs.finished
     if len(runs) == 0:
         raise InputError("there is no run to hold the forecasts against")
-    found = forecast(law_file, runs.sparsity, runs.nonzero_params, runs.data_seen,
-                     level=level, noise=noise)  # fmt: skip
-    return _score(found, runs.loss, level, fitted_runs)
+    points = runs.sparsity, runs.nonzero_params, runs.data_seen
+    found = forecast(law_file, *points, level=level, noise=noise)
+    allowed = allowed_misses(law_file, *points, found.low, found.high, noise=noise)
+    return _score(found, runs.loss, level, fitted_runs, allowed)
 
 
 def calibrate_run(law_file: LawFile, run: HeldOutRun, level: float = 0.9) -> Calibration:
     """Hold a law's forecast against one measured run."""
-    found = forecast(
-        law_file, [run.sparsity], [run.nonzero_params], [run.data_seen], level=level
-    )  # fmt: skip
-    return _score(found, np.array([run.loss]), level, int(law_file.record.get("runs", 0)))
+    points = [run.sparsity], [run.nonzero_params], [run.data_seen]
+    found = forecast(law_file, *points, level=level)
+    allowed = allowed_misses(law_file, *points, found.low, found.high)
+    fitted = int(law_file.record.get("runs", 0))
+    return _score(found, np.array([run.loss]), level, fitted, allowed)
 
 
 def smaller_half(runs: RunTable, share: float = 0.5) -> tuple[RunTable, RunTable]:
@@ -88,24 +94,30 @@ def smaller_half(runs: RunTable, share: float = 0.5) -> tuple[RunTable, RunTable
 def fit_small_predict_large(
     runs: RunTable, form: AnyForm = JOINT, objective: Objective = DEFAULT_OBJECTIVE, *,
     share: float = 0.5, level: float = 0.9, resamples: int = 1000, seed: int = 0,
-    name: str = "half",
+    name: str = "half", whole: bool = False,
 ) -> Calibration:  # fmt: skip
     """Fit the smaller part of a table, forecast the rest, and score it.
 
-    Raises InputError for a part that cannot identify the law.
+    With `whole` the ensemble draws curves of one sparsity and size whole. Raises InputError for a
+    part that cannot identify the law.
     """
     small, large = smaller_half(runs, share)
-    law_file = fit_law(small, form, objective, name=name, resamples=resamples, seed=seed)
+    clusters = curves(small.sparsity, small.nonzero_params) if whole else None
+    law_file = fit_law(small, form, objective, name=name, resamples=resamples, seed=seed,
+                       clusters=clusters)  # fmt: skip
     return calibrate(law_file, large, level=level, fitted_runs=len(small))
 
 
-def _score(found: Forecast, measured: Array, level: float, fitted_runs: int) -> Calibration:
+def _score(
+    found: Forecast, measured: Array, level: float, fitted_runs: int, allowed: int
+) -> Calibration:
     miss = np.log(found.loss / measured)
     ratios = np.sort(_ratios(found, measured))
     rank = min(int(np.ceil((len(ratios) + 1) * level)), len(ratios))
     return Calibration(
         fitted_runs, len(ratios), level, float((ratios <= 1).mean()), float(miss.mean()),
         float(np.sqrt((miss**2).mean())), max(float(ratios[rank - 1]), 1.0), found, measured,
+        allowed=allowed,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, DENSE, JOINT, AnyForm, Objective, fit
-from simlib.law import DenseLaw, JointLaw
+from simlib.law import DenseLaw, Indices, JointLaw
 from simlib.lawfile import LawFile
 from simlib.runs import RunTable
 from simlib.simulate.virtual import simulated_warning
@@ -13,16 +13,18 @@ from simlib.simulate.virtual import simulated_warning
 def fit_law(
     runs: RunTable, form: AnyForm | None = None, objective: Objective = DEFAULT_OBJECTIVE, *,
     name: str = "yours", resamples: int = 400, profile_resamples: int = 0, seed: int = 0,
+    starts: int = 25, clusters: Indices | None = None,
 ) -> LawFile:  # fmt: skip
     """The law of a run table with its ensemble, range, residual noise, intervals and warnings.
 
     Without a form it is the joint law, or the dense law where no run is sparse. Raises InputError
-    for a table that cannot identify the form.
+    for a table that cannot identify the form. `starts` and `clusters` are those of `fit`.
     """
     runs = runs.finished
     form = form or (JOINT if runs.sparsity.any() else DENSE)
-    result = fit(runs, form, objective, resamples=resamples, profile_resamples=profile_resamples,
-                 seed=seed)  # fmt: skip
+    result = fit(runs, form, objective, starts=starts, resamples=resamples,
+                 profile_resamples=profile_resamples, seed=seed, clusters=clusters,
+                 by_residuals=False)  # fmt: skip
     columns = {n: getattr(runs, n) for n in ("sparsity", "nonzero_params", "data_seen")}
     said = simulated_warning(runs)
     record = {

@@ -108,6 +108,24 @@ def forecast(
     )  # fmt: skip
 
 
+def allowed_misses(
+    law_file: LawFile, S: ArrayLike, N: ArrayLike, D: ArrayLike, low: ArrayLike,
+    high: ArrayLike, *, noise: float | None = None, seed: int = 0,
+) -> int:  # fmt: skip
+    """How many runs may lie outside their intervals, `low` to `high`, by chance.
+
+    The number that 9 of 10 draws stay within: in each, one law of the ensemble is the truth of all
+    runs, so they err together, and every run has its own residual.
+    """
+    noise = residual_noise(law_file) if noise is None else noise
+    members = ensemble_of(law_file).expand(1)
+    points = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in (S, N, D)))
+    logs = np.log(members(*points))
+    logs = logs + noise * np.random.default_rng(seed).standard_normal(logs.shape)
+    missed = ((logs < np.log(low)) | (logs > np.log(high))).sum(axis=1)
+    return int(np.quantile(missed, 0.9, method="inverted_cdf"))
+
+
 def residual_noise(law_file: LawFile) -> float:
     """Standard deviation of the residuals of log loss that the law file records."""
     noise = law_file.record.get("log_rmse")

@@ -56,12 +56,26 @@ def test_the_slope_has_the_sign_of_the_law(exact):
     steady = pairs(exact, LAPTOP).slope()  # by the joint law, in nats
     assert steady.mean == pytest.approx(0.0, abs=1e-5)
     # under the mask of one network, longer training makes sparsity cost more of the loss
-    assert pairs(exact, LAPTOP, size=1.0).slope(relative=True).sign == -1
+    assert pairs(exact, LAPTOP, size=1.0).slope(relative=True).mean < 0
 
 
 def test_what_has_no_partner_is_refused(exact):
     with pytest.raises(InputError, match="no sparse run has the dense partner"):
         pairs(RunTable(r for r in exact if r.sparsity > 0), LAPTOP)
     short = RunTable(r for r in exact if r.data_seen == DATA[0])
-    with pytest.raises(InputError, match="too few for a trend"):
+    with pytest.raises(InputError, match="too few"):
         pairs(short, LAPTOP).slope()
+
+
+def test_a_size_counts_once_however_many_pairs_it_has(exact):
+    """All pairs of a size share its dense runs, so their number does not narrow the interval."""
+    found = pairs(exact, LAPTOP)
+    assert found.mean().values == len(SIZES)
+    off = RunTable(
+        r.model_copy(update={"loss": r.loss * 1.05})
+        if r.sparsity == 0 and r.nonzero_params == SIZES[0] else r
+        for r in exact
+    )  # fmt: skip
+    low, high = pairs(off, LAPTOP).mean().interval
+    alone = np.delete(pairs(off, LAPTOP).gain, found.size == 0).mean()
+    assert low < alone < high

@@ -1,0 +1,84 @@
+"""Level and power of the rules: how often each answers which way, on tables of a known truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from tqdm import tqdm
+
+from simlib.claims.designs import Design
+from simlib.claims.evidence import Answer, Power
+from simlib.claims.rule import Rule
+from simlib.claims.truths import TRUTHS
+from simlib.datasets.shelf import Shelf
+
+Answers = Counter[tuple[str, str, Answer]]  # of a rule, of a part of it
+
+
+@dataclass(frozen=True)
+class Powers:
+    """The power of every rule that asks one set of runs, the design behind it, and how it was made.
+
+    `truths` says in words what each truth is. A table of fewer than `runs` runs is not the one
+    that the power is of.
+    """
+
+    name: str
+    runs: int
+    design: str
+    made: dict[str, str]
+    truths: dict[str, str]
+    powers: tuple[Power, ...]
+
+
+SHELF = Shelf(Powers, "power", "file of power")
+
+
+@cache
+def load_powers(name: str) -> Powers:
+    """The shipped power of the rules on a table."""
+    return SHELF.load(name)
+
+
+def compute_powers(
+    rules: Iterable[Rule], design: Design, *, tables: int, seed: int, made: dict[str, str]
+) -> Powers:
+    """Ask every rule of so many virtual tables where its claim is true, and where it is false."""
+    runs = design.runs
+    asked = [rule for rule in rules if runs in rule.sets and not rule.exact]
+    names = dict.fromkeys(name for rule in asked for name in (rule.true, rule.false))
+    counts = {
+        name: _answers([r for r in asked if name in (r.true, r.false)], design, name, tables, seed)
+        for name in names
+    }  # fmt: skip
+
+    def share(rule: Rule, part: str, truth: str, answer: Answer) -> float:
+        return counts[truth][rule.id, part, answer] / tables
+
+    powers = [
+        Power(rule.id, runs.label, part, tables, *(
+            share(rule, part, truth, answer)
+            for truth in (rule.true, rule.false) for answer in ("supports", "contradicts")
+        ))
+        for rule in asked
+        for part in sorted({p for c in counts.values() for r, p, _ in c if r == rule.id})
+    ]  # fmt: skip
+    size = len(design.sources(TRUTHS[asked[0].true], np.random.default_rng(seed)).runs(runs.table))
+    truths = {name: TRUTHS[name].says for name in names}
+    return Powers(runs.table, size, design.says, made, truths, tuple(powers))
+
+
+def _answers(rules: list[Rule], design: Design, truth: str, tables: int, seed: int) -> Answers:
+    found: Answers = Counter()
+    bar = tqdm(range(tables), desc=truth, disable=None, leave=False)
+    for rng in np.random.default_rng([seed, *truth.encode()]).spawn(len(bar)):
+        sources = design.sources(TRUTHS[truth], rng)
+        for rule in rules:
+            for evidence in rule.of(sources, design.runs).evidence:
+                found[rule.id, evidence.part, evidence.answer] += 1
+        bar.update()
+    return found

@@ -1,0 +1,1 @@
+"""What only pages need: their charts, tables and sentences, one module a page."""

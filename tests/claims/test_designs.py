@@ -1,0 +1,57 @@
+"""The power of a rule is that on the runs which are trained: a design is its grid, cell by cell."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from simlib.claims.designs import held_out_rows, language_rows, planned
+from simlib.claims.power import SHELF, load_powers
+from simlib.cli.claims import command
+from simlib.datasets import load_runs
+from simlib.sweep.grid import read_grid
+
+GRIDS = Path(__file__).parents[2] / "notebooks" / "grids"
+
+
+@pytest.mark.parametrize(
+    ("grid", "rows"), [("gpt-laptop", language_rows), ("gpt-heldout", held_out_rows)]
+)
+def test_a_design_has_the_cells_of_its_grid(grid, rows):
+    configs = read_grid(GRIDS / "underway" / f"{grid}.yaml").configs
+    trained = Counter((c.sparsity, c.nonzero_params, c.data_seen, c.seed) for c in configs)
+    assert trained == Counter((r.sparsity, r.nonzero_params, r.data_seen, r.seed) for r in rows())
+
+
+@pytest.mark.parametrize("name", ["nm-laptop", "pruners-laptop", "pretrained-laptop"])
+def test_a_planned_row_is_the_one_that_training_leaves(name):
+    trained = {run.run_id: run for run in load_runs(name)}
+    for config in read_grid(GRIDS / f"{name}.yaml").configs:
+        row = planned(config)
+        said = row.model_dump(exclude_unset=True, exclude={"loss", "device", "commit", "sparsity"})
+        run = trained[row.run_id]
+        assert said.pop("nonzero_params") == pytest.approx(run.nonzero_params, rel=0.001)
+        said.pop("embeddings") if not run.embeddings else None  # a later column
+        assert said == {field: getattr(run, field) for field in said}
+        assert row.sparsity == pytest.approx(run.sparsity, abs=0.001)
+
+
+def test_power_on_a_grid_is_kept_beside_it(tmp_path):
+    grid = tmp_path / "few.yaml"
+    grid.write_text(
+        "# A few patterns.\n"
+        "base: {corpus: python, batch: 32, data_seen: 4096000}\n"
+        "runs:\n"
+        "  - {nonzero_params: [6144, 24576], sparsity: .5, pattern: [unstructured, '2:4', '4:8']}\n"
+        "  - {nonzero_params: [6144, 24576], sparsity: .75,"
+        " pattern: [unstructured, '1:4', '2:8']}\n"
+    )
+    shipped = load_powers("nm-laptop")
+    result = CliRunner().invoke(
+        command, ["--power", "nm-laptop", "--grid", str(grid), "--tables", "2"]
+    )
+    assert result.exit_code == 0, result.output
+    found = SHELF.load(str(grid.with_suffix(".power.json")))
+    assert (found.runs, {p.rule for p in found.powers}) == (12, {"C12.gentle", "C12.harsh"})
+    assert SHELF.load("nm-laptop") == shipped
