@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from simlib.claims.designs import held_out_rows, language_rows, planned
+from simlib.claims.designs import held_out_rows, language_rows, planned, vision_rows
 from simlib.claims.power import SHELF, load_powers
 from simlib.cli.claims import command
 from simlib.datasets import load_runs
@@ -16,7 +16,8 @@ GRIDS = Path(__file__).parents[2] / "notebooks" / "grids"
 
 
 @pytest.mark.parametrize(
-    ("grid", "rows"), [("gpt-laptop", language_rows), ("holdout-laptop", held_out_rows)]
+    ("grid", "rows"),
+    [("gpt-laptop", language_rows), ("holdout-laptop", held_out_rows), ("vit-laptop", vision_rows)],
 )
 def test_a_design_has_the_cells_of_its_grid(grid, rows):
     configs = read_grid(GRIDS / "underway" / f"{grid}.yaml").configs
