@@ -3,7 +3,8 @@ training step in single operations spends most of its time between them.
 
 One thread, float32. Matrices are row-major; a linear layer's weight is (outputs, inputs). Rows are
 worked on in chunks that stay in the second-level cache. Gradients of weights and gains are added
-to what is there. The formulas are those of `block.py`.
+to what is there; that of x may be written where that of y is read. The formulas are those of
+`block.py`.
 
 Shapes: B sequences of L positions (M of the memory in cross-attention), W width, H heads,
 K head size, F hidden size. */
@@ -721,4 +722,18 @@ void adamw(struct step *s) {
             p->value[i] = value * keep;
         }
     }
+}
+
+/* ---- several kernels ------------------------------------------------------------------------- */
+
+struct call {
+    int (*function)(const void *);
+    const void *arguments;
+};
+
+/* Make calls in order, up to one that fails. */
+int play(integer count, const struct call *calls) {
+    for (integer i = 0; i < count; i++)
+        if (calls[i].function(calls[i].arguments)) return 1;
+    return 0;
 }
