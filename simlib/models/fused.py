@@ -178,7 +178,7 @@ class Applied(NamedTuple):
 
     kind: str
     sizes: Mapping[str, int]
-    tensors: dict[str, Tensor | None]
+    tensors: dict[str, Tensor]
     parameters: dict[str, Tensor]
 
 
@@ -199,11 +199,12 @@ def chain(loss: Tensor, parameters: Collection[Tensor]) -> list[Applied]:
             node = node.next_functions[0][0]
         if node.name() != "_KernelBackward":
             return []
-        tensors = dict(zip((*node.names, *node.also), node.saved_tensors, strict=True))
-        given = [name for name in node.names if tensors[name] is not None]
+        saved = zip((*node.names, *node.also), node.saved_tensors, strict=True)
+        tensors = {name: tensor for name, tensor in saved if tensor is not None}
+        given = [name for name in node.names if name in tensors]
         sources = dict(zip(given, (source for source, _ in node.next_functions), strict=True))
         before = sources.pop("x", None)
-        own = {name: getattr(source, "variable", None) for name, source in sources.items()}
+        own: Any = {name: getattr(source, "variable", None) for name, source in sources.items()}
         if not left.issuperset(own.values()):
             return []
         left.difference_update(own.values())
@@ -245,7 +246,7 @@ class Program:
     def __init__(self, calls: Sequence[Call]) -> None:
         prepared = [call.prepared() for call in calls]
         self._calls = (_Prepared * len(calls))(
-            *((ctypes.cast(f, ctypes.c_void_p), ctypes.addressof(a)) for f, a in prepared)
+            *(_Prepared(ctypes.cast(f, ctypes.c_void_p), ctypes.addressof(a)) for f, a in prepared)
         )
         self._used = calls, prepared
 
