@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,36 +15,24 @@ from simlib.train.feed import Batch
 class Replay:
     """The kernels of a model's forward pass and their backward passes, for batch after batch.
 
-    They work on the memory of the pass that `kernels` is the chain of, and on the weights where
-    they lay: whoever moves weights makes a new replay. The results are those of autograd, to the
-    bit; but between kernels of a small model autograd takes as long as they do.
+    They work on the memory of the pass that `kernels` is the chain of, which is kept for that, and
+    on the weights where they lay: whoever moves weights makes a new replay. The results are those
+    of autograd, to the bit. What autograd does between the kernels of a small model takes half as
+    long as they do.
     """
 
     def __init__(self, kernels: Sequence[Applied]) -> None:
+        first, last = _with_copy(kernels[0], "token"), _with_copy(kernels[-1], "target")
+        kernels = [first, *kernels[1:-1], last]
+        self._tokens, self._targets = first.tensors["token"], last.tensors["target"]
+        self._losses = torch.empty(self._targets.shape)
         parameters = [p for kernel in kernels for p in kernel.parameters.values()]
         sizes = [p.numel() for p in parameters]
         self._sums = torch.zeros(sum(sizes))  # of gradients: the kernels add to what is there
         parts = zip(parameters, self._sums.split(sizes), strict=True)
         self._gradients = {p: part.view_as(p) for p, part in parts}
-        tensors = [dict(kernel.tensors) for kernel in kernels]
-        for place, name in ((0, "token"), (-1, "target")):  # they may lie in the feed's own memory
-            tensors[place][name] = tensors[place][name].clone()
-        self._tokens, self._targets = tensors[0]["token"], tensors[-1]["target"]
-        self._losses = torch.empty(self._targets.shape)
-        results = [*(own["x"] for own in tensors[1:]), self._losses]
-        # one tensor is the gradient of every x in turn
-        g, to_x = torch.ones_like(self._losses) / len(self._losses), torch.empty_like(results[0])
-        calls = [
-            Call(kernel.kind, "forward", kernel.sizes, own | {"y": y})
-            for kernel, own, y in zip(kernels, tensors, results, strict=True)
-        ]
-        for kernel, own in zip(reversed(kernels), reversed(tensors), strict=True):
-            to = {f"to_{name}": self._gradients[p] for name, p in kernel.parameters.items()}
-            if "x" in own:
-                to["to_x"] = to_x
-            calls.append(Call(kernel.kind, "backward", kernel.sizes, own | to | {"g": g}))
-            g = to_x
-        self._program = Program(calls)
+        backward = _backward(kernels, self._gradients)
+        self._program = Program([*_forward(kernels, self._losses), *backward])
 
     def fits(self, batch: Batch) -> bool:
         """Whether a batch has the shape of the first."""
@@ -61,6 +49,29 @@ class Replay:
         for parameter, gradient in self._gradients.items():
             parameter.grad = gradient
         return self._losses.mean()
+
+
+def _with_copy(kernel: Applied, name: str) -> Applied:
+    """The same with a tensor of its own: what it was given may lie in the feed's memory."""
+    return kernel._replace(tensors=kernel.tensors | {name: kernel.tensors[name].clone()})
+
+
+def _forward(kernels: Sequence[Applied], losses: Tensor) -> Iterator[Call]:
+    results = [*(kernel.tensors["x"] for kernel in kernels[1:]), losses]
+    for kernel, y in zip(kernels, results, strict=True):
+        yield Call(kernel.kind, "forward", kernel.sizes, kernel.tensors | {"y": y})
+
+
+def _backward(kernels: Sequence[Applied], gradients: Mapping[Tensor, Tensor]) -> Iterator[Call]:
+    """From the mean of the losses; one tensor is the gradient of every x in turn."""
+    last = kernels[-1].tensors
+    g, to_x = torch.ones(len(last["target"])) / len(last["target"]), torch.empty_like(last["x"])
+    for kernel in reversed(kernels):
+        to = {f"to_{name}": gradients[p] for name, p in kernel.parameters.items()} | {"g": g}
+        if "x" in kernel.tensors:
+            to["to_x"] = to_x
+        yield Call(kernel.kind, "backward", kernel.sizes, kernel.tensors | to)
+        g = to_x
 
 
 def recorded(model: nn.Module, loss: Tensor) -> Replay | None:
