@@ -71,8 +71,8 @@ SOURCES = {
     ),
     "fused": Source(
         "steps:fused", "steps:fused_profile",
-        "Below width 64 what is left is Python between the operations: the whole step as one call "
-        "would do. Above it a step is products near what the processor can do in float32.",
+        "A step is two calls of C, and what is left of it is in them: products near what the "
+        "processor can do in float32. An idle machine; fewer passes between the products.",
     ),
     "mask-update": Source(
         "steps:mask_update", "steps:mask_update_profile",

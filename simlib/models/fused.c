@@ -3,7 +3,8 @@ training step in single operations spends most of its time between them.
 
 One thread, float32. Matrices are row-major; a linear layer's weight is (outputs, inputs). Rows are
 worked on in chunks that stay in the second-level cache. Gradients of weights and gains are added
-to what is there. The formulas are those of `block.py`.
+to what is there; that of x may be written where that of y is read. The formulas are those of
+`block.py`.
 
 Shapes: B sequences of L positions (M of the memory in cross-attention), W width, H heads,
 K head size, F hidden size. */
@@ -682,6 +683,23 @@ struct step {
     float norm;                                                     /* filled in */
 };
 
+/* Of one tensor; `keep` may be NULL. */
+INLINE void update(const struct step *s, const struct tensor *p, const float *restrict keep,
+                   float factor) {
+    float *restrict value = p->value, *restrict gradient = p->gradient;
+    float *restrict first = p->first, *restrict second = p->second;
+    float size = s->rate / s->correction1, root = 1 / sqrtf(s->correction2), eps = s->eps;
+    float b1 = 1 - s->beta1, b2 = 1 - s->beta2, beta2 = s->beta2, shrink = 1 - s->rate * p->decay;
+    for (integer i = 0; i < p->size; i++) {
+        float share = keep ? keep[i] : 1, g = gradient[i] *= factor;
+        float mean = first[i] + b1 * (g - first[i]), square = beta2 * second[i] + b2 * g * g;
+        float moved = value[i] * shrink - size * mean / (sqrtf(square) * root + eps);
+        first[i] = mean * share;
+        second[i] = square * share;
+        value[i] = moved * share;
+    }
+}
+
 /* Clip by the joint norm of the gradients of the weights that are kept, scaling all of them; then
 AdamW (Loshchilov & Hutter 2019). With `hold`, weights that are not kept, and their moments, become
 zero. */
@@ -706,19 +724,23 @@ void adamw(struct step *s) {
     s->norm = (float)sqrt(squares);
     float factor = s->limit > 0 ? s->limit / (s->norm + 1e-6f) : 1;
     factor = factor < 1 || factor != factor ? factor : 1;
-    float size = s->rate / s->correction1, root = 1 / sqrtf(s->correction2);
-    float b1 = 1 - s->beta1, b2 = 1 - s->beta2;
     for (integer t = 0; t < s->count; t++) {
         const struct tensor *p = s->tensors + t;
-        float shrink = 1 - s->rate * p->decay;
-        for (integer i = 0; i < p->size; i++) {
-            float keep = p->keep && s->hold ? p->keep[i] : 1, g = p->gradient[i] *= factor;
-            float first = p->first[i] + b1 * (g - p->first[i]);
-            float second = s->beta2 * p->second[i] + b2 * g * g;
-            float value = p->value[i] * shrink - size * first / (sqrtf(second) * root + s->eps);
-            p->first[i] = first * keep;
-            p->second[i] = second * keep;
-            p->value[i] = value * keep;
-        }
+        if (p->keep && s->hold) update(s, p, p->keep, factor); /* loops without a branch */
+        else update(s, p, NULL, factor);
     }
+}
+
+/* ---- several kernels ------------------------------------------------------------------------- */
+
+struct call {
+    int (*function)(const void *);
+    const void *arguments;
+};
+
+/* Make calls in order, up to one that fails. */
+int play(integer count, const struct call *calls) {
+    for (integer i = 0; i < count; i++)
+        if (calls[i].function(calls[i].arguments)) return 1;
+    return 0;
 }

@@ -8,8 +8,8 @@ of sums. Float32, one thread of a CPU. Shape suffixes as in `block.py`.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -146,7 +146,7 @@ class _Kernel(Function):
         like = next(v for v in values if v is not None)
         rooms = {name: like.new_empty(shape) for name, shape in kept.items()}
         y = like.new_empty(result)
-        _call(kind, "forward", sizes, {**given, **constants, **rooms, "y": y})
+        Call(kind, "forward", sizes, {**given, **constants, **rooms, "y": y})()
         ctx.kind, ctx.sizes, ctx.names = kind, sizes, names
         ctx.also = (*constants, *rooms)
         ctx.save_for_backward(*values, *constants.values(), *rooms.values())
@@ -158,7 +158,8 @@ class _Kernel(Function):
         tensors = dict(zip((*ctx.names, *ctx.also), ctx.saved_tensors, strict=True))
         to = {name: _room(name, tensors[name]) for name in ctx.names}
         tensors |= {f"to_{name}": room for name, room in to.items()}
-        _call(ctx.kind, "backward", ctx.sizes, {**tensors, "g": gradients[0].contiguous()})
+        tensors["g"] = gradients[0].contiguous()
+        Call(ctx.kind, "backward", ctx.sizes, tensors)()
         return (*(None,) * 6, *to.values())
 
 
@@ -167,6 +168,92 @@ def _room(name: str, value: Tensor | None) -> Tensor | None:
     if value is None:
         return None
     return torch.empty_like(value) if name in WRITTEN else torch.zeros_like(value)
+
+
+class Applied(NamedTuple):
+    """A kernel of a forward pass, with all that its backward pass reads.
+
+    `parameters` are those of its `tensors` that are trained, by the same names.
+    """
+
+    kind: str
+    sizes: Mapping[str, int]
+    tensors: dict[str, Tensor]
+    parameters: dict[str, Tensor]
+
+
+def chain(loss: Tensor, parameters: Collection[Tensor]) -> list[Applied]:
+    """The kernels of a forward pass in their order, where they are all there is in it.
+
+    That is so if `loss` is the mean of what the last one returns, each takes as x what the one
+    before it returned, and whatever else they differentiate by are the parameters, each once. Of
+    any other forward pass the list is empty. To be asked before the backward pass.
+    """
+    found: list[Applied] = []
+    left, mean = set(parameters), loss.grad_fn
+    if mean is None or mean.name() != "MeanBackward0":
+        return []
+    node: Any = mean.next_functions[0][0]
+    while node is not None:
+        while node.name() == "ViewBackward0":  # the same numbers under another shape
+            node = node.next_functions[0][0]
+        if node.name() != "_KernelBackward":
+            return []
+        saved = zip((*node.names, *node.also), node.saved_tensors, strict=True)
+        tensors = {name: tensor for name, tensor in saved if tensor is not None}
+        given = [name for name in node.names if name in tensors]
+        sources = dict(zip(given, (source for source, _ in node.next_functions), strict=True))
+        before = sources.pop("x", None)
+        own: Any = {name: getattr(source, "variable", None) for name, source in sources.items()}
+        if not left.issuperset(own.values()):
+            return []
+        left.difference_update(own.values())
+        found.insert(0, Applied(node.kind, node.sizes, tensors, own))
+        node = before
+    return [] if left or "x" in found[0].tensors else found
+
+
+class Call(NamedTuple):
+    """A kernel, "forward" or "backward", and contiguous tensors for it."""
+
+    kind: str
+    direction: str
+    sizes: Mapping[str, int]
+    tensors: Mapping[str, Tensor | None]
+
+    def prepared(self) -> tuple[Any, ctypes.Structure]:
+        """The function and its arguments, which hold while the tensors live."""
+        addresses = {name: t.data_ptr() for name, t in self.tensors.items() if t is not None}
+        function = getattr(compiled("fused"), f"{self.kind}_{self.direction}")
+        return function, _ARGUMENTS[self.kind](**self.sizes, **addresses)
+
+    def __call__(self) -> None:
+        """Make this call. Raises MemoryError if there is none for scratch space."""
+        function, arguments = self.prepared()
+        if function(ctypes.byref(arguments)):
+            raise MemoryError(f"no memory for the scratch space of the {self.kind} kernel")
+
+
+class _Prepared(ctypes.Structure):
+    """A call, as `play` in `fused.c` sees it."""
+
+    _fields_ = [("function", ctypes.c_void_p), ("arguments", ctypes.c_void_p)]
+
+
+class Program:
+    """Calls that are made together, in order and each time on the same memory."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        prepared = [call.prepared() for call in calls]
+        self._calls = (_Prepared * len(calls))(
+            *(_Prepared(ctypes.cast(f, ctypes.c_void_p), ctypes.addressof(a)) for f, a in prepared)
+        )
+        self._used = calls, prepared
+
+    def __call__(self) -> None:
+        """Make them all. Raises MemoryError if there is none for scratch space."""
+        if compiled("fused").play(ctypes.c_int64(len(self._calls)), self._calls):
+            raise MemoryError("no memory for the scratch space of a training step")
 
 
 def fuse(model: nn.Module, fused: bool = True) -> None:
@@ -256,13 +343,3 @@ def _begin(optimizer: AdamW, parameters: Sequence[Tensor]) -> None:
         if not optimizer.state[parameter]:
             zeros = {n: torch.zeros_like(parameter) for n in ("exp_avg", "exp_avg_sq")}
             optimizer.state[parameter] = {"step": torch.zeros(()), **zeros}
-
-
-def _call(
-    kind: str, direction: str, sizes: Mapping[str, int], tensors: Mapping[str, Tensor | None]
-) -> None:
-    """Call a kernel with contiguous tensors that outlive the call."""
-    addresses = {name: t.data_ptr() for name, t in tensors.items() if t is not None}
-    arguments = _ARGUMENTS[kind](**sizes, **addresses)
-    if getattr(compiled("fused"), f"{kind}_{direction}")(ctypes.byref(arguments)):
-        raise MemoryError(f"no memory for the scratch space of the {kind} kernel")

@@ -55,13 +55,18 @@ class GPT(nn.Module):
         """Cross-entropy of each sequence (B,), nats per token."""
         return self._cross_entropy(batch[0], "none").view(batch[0].shape[0], -1).mean(1)
 
+    @staticmethod
+    def split(tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """What a model reads of a batch's tokens, (B, L), and what it is to predict, (B L,)."""
+        return tokens[:, :-1], tokens[:, 1:].flatten()
+
     def _cross_entropy(self, tokens: Tensor, reduction: str) -> Tensor:
-        targets = tokens[:, 1:].flatten()
+        inputs_BxL, targets = self.split(tokens)
         if self.fused:
-            states_MxW = self._states(tokens[:, :-1]).flatten(0, 1)
+            states_MxW = self._states(inputs_BxL).flatten(0, 1)
             losses_M = fused.losses(states_MxW, self.norm.weight, self.head.weight, targets)
             return losses_M.mean() if reduction == "mean" else losses_M
-        logits = self(tokens[:, :-1]).flatten(0, 1)
+        logits = self(inputs_BxL).flatten(0, 1)
         return functional.cross_entropy(logits, targets, reduction=reduction)
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from simlib.models.compiled import why_not
 from simlib.models.fused import LARGEST_WIDTH, AdamWUpdate, fuse
 from simlib.sparsify.shards import across, local
 from simlib.train.feed import Batch
+from simlib.train.replay import Replay, recorded
 
 WARM_STEPS = 3  # steps run directly before capture, so that lazy initialisation is done
 
@@ -55,14 +56,19 @@ class Stepper:
         self._work(tuple(x.to(self.config.device) for x in batch), optimizer)
 
     def _work(self, batch: Batch, optimizer: Optimizer) -> None:
+        loss = self._gradients(batch)
+        norm = self._apply(optimizer)
+        mean = self._mean(loss.float())
+        self.sums += torch.stack((mean, norm, torch.ones_like(norm)))
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        """Set the gradients of a batch; its loss."""
         for parameter in self.parameters:
             parameter.grad = None
         with self.arithmetic():
             loss = self._loss(batch)
         loss.backward()
-        norm = self._apply(optimizer)
-        mean = self._mean(loss.detach().float())
-        self.sums += torch.stack((mean, norm, torch.ones_like(norm)))
+        return loss.detach()
 
     @property
     def holds_masks(self) -> bool:
@@ -112,7 +118,8 @@ class Stepper:
 class FusedStepper(Stepper):
     """The same step with whole sublayers, and the whole update, as one operation each.
 
-    With AdamW the update holds pruned weights at zero by itself.
+    With AdamW the update holds pruned weights at zero by itself. Of a language model the steps
+    after the first are one call from the tokens to the gradients: see `Replay`.
     """
 
     compute = "fused"
@@ -121,6 +128,7 @@ class FusedStepper(Stepper):
         super().__init__(config, model)
         fuse(model)
         self._update: AdamWUpdate | None = None
+        self._replay: Replay | None = None
 
     @property
     def holds_masks(self) -> bool:
@@ -129,11 +137,22 @@ class FusedStepper(Stepper):
     def settle(self) -> None:
         if self._update is not None:
             self._update.store()
-        self._update = None  # weights, masks and state may be others at the next step
+        # weights, masks and state may be others at the next step
+        self._update = self._replay = None
 
     def mind(self, multipliers: dict[str, Tensor]) -> None:
         self.settle()
         super().mind(multipliers)
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        if self._replay is not None and self._replay.fits(batch):
+            return self._replay(batch)
+        return super()._gradients(batch)
+
+    def _loss(self, batch: Batch) -> Tensor:
+        loss = super()._loss(batch)
+        self._replay = recorded(self.model, loss)
+        return loss
 
     def _apply(self, optimizer: Optimizer) -> Tensor:
         if not isinstance(optimizer, AdamW):

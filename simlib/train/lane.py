@@ -201,6 +201,7 @@ class Lane:
                 f"checkpoint was trained on {state['corpus_sha256'][:16]}...: restore that "
                 "version, or begin in another folder"
             )
+        self._forward.settle()  # it may still have to write into the state that goes now
         self.model.load_state_dict(parts(state["model"], self.model))
         load_optimizer(self.optimizer, state["optimizer"])
         self.position, self.weight_steps = state["position"], self._weight_steps(state)
