@@ -23,6 +23,7 @@ from simlib.claims.power import SHELF as POWERS
 from simlib.claims.power import load_powers
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import MEASURED, RunSet, Sources
+from simlib.datasets import table_names
 from simlib.errors import InputError
 
 __all__ = [
@@ -59,7 +60,7 @@ def scorecard(sources: Sources | None = None, only: Sequence[str] = ()) -> dict[
     """Every claim with what decides it, in order; `only` names some by id.
 
     Without `sources` they are decided from what ships with the book: released runs from their laws,
-    ours from what was measured of the tables. Raises InputError for an unknown id.
+    ours from what was measured of the tables that are there. Raises InputError for an unknown id.
     """
     known = {claim.id: claim for claim in CLAIMS}
     for name in only:
@@ -70,7 +71,8 @@ def scorecard(sources: Sources | None = None, only: Sequence[str] = ()) -> dict[
     powers = _powers()
     outcomes = {}
     for claim in chosen:
-        asked = [(rule, runs) for rule in claim.rules for runs in rule.sets]
+        asked = [(rule, runs) for rule in claim.rules for runs in rule.sets
+                 if sources or runs.source != "own" or runs.table in table_names()]  # fmt: skip
         parts = [_outcome(rule, runs, found, live=sources is not None) for rule, runs in asked]
         outcome = sum(parts, Outcome())
         evidence = tuple(replace(e, power=powers.get((e.rule, e.runs, e.part)))
