@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
-from simlib.claims.pairs import Pairs, Share, pairs
-from simlib.contrasts import LEVEL, Estimate, t_interval
+from simlib.claims.pairs import Pairs, Share, along, pairs
+from simlib.contrasts import LEVEL, Estimate, seed_spread
 from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
-from simlib.fit import FORMS, fit
+from simlib.fit import FORMS, FitResult, fit
 from simlib.fit.holdout import groups
 from simlib.fit.profile import Interval
-from simlib.law import Array, DenseLaw
-from simlib.optimum import CostModel, chinchilla_flops
-from simlib.runs import RunTable
+from simlib.law import Array, Bools, DenseLaw, Indices, JointLaw
+from simlib.optimum import COSTS, CostModel, break_even_multiple, chinchilla_flops
+from simlib.runs import RunRecord, RunTable
 
-HALF_DOUBLING = np.sqrt(2) - 1  # the partner's data may lie as far from a measured amount
 FEWEST = 3  # sizes below which a jackknife over them says nothing
+ROUNDING = 1e-6
 TOO_ALIKE = 0.1  # range of the logs of training below which no line is drawn
+Verdict = Literal["overtakes", "ahead", "behind", "open"]
 
 
 class Crossover(NamedTuple):
@@ -29,15 +31,19 @@ class Crossover(NamedTuple):
 
     `multiple` is None where the gain stays below zero however long the training, 0 where it is
     above zero all along; an end of its `interval` that does not exist is None. `reach` is the least
-    and the greatest multiple of any pair, outside of which a crossover is not measured; `first` and
-    `last` are the gains at the shortest and the longest training, means of sizes.
+    and the greatest multiple of any pair, outside of which a crossover is not measured; `typical`
+    the same of the pairs of one size, a mean over sizes. `first` and `last` are the gains at the
+    typical multiples, of the loss at `nonzero_params`, the middle of the sizes.
     """
 
     sparsity: float
+    nonzero_params: float
     multiple: float | None
     interval: Interval
     pairs: int
+    sizes: int
     reach: tuple[float, float]
+    typical: tuple[float, float]
     first: Estimate
     last: Estimate
 
@@ -48,47 +54,128 @@ class Crossover(NamedTuple):
             return 1
         return -1 if self.multiple < self.reach[0] else 0
 
+    @property
+    def verdict(self) -> Verdict:
+        """Who wins beyond doubt: sparse from the crossover on, or all along, dense, or neither."""
+        high = self.interval[1]
+        if self.side == 0 and high is not None and high <= self.reach[1]:
+            return "overtakes"
+        if self.last.sign < 0:
+            return "behind"
+        if self.last.sign > 0 and self.first.sign > 0 and self.side:
+            return "ahead"
+        return "overtakes" if self.last.sign > 0 and self.side <= 0 else "open"
+
+
+class _Line(NamedTuple):
+    """The gain of one sparsity in nats over the size term: level - slope multiple^-beta."""
+
+    level: float
+    slope: float
+    law: DenseLaw
+
+    def log_zero(self) -> float:
+        """Log of the multiple of no gain: inf where there is never one, -inf where always."""
+        if self.level <= 0:
+            return float("inf")
+        if self.slope <= 0:
+            return float("-inf")
+        return float(np.log(self.slope / self.level) / self.law.beta)
+
+    def gain(self, multiple: float, N: float) -> float:
+        """The gain of the dense loss, ln(dense / sparse), at a multiple and a size."""
+        nats = (self.level - self.slope * multiple**-self.law.beta) * N**-self.law.alpha
+        return float(-np.log1p(-nats / self.law(0.0, N, data_at(self.law, multiple, N))))
+
 
 def at_equal_cost(runs: RunTable, law: DenseLaw, cost: CostModel, head: bool = False) -> Pairs:
     """Sparse settings beside the dense one of equal non-zero size and cost of training.
 
-    With `head` the output layer's cost counts, too. Raises InputError for a table that does not say
-    how large output layers are, or that has no pair.
+    The dense loss is read off the curve of its size; see `along`. With `head` the cost of output
+    layer and embeddings counts, too. Raises InputError for a table that does not say what they
+    cost, or that has no pair.
     """
     share = _with_head(runs, cost) if head else lambda S, _: float(cost.multiplier(S))
-    return pairs(runs, law, data=share, near=HALF_DOUBLING)
+    return pairs(runs, law, data=share, partner=along)
 
 
 def _with_head(runs: RunTable, cost: CostModel) -> Share:
-    heads = {}
-    for run in runs.finished:
-        if run.head_nonzero_params is None:
-            raise InputError("the table does not say how large its output layers are")
-        own = 1 - np.sqrt(1 - run.sparsity) if run.embeddings == "pruned" else 0.0
-        size = run.head_nonzero_params * float(cost.multiplier(own))
-        heads[round(run.sparsity, 3), float(run.nonzero_params)] = size
+    outside = {(round(r.sparsity, 3), float(r.nonzero_params)): _outside(r, cost)
+               for r in runs.finished}  # fmt: skip
 
     def share(S: float, N: float) -> float:
-        dense = min((n for s, n in heads if s == 0), key=lambda n: abs(np.log(n / N)))
-        sparse = N * float(cost.multiplier(S)) + heads[S, N]
-        return float(sparse / (N + heads[0.0, dense]))
+        dense = min((n for s, n in outside if s == 0), key=lambda n: abs(np.log(n / N)))
+        sparse = N * float(cost.multiplier(S)) + outside[S, N]
+        return float(sparse / (N + outside[0.0, dense]))
 
     return share
 
 
+def _outside(run: RunRecord, cost: CostModel) -> float:
+    """Parameters outside of the body that a datum is multiplied with, a mean over the run.
+
+    The table has the cost when zeros are skipped.
+    """
+    if run.flops_head is None:
+        raise InputError("the table does not say what its output layers cost")
+    S = 1 - np.sqrt(1 - run.sparsity) if run.embeddings == "pruned" else 0.0
+    flops = run.flops_head + (run.flops_embeddings or 0.0)
+    skipped = flops / (FLOP_PER_PARAMETER_AND_DATUM * run.data_seen)
+    return float(skipped * cost.multiplier(S) / COSTS["sparse"].multiplier(S))
+
+
+def beyond(found: Pairs, runs: RunTable) -> Bools:
+    """Whether each pair's dense loss lies past the longest dense run of its size, (pairs,)."""
+    dense = [(r.nonzero_params, r.data_seen) for r in runs.finished if r.sparsity == 0]
+    both = np.concatenate([found.nonzero_params, [float(N) for N, _ in dense]])
+    size = groups(both)
+    longest = np.zeros(size.max() + 1)
+    np.maximum.at(longest, size[len(found) :], [float(D) for _, D in dense])
+    return np.asarray(found.data_seen > longest[size[: len(found)]] * (1 + ROUNDING))
+
+
+def noise(found: Pairs, runs: RunTable) -> Array:
+    """Half of each gain's interval, for what seeds scatter alone, (pairs,).
+
+    Runs of one dense shape and seed count as one; see `seed_spread`. NaN for runs without repeats.
+    """
+    try:
+        spread = seed_spread(runs)
+    except InputError:
+        return np.full(len(found), np.nan)
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, spread.independent))
+    return np.asarray(quantile * spread.deviation / np.sqrt(found.seeds))
+
+
 def multiples(found: Pairs, law: DenseLaw) -> Array:
     """How many times the dense compute optimum the dense partners were trained, (pairs,)."""
-    flops = FLOP_PER_PARAMETER_AND_DATUM * found.nonzero_params * found.data_seen
-    return np.asarray(flops / chinchilla_flops(law, found.nonzero_params))
+    return np.asarray(found.data_seen / data_at(law, 1.0, found.nonzero_params))
 
 
-def dense_law(runs: RunTable) -> DenseLaw:
-    """The law of the dense runs alone, so that no sparse run has a say in where their optimum is.
+def data_at(law: DenseLaw, multiple: ArrayLike, N: ArrayLike) -> Array:
+    """The data of a dense model trained for a multiple of its compute optimum."""
+    flops = np.asarray(multiple) * chinchilla_flops(law, N)
+    return np.asarray(flops / (FLOP_PER_PARAMETER_AND_DATUM * np.asarray(N)))
+
+
+def in_units(law: JointLaw, S: float, N: float, cost: CostModel, unit: DenseLaw) -> Array:
+    """The crossover of a joint law, in multiples of another dense law's optimum for a size."""
+    own = break_even_multiple(law, S, cost) * chinchilla_flops(law, N)
+    return np.asarray(own / chinchilla_flops(unit, N))
+
+
+def dense_fit(runs: RunTable) -> FitResult:
+    """The fit to the dense runs alone, so that no sparse run has a say in where their optimum is.
 
     Raises InputError for too few of them.
     """
     dense = RunTable(r for r in runs.finished if r.sparsity == 0)
-    law = fit(dense, FORMS["dense"], resamples=0, profile_resamples=0).law
+    return fit(dense, FORMS["dense"], resamples=0, profile_resamples=0)
+
+
+def dense_law(runs: RunTable) -> DenseLaw:
+    """The law of that fit."""
+    law = dense_fit(runs).law
     assert isinstance(law, DenseLaw)
     return law
 
@@ -97,75 +184,86 @@ def crossovers(runs: RunTable, cost: CostModel, head: bool = False) -> list[Cros
     """The crossover of every sparsity, ascending.
 
     By the dense law a model whose data cost c times as much loses a multiple of D^-b_D, so that the
-    gain in nats, in units of the size term N^-b_N, is a line in (multiple)^-b_D: least squares
-    over all sizes, whose zero is the crossover. Only the optimum and the two exponents are the
-    dense law's. The interval is that of the jackknife over sizes, the dense law fitted anew each
-    time, with Student's t: shapes and dense partners are common to the runs of a size.
+    gain in nats, in units of the size term N^-b_N, is a line in (multiple)^-b_D: least squares with
+    a level for each size, whose mean has the crossover for its zero. Only the optimum, which is the
+    unit, and the two exponents are the dense law's. Intervals are those of the jackknife over
+    sizes, with Student's t: shapes and dense partners are common to the runs of a size.
     """
     law = dense_law(runs)
     found = at_equal_cost(runs, law, cost, head)
     size = groups(runs.nonzero_params)
-    zeros = _log_zeros(found, law)
-    parts = []
+    without = []
     for i in range(int(size.max()) + 1):
         rest = RunTable(r for r, own in zip(runs, size, strict=True) if own != i)
-        own_law = dense_law(rest)
-        parts.append(_log_zeros(at_equal_cost(rest, own_law, cost, head), own_law))
+        without.append(_lines(at_equal_cost(rest, law, cost, head), law))
     return [
-        _crossover(
-            found, multiples(found, law), S, zero, np.array([p.get(S, np.nan) for p in parts])
-        )
-        for S, zero in zeros.items()
+        _crossover(found.where(_level(found) == S), line, [part.get(S) for part in without])
+        for S, line in _lines(found, law).items()
     ]
 
 
-def _log_zeros(found: Pairs, law: DenseLaw) -> dict[float, float]:
-    """By sparsity, the log of the multiple at which it is as good as dense; see `_log_zero`."""
-    level = np.round(found.sparsity, 2)
+def _level(found: Pairs) -> Array:
+    return np.round(found.sparsity, 2)
+
+
+def _lines(found: Pairs, law: DenseLaw) -> dict[float, _Line]:
+    """The line of every sparsity whose pairs were trained for more than one amount."""
+    level = _level(found)
     x = multiples(found, law) ** -law.beta
     y = found.difference * found.nonzero_params**law.alpha
-    return {float(S): _log_zero(x[level == S], y[level == S], law.beta) for S in np.unique(level)}
+    lines = {}
+    for S in np.unique(level):
+        mine = level == S
+        size = found.where(mine).size
+        if np.ptp(np.log(x[mine])) > TOO_ALIKE:
+            lines[float(S)] = _Line(*_line(x[mine], y[mine], size), law)
+    return lines
 
 
-def _crossover(found: Pairs, times: Array, sparsity: float, zero: float, parts: Array) -> Crossover:
-    mine = np.round(found.sparsity, 2) == sparsity
-    size, times, gain = found.size[mine], times[mine], found.gain[mine]
+def _line(x: Array, y: Array, size: Indices) -> tuple[float, float]:
+    """Level and slope of y = level - slope x, the slope within sizes if any has several x."""
+    count = np.bincount(size)
+    mean_x, mean_y = (np.bincount(size, v) / count for v in (x, y))
+    off_x, off_y = x - mean_x[size], y - mean_y[size]
+    if np.abs(off_x).max() < TOO_ALIKE * x.max():
+        slope, level = np.polyfit(-x, y, 1)
+        return float(level), float(slope)
+    slope = -float((off_x * off_y).sum() / (off_x**2).sum())
+    return float((mean_y + slope * mean_x).mean()), slope
 
-    def mean(which: Callable[[Array], Any]) -> Estimate:
-        own = [np.flatnonzero(size == i) for i in np.unique(size)]
-        return t_interval([gain[i[which(times[i])]] for i in own], LEVEL)
 
-    interval = _jackknife(zero, parts) if len(np.unique(size)) >= FEWEST else (None, None)
+def _crossover(found: Pairs, line: _Line, without: list[_Line | None]) -> Crossover:
+    """From the pairs of one sparsity, their line, and that without each size of the table."""
+    times = multiples(found, line.law)
+    N = float(np.exp(np.log(found.nonzero_params).mean()))
+    own = [np.log(times[found.size == i]) for i in np.unique(found.size)]
+    least, most = (float(np.exp(np.mean([end(t) for t in own]))) for end in (np.min, np.max))
+
+    def estimate(of: Callable[[_Line], float]) -> Estimate:
+        parts = np.array([np.nan if part is None else of(part) for part in without])
+        interval = _jackknife(of(line), parts) if len(own) >= FEWEST else (None, None)
+        return Estimate(of(line), interval, len(found))
+
+    zero = estimate(_Line.log_zero)
     return Crossover(
-        sparsity=float(found.sparsity[mine].mean()),
-        multiple=None if zero == np.inf else float(np.exp(zero)),
-        interval=interval,
-        pairs=int(mine.sum()),
+        sparsity=float(found.sparsity.mean()),
+        nonzero_params=N,
+        multiple=None if zero.mean == np.inf else float(np.exp(zero.mean)),
+        interval=zero.map(lambda end: float(np.exp(end))).interval,
+        pairs=len(found),
+        sizes=len(own),
         reach=(float(times.min()), float(times.max())),
-        first=mean(np.argmin),
-        last=mean(np.argmax),
+        typical=(least, most),
+        first=estimate(lambda one: one.gain(least, N)),
+        last=estimate(lambda one: one.gain(most, N)),
     )
 
 
-def _log_zero(x: Array, y: Array, beta: float) -> float:
-    """Log of the multiple at which y = level - slope x is zero, for x = multiple^-beta.
-
-    Infinite where y stays below zero, minus infinity where it is above zero throughout; NaN where
-    one amount of training cannot tell.
-    """
-    if np.ptp(np.log(x)) < TOO_ALIKE:
-        return float("nan")
-    slope, level = np.polyfit(-x, y, 1)
-    if level <= 0:
-        return float("inf")
-    return float("-inf") if slope <= 0 else float(np.log(slope / level) / beta)
-
-
 def _jackknife(whole: float, without: Array) -> Interval:
-    """Interval of exp of a value, from the values without each part."""
+    """Interval of a value, from the values without each part; none if one of them is not finite."""
     n = len(without)
     if n < 2 or not np.isfinite(whole) or not np.isfinite(without).all():
         return None, None
     error = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
-    return float(np.exp(whole - half)), float(np.exp(whole + half))
+    return whole - half, whole + half

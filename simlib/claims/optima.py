@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from simlib.claims.crossover import multiples
 from simlib.claims.estimates import (
     SPARSITY,
     of_estimate,
@@ -17,13 +18,8 @@ from simlib.claims.evidence import Measured, Region
 from simlib.claims.pairs import Pairs, pairs
 from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import EVERY, OURS, RELEASED, RunSet, Sources
-from simlib.law import PUBLISHED, Array, DenseLaw, JointLaw
-from simlib.optimum import (
-    FLOP_PER_PARAMETER_AND_DATUM,
-    chinchilla_flops,
-    compute_multiple,
-    cost_model,
-)
+from simlib.law import PUBLISHED, Array, JointLaw
+from simlib.optimum import chinchilla_flops, compute_multiple, cost_model
 
 GROWTH = 0.05  # rise of optimal sparsity that is called growth
 BUDGETS = (1.0, 10.0)  # multiples of the dense compute optimum between which it is judged
@@ -84,12 +80,6 @@ def onset(sources: Sources, runs: RunSet) -> Measured:
     """The multiple of the dense compute optimum past which sparsity pays, under dense cost."""
     law_file = sources.view(runs).law
     return of_law(law_file, lambda law: compute_multiple(law, 0.0), ONSETS.get(runs.table))
-
-
-def multiples(found: Pairs, law: DenseLaw) -> Array:
-    """How many times the dense compute optimum the dense partners were trained, (pairs,)."""
-    flops = FLOP_PER_PARAMETER_AND_DATUM * found.nonzero_params * found.data_seen
-    return np.asarray(flops / chinchilla_flops(law, found.nonzero_params))
 
 
 def pays(sources: Sources, runs: RunSet) -> Measured:

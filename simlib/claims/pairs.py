@@ -8,8 +8,9 @@ equal size under the mask.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,6 +23,18 @@ from simlib.runs import RunRecord, RunTable
 DRAWS = 1000  # of curves behind the interval of a ratio of two regression coefficients
 Share = Callable[[float, float], float]  # of sparsity and non-zero size
 TOO_ALIKE = 0.1  # sum of squared doublings of data below which no size has a slope
+SHORT = float(np.sqrt(2))  # factor by which a dense curve may be extended beyond its runs
+
+
+class Setting(NamedTuple):
+    """Geometric mean of the losses of a setting's seeds, and how many there are."""
+
+    loss: float
+    runs: int
+
+
+Dense: TypeAlias = Mapping[tuple[float, float], Setting]  # by size and data
+Partner = Callable[[Dense, JointLaw | DenseLaw, float, float], Setting | None]
 
 
 @dataclass(frozen=True)
@@ -29,14 +42,18 @@ class Pairs:
     """Settings of sparse runs with their dense partners, arrays of shape (pairs,).
 
     `gain` is ln(dense loss / sparse loss), above zero where the sparse run is better, and
-    `difference` the same in nats; losses are means over seeds. `data_seen` is the partner's.
+    `difference` the same in nats; losses are means over seeds, `seeds` their number, the harmonic
+    sum of both sides': a gain scatters by one over its root as widely as a run. `data_seen` is the
+    partner's, `own_data_seen` the sparse run's.
     """
 
     sparsity: Array
     nonzero_params: Array
     data_seen: Array
+    own_data_seen: Array
     gain: Array
     difference: Array
+    seeds: Array
 
     def __len__(self) -> int:
         return len(self.gain)
@@ -128,34 +145,71 @@ def _centred(values: Array, levels: Indices) -> Array:
     return np.asarray(values - (np.bincount(levels, values) / np.bincount(levels))[levels])
 
 
+def beside(dense: Dense, law: JointLaw | DenseLaw, N: float, D: float) -> Setting | None:
+    """The dense setting nearest to a size and data, at most a tenth away in both.
+
+    Its loss is moved to the exact place by the ratio of the dense law's predictions.
+    """
+
+    def distance(place: tuple[float, float]) -> float:
+        return float(np.abs(np.log(np.divide(place, (N, D)))).max())
+
+    nearest = min(dense, key=distance, default=None)
+    if nearest is None or distance(nearest) >= np.log1p(NEAR):
+        return None
+    loss, runs = dense[nearest]
+    return Setting(loss * float(law(0.0, N, D) / law(0.0, *nearest)), runs)
+
+
+def along(dense: Dense, law: JointLaw | DenseLaw, N: float, D: float) -> Setting | None:
+    """The dense curve of a size, at any data that its runs span.
+
+    It runs through every measured loss; what these miss of the dense law is drawn straight in log D
+    from one to the next, and held beyond the shortest and longest runs, for a factor `SHORT`.
+    """
+    curve = sorted((d, n) for n, d in dense if abs(np.log(n / N)) < np.log1p(NEAR))
+    data = np.array([d for d, _ in curve])
+    if not curve or not data[0] / SHORT <= D <= data[-1] * SHORT:
+        return None
+    off = [np.log(dense[n, d].loss / law(0.0, n, d)) for d, n in curve]
+    nearest = curve[int(np.abs(np.log(data / D)).argmin())]
+    moved = np.exp(np.interp(np.log(D), np.log(data), off))
+    return Setting(float(law(0.0, N, D) * moved), dense[nearest[1], nearest[0]].runs)
+
+
 def pairs(
     runs: RunTable, law: JointLaw | DenseLaw, *, size: float = 0.0, data: float | Share = 0.0,
-    near: float = NEAR,
+    partner: Partner = beside,
 ) -> Pairs:  # fmt: skip
     """Every sparse setting whose partner is in the table: N (1-S)^-size and D (1-S)^-data, dense.
 
-    `data` may also say by S and N how many times the data the partner sees. A setting's partner is
-    the nearest dense one, at most a factor `1 + near` away in size and in data; its loss is moved
-    to the exact size and data by the ratio of the dense law's predictions. Raises InputError where
-    no setting has a partner.
+    `data` may also say by S and N how many times the data the partner sees; `partner` finds it
+    among the dense settings. Raises InputError where no setting has one.
     """
     share = data if callable(data) else lambda S, _: (1 - S) ** -data
-    settings = _settings(runs, lambda r: r.sparsity > 0 and _plain(r))
-    dense = _settings(runs, lambda r: r.sparsity == 0)
+    dense = dense_settings(runs)
     rows = []
-    for (S, N, D), loss in settings.items():
+    for (S, N, D), own in sparse_settings(runs).items():
         wanted = N * (1 - S) ** -size, D * share(S, N)
-        distances = {
-            (n, d): max(abs(np.log(n / wanted[0])), abs(np.log(d / wanted[1]))) for _, n, d in dense
-        }
-        nearest = min(distances, key=distances.__getitem__, default=None)
-        if nearest is not None and distances[nearest] < np.log1p(near):
-            moved = float(law(0.0, *wanted) / law(0.0, *nearest))
-            partner = dense[0.0, *nearest] * moved
-            rows.append((S, N, wanted[1], np.log(partner / loss), partner - loss))
+        found = partner(dense, law, *wanted)
+        if found is not None:
+            seeds = 1 / (1 / own.runs + 1 / found.runs)
+            gain = np.log(found.loss / own.loss)
+            rows.append((S, N, wanted[1], D, gain, found.loss - own.loss, seeds))
     if not rows:
         raise InputError("no sparse run has the dense partner that this comparison needs")
     return Pairs(*np.array(rows).T)
+
+
+def dense_settings(runs: RunTable) -> Dense:
+    """Every dense setting, by size and data."""
+    found = _settings(runs, lambda r: r.sparsity == 0)
+    return {(N, D): setting for (_, N, D), setting in found.items()}
+
+
+def sparse_settings(runs: RunTable) -> Mapping[tuple[float, float, float], Setting]:
+    """Every setting of unstructured runs that were pruned from scratch, by sparsity as well."""
+    return _settings(runs, lambda r: r.sparsity > 0 and _plain(r))
 
 
 def _plain(run: RunRecord) -> bool:
@@ -164,11 +218,11 @@ def _plain(run: RunRecord) -> bool:
 
 def _settings(
     runs: RunTable, keep: Callable[[RunRecord], bool]
-) -> dict[tuple[float, float, float], float]:
-    """Geometric mean of the losses of each setting's seeds."""
+) -> dict[tuple[float, float, float], Setting]:
+    """Every setting by sparsity, size and data."""
     found: dict[tuple[float, float, float], list[float]] = defaultdict(list)
     for run in runs.finished:
         if keep(run):
             key = (round(run.sparsity, 3), float(run.nonzero_params), float(run.data_seen))
             found[key].append(np.log(run.loss))
-    return {key: float(np.exp(np.mean(logs))) for key, logs in found.items()}
+    return {key: Setting(float(np.exp(np.mean(logs))), len(logs)) for key, logs in found.items()}

@@ -8,85 +8,203 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.claims.crossover import Crossover, multiples
+from simlib.claims import counts
+from simlib.claims.crossover import Crossover, beyond, data_at, in_units, multiples, noise
 from simlib.claims.estimates import of_law
-from simlib.claims.pairs import Pairs
-from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.claims.pairs import SHORT, Pairs
 from simlib.errors import InputError
+from simlib.fit import FitResult
 from simlib.law import DenseLaw, JointLaw
 from simlib.lawfile import LawFile
-from simlib.optimum import CostModel, break_even_multiple, chinchilla_flops
+from simlib.optimum import CostModel, break_even_multiple
+from simlib.runs import RunTable
 from simlib.tables import Table, number, percent, with_interval
 
 DIGITS = 2  # of a multiple of the dense optimum
 SAVINGS = {"dense": "if zeros cost as much as weights while training",
            "sparse": "if multiplications with zeros are skipped while training"}  # fmt: skip
+PANELS = 3  # of the chart, side by side
 
 
 def _level(found: Crossover) -> str:
     return f"{100 * found.sparsity:.3g}%"
 
 
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _names(found: Sequence[Crossover]) -> str:
+    return f"{_listed([_level(c) for c in found])} sparsity"
+
+
 def crossover_text(found: Crossover) -> str:
     """`6.9 (5.1 to 9.4)`, or on which side of the runs the crossover lies."""
     if found.side < 0:
-        return f"before {number(found.reach[0], DIGITS)}"
+        return f"less than {number(found.reach[0], DIGITS)}"
     if found.side > 0 or found.multiple is None:
         return f"not up to {number(found.reach[1], DIGITS)}"
     return with_interval(found.multiple, found.interval, DIGITS)
 
 
 def answer(found: Sequence[Crossover], cost: str) -> str:
-    """One sentence: from how much training on each sparsity is the better choice."""
-    measured = [c for c in found if c.side == 0]
-    never = [c for c in found if c.side > 0]
-    always = [c for c in found if c.side < 0]
+    """One sentence: who is better beyond doubt, from how much training on, and by how much."""
+    by = {v: [c for c in found if c.verdict == v]
+          for v in ("ahead", "overtakes", "behind", "open")}  # fmt: skip
     parts = []
-    if measured:
-        each = ", ".join(f"{_level(c)} from {crossover_text(c)}" for c in measured)
+    if by["ahead"]:
+        parts.append(f"{_names(by['ahead'])} wins from the shortest runs on")
+    if by["overtakes"]:
+        each = _listed([f"{_level(c)} from {crossover_text(c)}" for c in by["overtakes"]])
         parts.append(f"sparsity overtakes dense training at {each} times the dense optimum")
-    if always:
-        names = _names(always)
-        parts.append(f"{names} sparsity is ahead from the shortest runs on")
-    if never:
-        most = number(max(c.reach[1] for c in never), DIGITS)
-        parts.append(f"{_names(never)} sparsity stays behind up to {most} times the dense optimum, "
-                     "as far as runs can be compared")  # fmt: skip
-    text = f"{SAVINGS[cost]}, {'; '.join(parts)}."
+    if not parts:
+        parts.append("sparse is never seen to win")
+    if by["behind"]:
+        least = number(min(c.typical[1] for c in by["behind"]), DIGITS)
+        names = _names(by["behind"])
+        parts.append(f"dense is still ahead of {names} at {least} times the dense optimum")
+    if by["open"]:
+        parts.append(f"of {_names(by['open'])} these runs cannot tell")
+    text = f"{SAVINGS[cost]}, {'; '.join(parts)}.{_most(by['ahead'] + by['overtakes'])}"
+    return _capital(text)
+
+
+def no_answer(dense: FitResult, cost: str) -> str:
+    """The same where the fit to the dense runs decides nothing; empty where it does."""
+    if dense.status == "converged":
+        return ""
+    return _capital(
+        f"{SAVINGS[cost]}, these runs cannot tell from where on sparsity overtakes: the fit to the "
+        f"dense runs is {dense.status}, so their optimum is not known."
+    )
+
+
+def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _names(found: Sequence[Crossover]) -> str:
-    texts = [_level(c) for c in found]
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+def _most(winners: Sequence[Crossover]) -> str:
+    best = max(winners, key=lambda c: c.last.mean, default=None)
+    if best is None or best.last.sign <= 0:
+        return ""
+    gain, far = _gain(best.last.mean, best.last.interval), number(best.typical[1], DIGITS)
+    return f" The most that is gained is {gain} of the loss, by {_level(best)} at {far} times."
+
+
+def reach_sentence(found: Pairs, dense: FitResult, runs: RunTable) -> str:
+    """How far these pairs reach, so that readers know what they cannot show."""
+    assert isinstance(dense.law, DenseLaw)
+    times = multiples(found, dense.law)
+    past, extended = int((times > 1).sum()), int(beyond(found, runs).sum())
+    ends = " to ".join(number(float(end), DIGITS) for end in (times.min(), times.max()))
+    text = (f"The {len(found)} pairs reach from {ends} times the dense optimum, and {past} lie "
+            "past it: what happens after longer training is not seen here.")  # fmt: skip
+    if extended:
+        text += (f" For {extended} of them the dense curve is drawn past its longest run, by a "
+                 f"factor of {number(SHORT, DIGITS)} at most.")  # fmt: skip
+    if dense.status != "converged":
+        text += (f" The fit to the dense runs is {dense.status}: no multiple of their optimum on "
+                 "this page, and no line through the pairs, decides anything.")  # fmt: skip
+    return text
+
+
+def seen_sentence(found: Pairs, dense: DenseLaw, runs: RunTable) -> str:
+    """In how many pairs each side wins, and how long those were trained."""
+    half = noise(found, runs)
+    told = "by more than seeds explain"
+    if np.isnan(half).all():
+        half, told = np.zeros(len(found)), "with nothing known of the noise of seeds"
+    above, below = found.gain > half, found.gain < -half
+    text = (f"In {above.sum()} of {len(found)} pairs sparse is better {told}, in {below.sum()} "
+            "dense")  # fmt: skip
+    if above.any() and below.any():
+        times = multiples(found, dense)
+        middle = [number(float(np.median(times[side])), DIGITS) for side in (above, below)]
+        text += f"; in the median the former saw {middle[0]} optima, the latter {middle[1]}"
+    return f"{text}."
+
+
+def law_sentence(
+    found: Sequence[Crossover], dense: DenseLaw, law_file: LawFile | None, cost: CostModel
+) -> str:
+    """At how many sparsities the joint law says the same of who wins and from where."""
+    told = [c for c in found if c.verdict != "open"]
+    if law_file is None:
+        return "No law of these runs can be held against that."
+    if not told:
+        return "Where the runs cannot tell who wins, no law can be held against them."
+    law = law_file.joint
+    said = [float(in_units(law, c.sparsity, c.nonzero_params, cost, dense)) for c in told]
+    apart = [c for c, multiple in zip(told, said, strict=True) if not _agrees(c, multiple)]
+    text = f"The joint law of the same runs agrees at {len(told) - len(apart)} of {len(told)}"
+    text += " sparsities of which the runs can tell"
+    return f"{text}{f', not at {_names(apart)}' if apart else ''}."
+
+
+def _agrees(found: Crossover, law: float) -> bool:
+    if found.verdict == "behind":
+        return law > found.typical[1]
+    if found.verdict == "ahead":
+        return law < found.typical[0]
+    low, high = (end if own is None else own
+                 for own, end in zip(found.interval, found.reach, strict=True))  # fmt: skip
+    return low < law < high
 
 
 def crossover_table(
-    found: Sequence[Crossover], law_file: LawFile | None, published: Mapping[str, JointLaw],
-    cost: CostModel,
+    found: Sequence[Crossover], dense: DenseLaw, law_file: LawFile | None,
+    published: Mapping[str, JointLaw], cost: CostModel,
 ) -> Table:  # fmt: skip
-    """Measured and predicted crossover of every sparsity, and the gain of the longest runs."""
-    header = (
-        "sparsity", "pairs", "measured", "our law", *(f"{name} law" for name in published),
-        "gain, shortest runs", "gain, longest runs",
-    )  # fmt: skip
+    """Measured and predicted crossover of every sparsity, in multiples of the dense optimum.
+
+    The published laws' are in multiples of the optimum of their own models.
+    """
+    names = [f"{name} law" for name in published]
+    header = ("sparsity", "sizes", "pairs", "measured", "our law", *names)
 
     def row(c: Crossover) -> tuple[str, ...]:
         S = c.sparsity
         laws = [number(float(break_even_multiple(p, S, cost)), DIGITS) for p in published.values()]
-        return (
-            _level(c), str(c.pairs), crossover_text(c), _by_law(law_file, S, cost), *laws,
-            _gain(c.first.mean, c.first.interval), _gain(c.last.mean, c.last.interval),
-        )  # fmt: skip
+        counted = (_level(c), str(c.sizes), str(c.pairs), crossover_text(c))
+        return (*counted, _by_law(law_file, c, cost, dense), *laws)
 
     return Table(header, [row(c) for c in found])
 
 
-def _by_law(law_file: LawFile | None, S: float, cost: CostModel) -> str:
+def _by_law(law_file: LawFile | None, c: Crossover, cost: CostModel, dense: DenseLaw) -> str:
     if law_file is None:
         return "decides nothing"
-    found = of_law(law_file, lambda law: break_even_multiple(law, S, cost))
+    found = of_law(
+        law_file, lambda law: in_units(law, c.sparsity, c.nonzero_params, cost, dense)
+    )  # fmt: skip
     return with_interval(found.value, found.interval, DIGITS)
+
+
+def gain_table(
+    found: Sequence[Crossover], dense: DenseLaw, law_file: LawFile | None, cost: CostModel
+) -> Table:
+    """By how much sparse is better after the least and the most training of a typical size."""
+    header = ("sparsity", "least training", "gain", "our law", "most training", "gain", "our law")
+
+    def row(c: Crossover) -> tuple[str, ...]:
+        cells = [_level(c)]
+        for multiple, gain in zip(c.typical, (c.first, c.last), strict=True):
+            law = "decides nothing"
+            if law_file is not None:
+                D = data_at(dense, multiple, c.nonzero_params)
+                own = D / cost.multiplier(c.sparsity)
+                said = _law_gain(law_file.joint, c.sparsity, c.nonzero_params, D, own)
+                law = percent(float(said), 1)
+            cells += [f"{number(multiple, DIGITS)} ×", _gain(gain.mean, gain.interval), law]
+        return tuple(cells)
+
+    return Table(header, [row(c) for c in found])
+
+
+def _law_gain(
+    law: JointLaw, S: np.ndarray | float, N: np.ndarray | float, D: np.ndarray, own: np.ndarray
+) -> np.ndarray:
+    return np.log(law(0.0, N, D) / law(S, N, own))
 
 
 def _gain(mean: float, interval: tuple[float | None, float | None]) -> str:
@@ -95,57 +213,97 @@ def _gain(mean: float, interval: tuple[float | None, float | None]) -> str:
 
 
 def gain_chart(
-    found: Pairs, dense: DenseLaw, law_file: LawFile | None, cost: CostModel
-) -> alt.LayerChart:
-    """Gain of sparse over dense at equal size and cost, along training; lines are the law's."""
-    times = multiples(found, dense)
-    levels = np.round(found.sparsity, 3)
-    x = charts.log_x("multiple", "Training of the dense model, in multiples of its optimum")
-    y = alt.Y("gain:Q", title="Sparse loss below dense loss", axis=alt.Axis(format="+%"))
-    colour = charts.sparsity_colour(levels)
-    points = alt.Chart(charts.rows(multiple=times, gain=found.gain, sparsity=levels))
+    found: Pairs, dense: DenseLaw, law_file: LawFile | None, runs: RunTable, cost: CostModel
+) -> alt.FacetChart:
+    """Gain of sparse over dense at equal size and cost, along training; a panel a size."""
+    x = charts.log_x("multiple", "Training, in dense optima", nice=False, padding=10)
+    sign = "datum.value ? format(datum.value, '+.0%') : '0%'"
+    y = alt.Y("gain:Q", title=None, axis=alt.Axis(labelExpr=sign))
+    base = alt.Chart().encode(
+        x=x, color=charts.sparsity_colour(np.round(found.sparsity, 3)),
+        detail=alt.Detail("size:N", title="Model"),  # for the table of numbers
+    )  # fmt: skip
     layers = [
-        alt.Chart(alt.Data(values=[{"gain": 0}])).mark_rule(color=charts.GREY[0]).encode(y=y),
-        points.mark_point(filled=True, size=45, opacity=0.75).encode(x=x, y=y, color=colour),
+        alt.Chart().mark_rule(color=charts.GREY[0]).encode(y=alt.YDatum(0, title=None)),
+        base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
+            y=alt.Y("low:Q", title=None), y2="high:Q"
+        ),
+        base.mark_point(filled=True, size=40).encode(y=y),
     ]
     if law_file is not None:
-        lines = alt.Chart(
-            alt.Data(values=_lines(found, dense, law_file.joint, cost, levels, times))
-        )
-        layers.append(lines.mark_line().encode(x=x, y=y, color=colour))
-    text = f"""Points are pairs of a sparse and a dense model of the same number of non-zero
-        parameters and the same training cost, {SAVINGS[cost.name]}; above the line at zero the
-        sparse one is better. To the right is longer training. Lines are the joint law's, at the
-        middle of the sizes: they rise with training, and reach zero later for more sparsity."""
-    layered: alt.LayerChart = charts.describe(alt.layer(*layers), text)
-    return layered
-
-
-def _lines(
-    found: Pairs, dense: DenseLaw, law: JointLaw, cost: CostModel, levels: np.ndarray,
-    times: np.ndarray,
-) -> list[dict[str, float]]:  # fmt: skip
-    N = float(np.exp(np.log(found.nonzero_params).mean()))
-    rows = []
-    for S in np.unique(levels):
-        span = times[levels == S]
-        along = np.geomspace(span.min(), span.max(), 30)
-        data = along * chinchilla_flops(dense, N) / (FLOP_PER_PARAMETER_AND_DATUM * N)
-        gain = np.log(law(0.0, N, data) / law(S, N, data / cost.multiplier(S)))
-        rows += [{"multiple": float(m), "gain": float(g), "sparsity": float(S)}
-                 for m, g in zip(along, gain, strict=True)]  # fmt: skip
-    return rows
-
-
-def head_sentence(body: Sequence[Crossover], whole: Sequence[Crossover] | InputError) -> str:
-    """What changes if the cost of the output layer counts, too."""
-    if isinstance(whole, InputError):
-        return f"Whether the output layer's cost changes that cannot be told: {whole}."
-    pairs = [(a, b) for a, b in zip(body, whole, strict=True) if a.side == b.side == 0]
-    if not pairs:
-        return "Counting the output layer's cost, too, moves no crossover among the runs."
-    each = ", ".join(
-        f"{_level(a)} from {number(a.multiple, DIGITS)} to {number(b.multiple, DIGITS)}"
-        for a, b in pairs
+        lines = base.mark_line(strokeWidth=1.5).encode(y=alt.Y("law:Q", title=None))
+        layers.insert(1, lines)
+    panels = alt.layer(*layers).properties(width=175, height=170)
+    order = [_size(N) for N in _sizes(found)]
+    facet = alt.Facet("size:N", title=None, sort=order)
+    rows = _rows(found, dense, law_file, runs)
+    chart = panels.facet(facet, columns=PANELS, data=rows).properties(
+        title="How far the sparse loss lies below the dense one"
     )
-    return f"Counting the output layer's cost, too, moves the crossovers: {each}."
+    text = f"""A panel for each of {len(order)} sizes, a colour for each sparsity: how far the loss
+        of the sparse model lies below that of the dense one of as many non-zero parameters and the
+        same training cost, {SAVINGS[cost.name]}, against the training of the dense one in multiples
+        of its compute optimum, logarithmic. Bars hold the noise of seeds, lines are the joint
+        law's; above the rule at zero the sparse model is better."""
+    faceted: alt.FacetChart = charts.describe(chart, text)
+    return faceted
+
+
+def _sizes(found: Pairs) -> list[float]:
+    size = found.size
+    return [float(found.nonzero_params[size == i].mean()) for i in range(int(size.max()) + 1)]
+
+
+def _size(N: float) -> str:
+    return f"{N:,.0f} non-zero"
+
+
+def _rows(found: Pairs, dense: DenseLaw, law_file: LawFile | None, runs: RunTable) -> alt.Data:
+    half = noise(found, runs)
+    columns = {
+        "size": np.array([_size(N) for N in _sizes(found)])[found.size],
+        "sparsity": np.round(found.sparsity, 3), "multiple": multiples(found, dense),
+        "gain": found.gain, "low": found.gain - half, "high": found.gain + half,
+    }  # fmt: skip
+    if law_file is not None:
+        columns["law"] = _law_gain(
+            law_file.joint, found.sparsity, found.nonzero_params, found.data_seen,
+            found.own_data_seen,
+        )  # fmt: skip
+    return charts.rows(**columns)
+
+
+def head_sentence(
+    body: Sequence[Crossover], whole: Sequence[Crossover] | InputError, cost: str
+) -> str:
+    """What changes if the cost of output layer and embeddings counts, too."""
+    if isinstance(whole, InputError):
+        return f"{_capital(SAVINGS[cost])}, that cannot be told: {whole}."
+    after = {_level(c): c for c in whole}
+    pairs = [(c, after[_level(c)]) for c in body if _level(c) in after]
+    pairs = [(a, b) for a, b in pairs if a.side == b.side == 0]
+    if not pairs:
+        return f"{_capital(SAVINGS[cost])}, that moves no crossover among the runs."
+    each = _listed([
+        f"at {_level(a)} from {number(a.multiple, DIGITS)} to {number(b.multiple, DIGITS)}"
+        for a, b in pairs
+    ])  # fmt: skip
+    return f"{_capital(SAVINGS[cost])}, that moves the crossovers {each} times the optimum."
+
+
+def count_table(tables: Mapping[str, RunTable]) -> Table:
+    """What a weight at 75 % is worth by each count of the size, a row a table and count."""
+    header = ("runs", "embeddings", "counted as size", "smallest, dense", "smallest, 75% sparse",
+              "worth of a weight at 75%")  # fmt: skip
+    rows = []
+    for name, runs in tables.items():
+        kind = "pruned" if counts.pruned_embeddings(runs) else "dense"
+        for count in counts.COUNTS:
+            try:
+                sizes = [f"{counts.smallest(runs, count, S):,}" for S in (0.0, counts.SPARSITY)]
+                found = counts.worth(runs, count)
+                cells = (*sizes, with_interval(found.mean, found.interval))
+            except InputError as refusal:
+                cells = ("", "", str(refusal))
+            rows.append((name, kind, count, *cells))
+    return Table(header, rows)
