@@ -274,7 +274,7 @@ def peak(smoke: bool) -> Iterator[Case]:
                 lane.step()
                 each = quartiles([seconds(lane.step) for _ in range(2 if smoke else 9)])[1]
             share = _product_flops(config) / each / 1e9 / fastest
-            if share > 1:
+            if share > 1 and not smoke:  # two timings of small products are no peak
                 raise ValueError(f"width {width} reaches {share:.0%} of the fastest product")
             yield Case(f"width {width}, {precision}", "%", 100 * share, note="of that")
 
