@@ -23,12 +23,17 @@ def repeats_table(found: Verification) -> Table:
     header = ("table", "run", "recorded", "again", "difference", "seeds scatter by", "machine")
     return Table(header, [
         (
-            r.table, r.run, f"{r.recorded:.6f}", f"{r.again:.6f}", f"{r.difference:+.3%}",
+            r.table, r.run, f"{r.recorded:.6f}", f"{r.again:.6f}", _signed(r.difference),
             "one seed" if r.spread is None else percent(r.spread, 2),
             "the same kind" if r.same_machine else "another kind",
         )
         for r in found.repeats
     ])  # fmt: skip
+
+
+def _signed(share: float) -> str:
+    text = f"{share:+.3%}"
+    return text[1:] if float(text[:-1]) == 0 else text  # no sign where nothing is left of it
 
 
 def repeats_sentence(found: Verification) -> str:
