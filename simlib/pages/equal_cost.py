@@ -216,7 +216,7 @@ def gain_chart(
     found: Pairs, dense: DenseLaw, law_file: LawFile | None, runs: RunTable, cost: CostModel
 ) -> alt.FacetChart:
     """Gain of sparse over dense at equal size and cost, along training; a panel a size."""
-    x = charts.log_x("multiple", "Training, in dense optima", nice=False, padding=10)
+    x = charts.log_x("multiple", "In dense optima", nice=False, padding=10)
     sign = "datum.value ? format(datum.value, '+.0%') : '0%'"
     y = alt.Y("gain:Q", title=None, axis=alt.Axis(labelExpr=sign))
     base = alt.Chart().encode(
@@ -238,7 +238,7 @@ def gain_chart(
     facet = alt.Facet("size:N", title=None, sort=order)
     rows = _rows(found, dense, law_file, runs)
     chart = panels.facet(facet, columns=PANELS, data=rows).properties(
-        title="How far the sparse loss lies below the dense one"
+        title="How far the sparse loss lies below the dense one, along training"
     )
     text = f"""A panel for each of {len(order)} sizes, a colour for each sparsity: how far the loss
         of the sparse model lies below that of the dense one of as many non-zero parameters and the
