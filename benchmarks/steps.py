@@ -22,7 +22,7 @@ from turns import compare, hottest, of_pairs, quartiles, seconds
 from simlib.benchfile import Case, Goal
 from simlib.config import RunConfig
 from simlib.corpora import load_corpus
-from simlib.costs import training_flops
+from simlib.laws.costs import training_flops
 from simlib.models.fused import Program
 from simlib.models.linear import Linear
 from simlib.sparsify import Constant, Sparsifier

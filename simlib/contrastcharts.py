@@ -11,7 +11,7 @@ import numpy as np
 from simlib import charts
 from simlib.contrasts import Pairs
 from simlib.contrasttables import change, nominal
-from simlib.law import JointLaw
+from simlib.laws.law import JointLaw
 from simlib.tables import number, percent
 from simlib.worth import log_multipliers
 

@@ -18,7 +18,7 @@ from scipy import stats
 
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
-from simlib.law import Array
+from simlib.laws.law import Array
 from simlib.runs import RunRecord, RunTable
 
 LEVEL = 0.9  # of every interval

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from simlib.costs import training_flops
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
-from simlib.law import Array
-from simlib.optimum import cost_model
+from simlib.laws.costs import training_flops
+from simlib.laws.law import Array
+from simlib.laws.optimum import cost_model
 from simlib.runs import RunRecord, RunTable
 
 PUBLISHED = {0.5: 4.90, 0.75: 4.27, 0.875: 2.45}  # Frantar et al. 2024, section 4.3

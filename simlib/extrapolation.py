@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
-from simlib.law import Array
+from simlib.laws.law import Array
 from simlib.predictions import FormInterval, PredictedRun, Predictions
 from simlib.runs import RunTable
 

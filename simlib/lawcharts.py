@@ -8,9 +8,9 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
-from simlib.law import JointLaw
-from simlib.optimum import COSTS, chinchilla_flops
+from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.law import JointLaw
+from simlib.laws.optimum import COSTS, chinchilla_flops
 
 MOST_SPARSE = 0.99
 

@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from simlib.law import Array, JointLaw
-from simlib.lawfile import LawFile
-from simlib.optimum import chinchilla_sparsity, compute_multiple
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import chinchilla_sparsity, compute_multiple
 from simlib.tables import Table, number, percent, with_interval
 
 NO_LIMIT = 1e6  # a weight worth more dense ones than that says that the runs show no limit

@@ -15,7 +15,7 @@ from scipy import stats
 
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
-from simlib.law import Array
+from simlib.laws.law import Array
 from simlib.optimumgrid import Point
 from simlib.runs import RunRecord, RunTable
 

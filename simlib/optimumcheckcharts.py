@@ -6,8 +6,8 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.lawfile import LawFile
-from simlib.optimum import cost_model
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import cost_model
 from simlib.optimumcheck import Check
 from simlib.optimumchecktables import measured_text, point_text
 from simlib.tables import percent

@@ -18,8 +18,8 @@ import numpy as np
 from simlib.config import RunConfig
 from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
-from simlib.lawfile import LawFile
-from simlib.optimum import cost_model, optimal_sparsity
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import cost_model, optimal_sparsity
 
 STEPS_OF_SPARSITY = 2000  # of a search for sizes that can be built
 

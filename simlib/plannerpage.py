@@ -1,6 +1,6 @@
 """The planner page: its controls and charts, and the laws that its scripts compute with.
 
-The page's scripts compute with the formulas of `simlib.law`, `simlib.optimum` and
+The page's scripts compute with the formulas of `simlib.laws.law`, `simlib.laws.optimum` and
 `simlib.simulate` (`planner-law.js`) and fill the table and the charts (`planner.js`); everything
 that those formulas need is handed over here.
 """
@@ -15,11 +15,11 @@ from typing import Any
 import altair as alt
 
 from simlib import charts
-from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.datasets import law_names, load_law
-from simlib.law import JointLaw
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS
+from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS
 from simlib.optimumcharts import CONTOURS
 from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN

@@ -16,7 +16,7 @@ from simlib.errors import InputError
 from simlib.fit import FORMS, Objective
 from simlib.fit.compare import Target
 from simlib.fit.holdout import curves
-from simlib.lawfile import LawFile, coefficients, law_name
+from simlib.laws.lawfile import LawFile, coefficients, law_name
 from simlib.runs import RunTable
 from simlib.simulate.fitted import fit_law
 from simlib.simulate.forecast import allowed_misses, forecast

@@ -14,7 +14,7 @@ import numpy as np
 import platformdirs
 
 from simlib.errors import InputError
-from simlib.law import Array
+from simlib.laws.law import Array
 from simlib.runs import RunRecord, RunTable
 
 Released = Literal["vit", "t5"]

@@ -12,8 +12,8 @@ import numpy as np
 from simlib import charts
 from simlib.config import RunConfig
 from simlib.contrasts import Spread
-from simlib.costs import training_flops
 from simlib.errors import InputError
+from simlib.laws.costs import training_flops
 from simlib.runs import RunRecord, RunTable
 from simlib.tables import Table, number, percent
 

@@ -14,7 +14,7 @@ import numpy as np
 from simlib.contrasts import LEVEL, Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit.holdout import curves, groups
-from simlib.law import Array, Indices
+from simlib.laws.law import Array, Indices
 from simlib.runs import RunTable
 
 

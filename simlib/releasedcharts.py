@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.law import Law
-from simlib.lawfile import LawFile
+from simlib.laws.law import Law
+from simlib.laws.lawfile import LawFile
 from simlib.lawtables import estimate
 from simlib.published import HeldOutRun
 from simlib.runs import RunTable

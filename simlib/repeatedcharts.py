@@ -7,7 +7,7 @@ import numpy as np
 
 from simlib import charts
 from simlib.fit.repeated import RepeatedFit, RepeatedRuns
-from simlib.repeated import PUBLISHED_REPEATED
+from simlib.laws.repeated import PUBLISHED_REPEATED
 from simlib.repeatedtables import series_of
 
 PASSES = 40.0  # to which the curves of worth reach

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simlib.fit.repeated import RepeatedFit, RepeatedRuns, distinct_images
-from simlib.law import Array, Bools
-from simlib.repeated import PUBLISHED_REPEATED
+from simlib.laws.law import Array, Bools
+from simlib.laws.repeated import PUBLISHED_REPEATED
 from simlib.runs import RunRecord
 from simlib.tables import Table, number, percent, with_interval
 

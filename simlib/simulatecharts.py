@@ -9,10 +9,10 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.law import Array, JointLaw
 from simlib.lawcharts import bands
-from simlib.lawfile import LawFile
-from simlib.optimum import cost_model
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import cost_model
 from simlib.simulate.allocate import best_allocation, gain
 from simlib.simulate.blocks import summarise, tails
 from simlib.simulate.calibration import Calibration

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from simlib.lawfile import LawFile
+from simlib.laws.lawfile import LawFile
 from simlib.simulate.calibration import Score
 from simlib.simulate.design import Design
 from simlib.simulate.measure import Measurement

@@ -9,10 +9,10 @@ import numpy as np
 
 from simlib import charts
 from simlib.contrasts import Spread
-from simlib.law import JointLaw
 from simlib.lawcharts import bands
-from simlib.lawfile import LawFile
-from simlib.optimum import cost_model
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import cost_model
 from simlib.optimumcharts import contours
 from simlib.recipes import NORMS, Attempt
 from simlib.runs import RunTable

@@ -12,8 +12,8 @@ from simlib.contrasts import Estimate, Spread, t_interval
 from simlib.errors import InputError
 from simlib.fit import Interval, Objective, log_residuals
 from simlib.fit.result import WIDE
-from simlib.law import Array, Indices
-from simlib.lawfile import LawFile
+from simlib.laws.law import Array, Indices
+from simlib.laws.lawfile import LawFile
 from simlib.runs import RunTable
 from simlib.simulate.fitted import fit_law
 

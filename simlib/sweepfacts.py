@@ -9,8 +9,8 @@ from simlib import lawtables, sweeptables
 from simlib.contrasts import Estimate, Spread, seed_spread
 from simlib.fit.objective import Objective
 from simlib.fit.result import WIDE
-from simlib.law import Array, JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.lawfile import LawFile
 from simlib.runs import RunTable
 from simlib.sweepchecks import (
     DataStep,

@@ -9,8 +9,8 @@ import numpy as np
 
 from simlib.contrasts import Estimate, Spread
 from simlib.fit import log_residuals
-from simlib.law import Array, JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.lawfile import LawFile
 from simlib.lawtables import estimate
 from simlib.recipes import NORMS, Attempt
 from simlib.runs import RunTable

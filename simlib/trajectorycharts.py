@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.lawfile import LawFile
+from simlib.laws.lawfile import LawFile
 from simlib.simulate.trajectory import PHASES, Fare, Miss, law_sparsity, rms, trajectory
 from simlib.tables import Table, number, percent
 

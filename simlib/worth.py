@@ -9,8 +9,8 @@ from scipy import stats
 
 from simlib.contrasts import LEVEL, Estimate, Pairs
 from simlib.errors import InputError
-from simlib.law import Array, JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.lawfile import LawFile
 
 COPIES = 999  # of a law without an ensemble, to deal quantiles of t to
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from simlib.contrasts import REFERENCE, Arm, against_dense, match, seed_spread, t_interval
 from simlib.errors import InputError
-from simlib.law import JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
 from simlib.runs import RunRecord, RunTable
 from simlib.worth import log_multipliers, multiplier, trend, unexplained
 

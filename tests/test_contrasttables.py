@@ -7,8 +7,8 @@ import pytest
 
 from simlib import contrastcharts, contrasttables
 from simlib.contrasts import REFERENCE, Arm, Estimate, Pairs, match, seed_spread
-from simlib.law import JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
 from simlib.runs import RunRecord, RunTable
 from simlib.worth import Trend
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from simulated import random_law
 
 from simlib.errors import InputError
-from simlib.law import PUBLISHED, JointLaw
+from simlib.laws.law import PUBLISHED, JointLaw
 from simlib.published import T5_XL
 
 laws = st.integers(0, 10**6).map(lambda seed: random_law(np.random.default_rng(seed)))

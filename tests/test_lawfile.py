@@ -8,8 +8,8 @@ from simulated import random_law
 
 from simlib.datasets import law_names, load_law
 from simlib.errors import InputError
-from simlib.law import PUBLISHED, JointLaw
-from simlib.lawfile import LawFile, read_law, write_law
+from simlib.laws.law import PUBLISHED, JointLaw
+from simlib.laws.lawfile import LawFile, read_law, write_law
 
 
 @pytest.fixture

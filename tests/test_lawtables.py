@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from simlib import lawtables
-from simlib.law import PUBLISHED, JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import PUBLISHED, JointLaw
+from simlib.laws.lawfile import LawFile
 
 LAW = PUBLISHED["vit-jft"]
 

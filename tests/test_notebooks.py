@@ -12,7 +12,7 @@ from simlib import notebooks
 from simlib.cli.notebook import command
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.optimum import optimal_sparsity
+from simlib.laws.optimum import optimal_sparsity
 
 TEXT = """---
 kernelspec:

@@ -8,8 +8,8 @@ from scipy.optimize import minimize_scalar
 from simulated import random_law
 
 from simlib.errors import InputError
-from simlib.law import PUBLISHED, JointLaw
-from simlib.optimum import (
+from simlib.laws.law import PUBLISHED, JointLaw
+from simlib.laws.optimum import (
     COSTS,
     chinchilla_flops,
     chinchilla_params,

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from simlib.cli import cli
 from simlib.errors import InputError
-from simlib.law import JointLaw
-from simlib.lawfile import LawFile
-from simlib.optimum import cost_model, optimal_sparsity
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import cost_model, optimal_sparsity
 from simlib.optimumcheck import check_optimum
 from simlib.optimumchecktables import inside, summary_table, verdict
 from simlib.optimumgrid import Point, entries, load_optima, predict_point

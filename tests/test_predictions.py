@@ -23,8 +23,8 @@ from simlib.extrapolation import (
 )
 from simlib.fit import OBJECTIVES
 from simlib.fit.compare import Target
-from simlib.law import JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
 from simlib.predictions import SHELF, by_form, fit_forms, planned, predict
 from simlib.runs import RunRecord, RunTable, write_table
 from simlib.simulate.calibration import smaller_half

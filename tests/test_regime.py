@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simlib.errors import InputError
-from simlib.law import JointLaw
+from simlib.laws.law import JointLaw
 from simlib.regime import regime
 from simlib.runs import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs

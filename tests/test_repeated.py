@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from simlib.errors import InputError
-from simlib.law import PUBLISHED
-from simlib.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
+from simlib.laws.law import PUBLISHED
+from simlib.laws.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
 
 GRID = np.array([0.0, 0.5, 0.75, 0.9375])
 

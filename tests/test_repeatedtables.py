@@ -9,9 +9,9 @@ import pytest
 from simlib import repeatedcharts
 from simlib.errors import InputError
 from simlib.fit.repeated import RepeatedRuns, distinct_images, fit_repeated, runs_of
-from simlib.repeated import Repetition, WithRepeats
+from simlib.laws.repeated import Repetition, WithRepeats
+from simlib.laws.rivals import DensityPower
 from simlib.repeatedtables import cost_table, live_table, risen, series_of, worth_table
-from simlib.rivals import DensityPower
 from simlib.runs import RunRecord, RunTable
 
 LAW = WithRepeats(DensityPower(6.0, 0.5, 0.25, 4000.0, 0.6, 0.7), Repetition(4.4, 1.0))

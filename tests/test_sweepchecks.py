@@ -9,8 +9,8 @@ from simlib import charts, sweepcharts, sweeptables
 from simlib.contrasts import seed_spread
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE
-from simlib.law import JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
 from simlib.recipes import Attempt
 from simlib.runs import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs

@@ -6,7 +6,7 @@ import pytest
 from test_sweepchecks import LAW, law_file, table
 
 from simlib.fit import DEFAULT_OBJECTIVE
-from simlib.lawfile import LawFile
+from simlib.laws.lawfile import LawFile
 from simlib.runs import RunTable
 from simlib.sweepfacts import sweep_facts
 

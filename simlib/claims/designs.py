@@ -23,8 +23,8 @@ from simlib.claims.sources import (
 from simlib.claims.truths import PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE, Base, Truth
 from simlib.config import RunConfig
 from simlib.datasets import load_runs
-from simlib.law import Indices, JointLaw
-from simlib.optimum import COSTS, chinchilla_flops, optimal_sparsity
+from simlib.laws.law import Indices, JointLaw
+from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
 from simlib.optimumgrid import Point, PredictedOptima
 from simlib.predictions import by_form, predict, recorded
 from simlib.runs import RunRecord, RunTable

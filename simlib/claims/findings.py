@@ -21,7 +21,7 @@ from simlib.claims.sources import EVERY, LANGUAGE, OPTIMUM, T5, RunSet, Sources
 from simlib.contrasts import LEVEL, t_interval
 from simlib.errors import InputError
 from simlib.fit.result import WIDE
-from simlib.law import Array, JointLaw
+from simlib.laws.law import Array, JointLaw
 from simlib.optimumcheck import Check, check_optimum
 from simlib.published import T5_XL
 from simlib.simulate.calibration import calibrate_run

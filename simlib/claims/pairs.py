@@ -17,7 +17,7 @@ import numpy as np
 from simlib.contrasts import LEVEL, Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit.holdout import NEAR, groups
-from simlib.law import Array, Bools, DenseLaw, Indices, JointLaw
+from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
 from simlib.runs import RunRecord, RunTable
 
 DRAWS = 1000  # of curves behind the interval of a ratio of two regression coefficients

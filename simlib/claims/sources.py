@@ -14,7 +14,7 @@ from simlib.fit import DEFAULT_OBJECTIVE, OBJECTIVES
 from simlib.fit.compare import Comparison
 from simlib.fit.comparefile import SHELF as COMPARISONS
 from simlib.fit.comparefile import load_comparison
-from simlib.lawfile import LawFile
+from simlib.laws.lawfile import LawFile
 from simlib.optimumgrid import SHELF as OPTIMA
 from simlib.optimumgrid import PredictedOptima, load_optima
 from simlib.predictions import SHELF as PREDICTIONS

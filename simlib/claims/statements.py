@@ -19,7 +19,7 @@ from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import OURS, RELEASED, RunSet, Sources
 from simlib.errors import InputError
 from simlib.fit.holdout import groups
-from simlib.law import Law
+from simlib.laws.law import Law
 from simlib.tables import percent
 
 INNER = 0.05  # an optimum this far from 0 and 1 lies inside

@@ -13,8 +13,8 @@ from simlib.errors import InputError
 from simlib.fit import FORMS, Objective, fit
 from simlib.fit.compare import Comparison
 from simlib.fit.holdout import Runs, curves, groups, residuals, splits
-from simlib.law import Array, Bools, DenseLaw, Indices, Law
-from simlib.lawfile import LawFile
+from simlib.laws.law import Array, Bools, DenseLaw, Indices, Law
+from simlib.laws.lawfile import LawFile
 from simlib.regime import regime
 from simlib.runs import RunTable
 from simlib.simulate.calibration import Score, fit_small_predict_large

@@ -31,8 +31,8 @@ from simlib.fit import (
 )
 from simlib.fit.authors import authors_procedure
 from simlib.foreign import parse_columns, read_foreign, refuse_mixture
-from simlib.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
-from simlib.lawfile import LawFile, coefficients, write_law
+from simlib.laws.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
+from simlib.laws.lawfile import LawFile, coefficients, write_law
 from simlib.published import FILES, TABLE_NAMES, Count, find_file, released_runs
 from simlib.runs import RunTable
 from simlib.simulate.virtual import simulated_warning

@@ -10,7 +10,7 @@ from simlib.cli.options import level_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.files import replace_file
-from simlib.optimum import COSTS
+from simlib.laws.optimum import COSTS
 from simlib.optimumgrid import SHELF, Point, PredictedOptima, grid_text, predict_point
 
 EXAMPLES = """

@@ -9,7 +9,7 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.fit.forms import Form
-from simlib.law import Array, Bools
+from simlib.laws.law import Array, Bools
 
 
 class Observations(Protocol):

@@ -14,9 +14,9 @@ from simlib.claims.estimates import of_law
 from simlib.claims.pairs import SHORT, Pairs
 from simlib.errors import InputError
 from simlib.fit import FitResult
-from simlib.law import DenseLaw, JointLaw
-from simlib.lawfile import LawFile
-from simlib.optimum import CostModel, break_even_multiple
+from simlib.laws.law import DenseLaw, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import CostModel, break_even_multiple
 from simlib.runs import RunTable
 from simlib.tables import Table, number, percent, with_interval
 

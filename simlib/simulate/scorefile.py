@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from simlib.datasets.shelf import Shelf
-from simlib.lawfile import LawFile
+from simlib.laws.lawfile import LawFile
 from simlib.simulate.calibration import Score
 
 

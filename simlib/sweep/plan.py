@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from simlib.config import RunConfig
-from simlib.costs import training_flops
 from simlib.errors import InputError
+from simlib.laws.costs import training_flops
 from simlib.runs import RunTable
 from simlib.sparsify import embedding_sparsity
 from simlib.sweep.engine import cores

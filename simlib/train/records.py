@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from simlib.config import RunConfig
-from simlib.costs import training_flops
 from simlib.errors import InputError
+from simlib.laws.costs import training_flops
 from simlib.models import Data, build_model
 from simlib.runs import RunRecord, RunTable, recorded_runs
 from simlib.train.checkpoint import load_state, save_state, write_text

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from simlib.law import PUBLISHED, JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import PUBLISHED, JointLaw
+from simlib.laws.lawfile import LawFile
 from simlib.runs import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 

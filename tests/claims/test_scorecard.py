@@ -16,7 +16,7 @@ from simlib.claims.sources import LANGUAGE, MEASURED, OURS
 from simlib.cli.claims import command
 from simlib.datasets import load_law, table_names
 from simlib.errors import InputError
-from simlib.lawfile import LawFile
+from simlib.laws.lawfile import LawFile
 from simlib.predictions import FittedForm, FormInterval, PredictedRun, Predictions
 from simlib.runs import RunTable
 from simlib.simulate.calibration import Score

@@ -6,7 +6,7 @@ import pytest
 from simlib.datasets import load_law
 from simlib.fit import OBJECTIVES, fit
 from simlib.fit.authors import authors_procedure
-from simlib.law import PUBLISHED, T5_DATA_UNIT
+from simlib.laws.law import PUBLISHED, T5_DATA_UNIT
 from simlib.published import released_runs
 
 QUICK = {"resamples": 0, "profile_resamples": 0}

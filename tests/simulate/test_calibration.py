@@ -7,8 +7,8 @@ from simulated import random_law
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit import OBJECTIVES
-from simlib.law import JointLaw
-from simlib.lawfile import LawFile
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
 from simlib.published import T5_XL, released_runs
 from simlib.runs import RunTable
 from simlib.simulate.calibration import (

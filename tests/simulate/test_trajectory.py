@@ -13,7 +13,7 @@ from simlib.cli import cli
 from simlib.curves import Curve, load_curves, thin
 from simlib.datasets import load_law, load_runs
 from simlib.errors import InputError
-from simlib.optimum import cubic_progress
+from simlib.laws.optimum import cubic_progress
 from simlib.runs import RunRecord, RunTable, write_table
 from simlib.simulate.trajectory import (
     ACCOUNTINGS,

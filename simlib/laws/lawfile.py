@@ -11,10 +11,10 @@ from typing import Any, cast
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.extensions import EXTENSIONS
 from simlib.files import replace_file
-from simlib.law import Array, DenseLaw, JointLaw, Law
-from simlib.rivals import RIVALS
+from simlib.laws.extensions import EXTENSIONS
+from simlib.laws.law import Array, DenseLaw, JointLaw, Law
+from simlib.laws.rivals import RIVALS
 
 LAWS: dict[str, Any] = {"joint": JointLaw, "dense": DenseLaw, **RIVALS, **EXTENSIONS}
 ENOUGH = 0.9  # share of an ensemble's refits that must have converged

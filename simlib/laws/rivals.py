@@ -1,6 +1,6 @@
 """Laws to hold beside the joint law, each from the paper that proposes it.
 
-Units and symbols are those of `simlib.law`: S the fraction of zero weights, N the non-zero and
+Units and symbols are those of `simlib.laws.law`: S the fraction of zero weights, N the non-zero and
 `N / (1-S)` the dense parameters, D tokens or images, losses in nats. Forms that their authors
 stated for another kind of sparsity are read here for pruned models; the docstrings say how.
 """
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
-from simlib.law import Array, BaseLaw, Coefficient, Indices, Terms, fraction, positive
-from simlib.optimum import COSTS, CostModel
+from simlib.laws.law import Array, BaseLaw, Coefficient, Indices, Terms, fraction, positive
+from simlib.laws.optimum import COSTS, CostModel
 
 SCHEDULE: CostModel = COSTS["sparse"]  # 25 % dense, 50 % cubic ramp, 25 % final
 

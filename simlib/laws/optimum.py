@@ -16,9 +16,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
-from simlib.law import Array, DenseLaw, JointLaw, fraction, positive
+from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.law import Array, DenseLaw, JointLaw, fraction, positive
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from simlib.law import Array, Coefficient, JointLaw
-from simlib.rivals import AdditiveLaw
+from simlib.laws.law import Array, Coefficient, JointLaw
+from simlib.laws.rivals import AdditiveLaw
 
 
 @dataclass(frozen=True)

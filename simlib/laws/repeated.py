@@ -3,7 +3,8 @@
 Wu et al. 2026 (arXiv 2606.01155), after Muennighoff et al. 2023 (arXiv 2305.16264): of D tokens
 drawn from U distinct ones, every further pass is worth less than the one before, and sparse models
 go on learning from passes that a dense model gains little from. S, N, D and the loss are those of
-`simlib.law`; U is in the unit of D. Every coefficient is a float or an array, as in an ensemble.
+`simlib.laws.law`; U is in the unit of D. Every coefficient is a float or an array, as in an
+ensemble.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simlib.law import Array, BaseLaw, Coefficient, Law, fraction, positive
+from simlib.laws.law import Array, BaseLaw, Coefficient, Law, fraction, positive
 
 PUBLISHED_EPOCHS = 16.0  # passes in the longest runs that Wu et al. fitted (their abstract)
 
