@@ -22,6 +22,7 @@ from turns import alone, compare, hottest, seconds
 from simlib.benchfile import Case, Goal
 from simlib.cli.fit import DATA_UNITS
 from simlib.datasets import load_law
+from simlib.datasets.published import TABLE_NAMES, released_runs
 from simlib.errors import InputError
 from simlib.fit import DENSE, JOINT, OBJECTIVES, QUANTITIES, Objective, fit
 from simlib.fit.authors import authors_procedure
@@ -31,7 +32,6 @@ from simlib.fit.preparation import prepare
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import DenseLaw, JointLaw
 from simlib.laws.optimum import chinchilla_flops, cost_model, optimal_sparsity
-from simlib.published import TABLE_NAMES, released_runs
 from simlib.simulate.blocks import summarise
 from simlib.simulate.virtual import Noise, virtual_runs
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
-from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
+from simlib.shelf import Shelf
 
 # what each row measures, by the name that `--only` takes, in the order of the page
 TITLES = {

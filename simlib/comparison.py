@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simlib.errors import InputError
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 
 TIE = 2.0  # standard errors of the mean difference below which nothing is called a win
 

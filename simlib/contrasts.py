@@ -19,11 +19,11 @@ from scipy import stats
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.laws.law import Array
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 
 LEVEL = 0.9  # of every interval
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
-SAME_SIZE = 0.03  # shapes come in steps, see simlib.shape
+SAME_SIZE = 0.03  # shapes come in steps, see simlib.runs.shape
 ALIKE = ("family", "dataset", "dataset_sha256", "start", "dense_params", "data_seen", "batch",
          "seq_len", "width", "depth", "heads", "lr", "optimizer", "embeddings", "seed",
          "precision")  # fmt: skip

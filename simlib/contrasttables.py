@@ -10,7 +10,7 @@ import numpy as np
 
 from simlib.contrasts import Estimate, Pairs, Spread, against_dense, arms, match
 from simlib.laws.lawfile import LawFile
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.tables import Table, number, percent, with_interval
 from simlib.worth import Trend, multiplier, trend, unexplained
 

@@ -19,7 +19,7 @@ from simlib.fit.profile import Interval
 from simlib.laws.costs import training_flops
 from simlib.laws.law import Array
 from simlib.laws.optimum import cost_model
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 
 PUBLISHED = {0.5: 4.90, 0.75: 4.27, 0.875: 2.45}  # Frantar et al. 2024, section 4.3
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor

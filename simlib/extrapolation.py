@@ -12,7 +12,7 @@ from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.laws.law import Array
 from simlib.predictions import FormInterval, PredictedRun, Predictions
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 
 RARE = 0.05  # probability below which a number of misses is not put down to chance
 

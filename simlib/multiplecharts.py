@@ -8,7 +8,7 @@ import altair as alt
 
 from simlib import charts
 from simlib.datamultiple import PUBLISHED, Multiple, from_scratch
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.tables import number, percent
 
 PAPER = "Frantar et al. 2024"

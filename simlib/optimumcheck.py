@@ -17,7 +17,7 @@ from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.laws.law import Array
 from simlib.optimumgrid import Point
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
 

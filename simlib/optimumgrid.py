@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from simlib.config import RunConfig
-from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model, optimal_sparsity
+from simlib.runs.config import RunConfig
+from simlib.shelf import Shelf
 
 STEPS_OF_SPARSITY = 2000  # of a search for sizes that can be built
 

@@ -10,14 +10,14 @@ from typing import TypeAlias
 import numpy as np
 from tqdm import tqdm
 
-from simlib.config import RunConfig
-from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective
 from simlib.fit.compare import Target
 from simlib.fit.holdout import curves
 from simlib.laws.lawfile import LawFile, coefficients, law_name
-from simlib.runs import RunTable
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunTable
+from simlib.shelf import Shelf
 from simlib.simulate.fitted import fit_law
 from simlib.simulate.forecast import allowed_misses, forecast
 

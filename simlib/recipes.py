@@ -10,11 +10,11 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.config import RunConfig
 from simlib.contrasts import Spread
 from simlib.errors import InputError
 from simlib.laws.costs import training_flops
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord, RunTable
 from simlib.tables import Table, number, percent
 
 NORMS = {True: "with norms", False: "without norms"}

@@ -15,7 +15,7 @@ from simlib.contrasts import LEVEL, Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit.holdout import curves, groups
 from simlib.laws.law import Array, Indices
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 
 
 class Step(NamedTuple):

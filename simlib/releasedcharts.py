@@ -9,11 +9,11 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
+from simlib.datasets.published import HeldOutRun
 from simlib.laws.law import Law
 from simlib.laws.lawfile import LawFile
 from simlib.lawtables import estimate
-from simlib.published import HeldOutRun
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.tables import Table, number, percent
 
 

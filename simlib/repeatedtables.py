@@ -10,7 +10,7 @@ import numpy as np
 from simlib.fit.repeated import RepeatedFit, RepeatedRuns, distinct_images
 from simlib.laws.law import Array, Bools
 from simlib.laws.repeated import PUBLISHED_REPEATED
-from simlib.runs import RunRecord
+from simlib.runs.table import RunRecord
 from simlib.tables import Table, number, percent, with_interval
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib import charts
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 
 Side = Mapping[str, Any]
 

@@ -15,7 +15,7 @@ from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model
 from simlib.optimumcharts import contours
 from simlib.recipes import NORMS, Attempt
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.sweepchecks import Cells, cells
 from simlib.sweeptables import rate_curves
 from simlib.tables import number, percent

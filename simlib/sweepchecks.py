@@ -14,7 +14,7 @@ from simlib.fit import Interval, Objective, log_residuals
 from simlib.fit.result import WIDE
 from simlib.laws.law import Array, Indices
 from simlib.laws.lawfile import LawFile
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.simulate.fitted import fit_law
 
 SAME_SIZE = 1.1  # sizes are built to within 3 %, and differ by a factor of 2 or so

@@ -11,7 +11,7 @@ from simlib.fit.objective import Objective
 from simlib.fit.result import WIDE
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.sweepchecks import (
     DataStep,
     LackOfFit,

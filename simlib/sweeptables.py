@@ -13,7 +13,7 @@ from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.lawtables import estimate
 from simlib.recipes import NORMS, Attempt
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.sweepchecks import DataStep, Order, closed, identified, interaction, lack_of_fit
 from simlib.tables import Table, number, percent, with_interval
 

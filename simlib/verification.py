@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from simlib.config import RunConfig
 from simlib.datasets import load_runs, table_names
-from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
-from simlib.runs import RunRecord
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord
+from simlib.shelf import Shelf
 from simlib.sweep.grid import read_grid
 from simlib.sweep.run import check, sweep
 from simlib.train.pack import Progress

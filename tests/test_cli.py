@@ -9,7 +9,7 @@ import pytest
 from simulated import grid, random_law
 
 from simlib.cli import COMMANDS
-from simlib.runs import RunRecord, RunTable, write_table
+from simlib.runs.table import RunRecord, RunTable, write_table
 
 
 def simlib(*args: str) -> subprocess.CompletedProcess[str]:
@@ -123,7 +123,7 @@ def test_a_fit_begins_without_what_is_slow_to_import():
 
 def test_the_law_half_needs_no_torch():
     code = (
-        "import sys, simlib.fit, simlib.laws.optimum, simlib.datasets, simlib.published;"
+        "import sys, simlib.fit, simlib.laws.optimum, simlib.datasets, simlib.datasets.published;"
         "import simlib.cli.fit;"
         "sys.exit('torch' in sys.modules)"
     )

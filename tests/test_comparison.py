@@ -6,7 +6,7 @@ import pytest
 
 from simlib.comparison import compare
 from simlib.errors import InputError
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 
 
 def table(dense: list[float], sparse: list[float]) -> RunTable:

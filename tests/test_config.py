@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from simlib.config import RunConfig
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
-from simlib.shape import derive_shape
+from simlib.runs.config import RunConfig
+from simlib.runs.shape import derive_shape
 from simlib.sparsify import PRUNERS
 from simlib.sweep import read_grid
 

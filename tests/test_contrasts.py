@@ -9,7 +9,7 @@ from simlib.contrasts import REFERENCE, Arm, against_dense, match, seed_spread, 
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 from simlib.worth import log_multipliers, multiplier, trend, unexplained
 
 LAW = JointLaw(a_S=30.0, b_S=0.8, c_S=60.0, b_N=0.4, a_D=3e4, b_D=0.4, c=0.8)

@@ -7,8 +7,8 @@ import pytest
 from simulated import grid, random_law
 
 from simlib.errors import InputError
-from simlib.foreign import Column, parse_columns, read_foreign, refuse_mixture
-from simlib.runs import RunTable
+from simlib.runs.foreign import Column, parse_columns, read_foreign, refuse_mixture
+from simlib.runs.table import RunTable
 
 TRUTH = grid(random_law(np.random.default_rng(3)), 0.005, np.random.default_rng(3))
 NAMES = "nonzero_params=n*1e6,data_seen=tokens*1e9,sparsity=pct*0.01,loss=val"

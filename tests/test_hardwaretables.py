@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from simlib import hardwaretables
+from simlib.runs.timings import StepTiming
 from simlib.simulate.kerneltimes import load_timings
-from simlib.timings import StepTiming
 
 STEP = StepTiming("gpt", 64, 2, 0.75, 512, 10.0, 5.0, 2.0, 1.9, 2.1, 5, 7, 1e-7)
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import random_law
 
+from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
 from simlib.laws.law import PUBLISHED, JointLaw
-from simlib.published import T5_XL
 
 laws = st.integers(0, 10**6).map(lambda seed: random_law(np.random.default_rng(seed)))
 sparsities = st.floats(0, 0.98)

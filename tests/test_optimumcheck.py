@@ -14,7 +14,7 @@ from simlib.laws.optimum import cost_model, optimal_sparsity
 from simlib.optimumcheck import check_optimum
 from simlib.optimumchecktables import inside, summary_table, verdict
 from simlib.optimumgrid import Point, entries, load_optima, predict_point
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 from simlib.sweep import expand, read_grid
 
 BASE = {"family": "gpt", "corpus": "python", "batch": 8, "seq_len": 64}

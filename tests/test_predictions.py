@@ -9,7 +9,6 @@ from simulated import grid, random_law
 
 from simlib import charts, extrapolationcharts
 from simlib.cli.predict import command
-from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.extrapolation import (
     allowed,
@@ -26,7 +25,8 @@ from simlib.fit.compare import Target
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.predictions import SHELF, by_form, fit_forms, planned, predict
-from simlib.runs import RunRecord, RunTable, write_table
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord, RunTable, write_table
 from simlib.simulate.calibration import smaller_half
 
 LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)

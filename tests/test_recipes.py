@@ -2,7 +2,6 @@
 
 import pytest
 
-from simlib.config import RunConfig
 from simlib.contrasts import Spread
 from simlib.errors import InputError
 from simlib.recipes import (
@@ -15,7 +14,8 @@ from simlib.recipes import (
     missed_table,
     time_table,
 )
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord, RunTable
 
 SPREAD = Spread(0.01, (0.008, 0.015), 10, 5, 5)
 

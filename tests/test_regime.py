@@ -6,7 +6,7 @@ import pytest
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
 from simlib.regime import regime
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 
 LAW = JointLaw(a_S=1.75, b_S=1.0, c_S=6.98, b_N=0.25, a_D=9.78e4, b_D=0.35, c=0.805)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from simlib.errors import InputError
-from simlib.runs import (
+from simlib.runs.table import (
     FIELDS,
     RunRecord,
     RunTable,
@@ -166,7 +166,7 @@ def test_a_table_that_an_editor_saved_with_other_ends_of_line_loses_nothing(tmp_
 FULL = """
 import resource, sys
 from simlib.errors import InputError
-from simlib.runs import RunRecord, append_record
+from simlib.runs.table import RunRecord, append_record
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 record = RunRecord(run_id="new", nonzero_params=1, sparsity=0, data_seen=1, loss=1)

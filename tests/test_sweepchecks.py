@@ -12,7 +12,7 @@ from simlib.fit import DEFAULT_OBJECTIVE
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.recipes import Attempt
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 from simlib.sweepchecks import (
     before_power_law,
@@ -187,8 +187,8 @@ def test_tables_and_charts_can_be_drawn(law_file):
 
 
 def attempt(lr: float, loss: float, size: int = 13_824, qk_norm: bool = True) -> Attempt:
-    from simlib.config import RunConfig
-    from simlib.runs import RunRecord
+    from simlib.runs.config import RunConfig
+    from simlib.runs.table import RunRecord
 
     config = RunConfig(nonzero_params=size, data_seen=1_000_000, lr=lr, qk_norm=qk_norm)
     run = RunRecord(run_id=config.run_id, nonzero_params=size, sparsity=0.0, data_seen=1_000_000,

@@ -11,7 +11,7 @@ from simlib.cli.verify import command as verify
 from simlib.datasets import FOLDER
 from simlib.errors import InputError
 from simlib.notebooks import notebook_folder
-from simlib.runs import RunTable, read_table, write_table
+from simlib.runs.table import RunTable, read_table, write_table
 from simlib.verification import Repeat, draw, recorded_rows
 
 GRIDS = notebook_folder() / "grids"

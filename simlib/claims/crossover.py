@@ -18,7 +18,7 @@ from simlib.fit.profile import Interval
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
 from simlib.laws.optimum import COSTS, CostModel, break_even_multiple, chinchilla_flops
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 
 FEWEST = 3  # sizes below which a jackknife over them says nothing
 ROUNDING = 1e-6

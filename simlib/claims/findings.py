@@ -19,11 +19,11 @@ from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import EVERY, LANGUAGE, OPTIMUM, T5, RunSet, Sources
 from simlib.contrasts import LEVEL, t_interval
+from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
 from simlib.fit.result import WIDE
 from simlib.laws.law import Array, JointLaw
 from simlib.optimumcheck import Check, check_optimum
-from simlib.published import T5_XL
 from simlib.simulate.calibration import calibrate_run
 
 WORSE = 0.01  # relative excess of an objective that is no rounding

@@ -25,12 +25,12 @@ from simlib.claims.sources import (
     Sources,
 )
 from simlib.contrasts import LEVEL
+from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
 from simlib.extrapolation import allowed, judged
 from simlib.laws.extensions import DataFactorLaw, SizeExponentLaw
 from simlib.laws.law import PUBLISHED, Array
 from simlib.laws.rivals import SAME_LEVEL, FreeMultiplier
-from simlib.published import T5_XL
 from simlib.simulate.calibration import calibrate_run
 
 UNEXPLAINED = 0.03  # share of the span of log losses that a law may miss on a size it has not seen

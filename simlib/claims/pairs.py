@@ -18,7 +18,7 @@ from simlib.contrasts import LEVEL, Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit.holdout import NEAR, groups
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 
 DRAWS = 1000  # of curves behind the interval of a ratio of two regression coefficients
 Share = Callable[[float, float], float]  # of sparsity and non-zero size

@@ -19,7 +19,7 @@ from simlib.optimumgrid import SHELF as OPTIMA
 from simlib.optimumgrid import PredictedOptima, load_optima
 from simlib.predictions import SHELF as PREDICTIONS
 from simlib.predictions import Predictions, load_predictions
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.simulate.calibration import Score
 from simlib.simulate.scorefile import SHELF as SCORES
 from simlib.simulate.scorefile import load_score

@@ -13,7 +13,7 @@ from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import LANGUAGE, OURS, PATTERNS, PRUNERS, RunSet, Sources
 from simlib.contrasts import LEVEL, REFERENCE, Arm, Pairs, arms, match, seed_spread
 from simlib.errors import InputError
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.tables import percent
 from simlib.worth import trend
 

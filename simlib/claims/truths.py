@@ -14,7 +14,7 @@ import numpy as np
 from simlib.laws.extensions import DataFactorLaw, SizeExponentLaw
 from simlib.laws.law import PUBLISHED, Array, JointLaw
 from simlib.laws.rivals import DensityPower
-from simlib.runs import RunRecord
+from simlib.runs.table import RunRecord
 
 Loss = Callable[[Array, Array, Array], Array]  # of sparsity, size and data
 

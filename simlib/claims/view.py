@@ -16,7 +16,7 @@ from simlib.fit.holdout import Runs, curves, groups, residuals, splits
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, Law
 from simlib.laws.lawfile import LawFile
 from simlib.regime import regime
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.simulate.calibration import Score, fit_small_predict_large
 from simlib.simulate.fitted import fit_law
 

@@ -13,7 +13,7 @@ from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.laws.law import Array
 from simlib.laws.lawfile import LawFile
-from simlib.runs import write_table
+from simlib.runs.table import write_table
 from simlib.simulate.virtual import Noise, usual_noise, virtual_runs
 
 EXAMPLES = """

@@ -13,7 +13,7 @@ from simlib.laws.law import Array, Bools
 
 
 class Observations(Protocol):
-    """Anything with these four columns of shape (runs,); `simlib.runs.RunTable` is one."""
+    """Anything with these four columns of shape (runs,); `simlib.runs.table.RunTable` is one."""
 
     @property
     def sparsity(self) -> Array: ...

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from simlib.claims.power import SHELF as POWERS
 from simlib.claims.power import load_powers
 from simlib.datasets import load_law
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.tables import Table, percent
 from simlib.verification import Verification
 

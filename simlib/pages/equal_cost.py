@@ -17,7 +17,7 @@ from simlib.fit import FitResult
 from simlib.laws.law import DenseLaw, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import CostModel, break_even_multiple
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.tables import Table, number, percent, with_interval
 
 DIGITS = 2  # of a multiple of the dense optimum

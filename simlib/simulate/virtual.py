@@ -13,7 +13,7 @@ from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.laws.law import Array, Indices, Law, fraction, positive
 from simlib.laws.lawfile import LawFile
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.forecast import residual_noise
 
 MARK = "simulated"

@@ -18,7 +18,7 @@ from simlib.claims.truths import PILOT, TRUTHS
 from simlib.errors import InputError
 from simlib.laws.law import PUBLISHED
 from simlib.laws.optimum import COSTS, break_even_multiple, chinchilla_flops
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 
 CALM = Scatter(1e-6, 0.0)  # some, since rows that repeat to the bit are refused
 

@@ -18,7 +18,7 @@ from simlib.datasets import load_law, table_names
 from simlib.errors import InputError
 from simlib.laws.lawfile import LawFile
 from simlib.predictions import FittedForm, FormInterval, PredictedRun, Predictions
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.simulate.calibration import Score
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import pytest
 
 from simlib.datasets import load_runs
 from simlib.pages import audit
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 from simlib.verification import Repeat, Verification
 
 

@@ -12,7 +12,7 @@ from simlib.errors import InputError
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS
 from simlib.pages import equal_cost
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 
 DENSE = COSTS["dense"]
 

@@ -6,8 +6,8 @@ import pytest
 from simlib import simulatecharts, simulatetables
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.foreign import parse_columns, read_foreign
 from simlib.laws.law import DenseLaw
+from simlib.runs.foreign import parse_columns, read_foreign
 from simlib.simulate.allocate import allocate
 from simlib.simulate.calibration import calibrate
 from simlib.simulate.design import recommend

@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 
-from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
+from simlib.shelf import Shelf
 
 
 @dataclass(frozen=True)

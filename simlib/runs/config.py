@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simlib.errors import InputError
-from simlib.shape import HEAD_SIZE, Shape, derive_shape
+from simlib.runs.shape import HEAD_SIZE, Shape, derive_shape
 
 # pruners that hold one sparsity from their first mask on, as their papers do
 CONSTANT_PRUNERS = ("acdc", "rigl", "set", "random_static")
@@ -221,7 +221,7 @@ class RunConfig(BaseModel):
 
     @cached_property
     def shape(self) -> Shape:
-        """Width, depth, heads and MLP size; see simlib.shape for the rule."""
+        """Width, depth, heads and MLP size; see simlib.runs.shape for the rule."""
         size = (self.family, self.nonzero_params, self.sparsity, self.depth)
         return derive_shape(*size, self.head_size)
 

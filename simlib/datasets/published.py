@@ -15,7 +15,7 @@ import platformdirs
 
 from simlib.errors import InputError
 from simlib.laws.law import Array
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 
 Released = Literal["vit", "t5"]
 TABLE_NAMES: dict[str, Released] = {"vit-jft": "vit", "t5-c4": "t5"}

@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from simlib.datasets import FOLDER
 from simlib.errors import InputError
 from simlib.files import replace_file
 
+FOLDER = Path(__file__).parent / "datasets"
 Content = TypeVar("Content")
 
 

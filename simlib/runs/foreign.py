@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simlib.errors import InputError
-from simlib.runs import FIELDS, RunTable, table_of
+from simlib.runs.table import FIELDS, RunTable, table_of
 
 ESSENTIAL = ("nonzero_params", "sparsity", "data_seen", "loss")
 COUNTS = ("nonzero_params", "dense_params", "total_nonzero_params", "data_seen", "steps")
