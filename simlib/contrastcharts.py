@@ -9,11 +9,11 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.contrasts import Pairs
+from simlib.analysis.contrasts import Pairs
+from simlib.analysis.worth import log_multipliers
 from simlib.contrasttables import change, nominal
 from simlib.laws.law import JointLaw
 from simlib.tables import number, percent
-from simlib.worth import log_multipliers
 
 Side = Mapping[str, Any]
 LABELS = alt.Axis(labelLimit=260)

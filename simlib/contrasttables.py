@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from simlib.contrasts import Estimate, Pairs, Spread, against_dense, arms, match
+from simlib.analysis.contrasts import Estimate, Pairs, Spread, against_dense, arms, match
+from simlib.analysis.worth import Trend, multiplier, trend, unexplained
 from simlib.laws.lawfile import LawFile
 from simlib.runs.table import RunTable
 from simlib.tables import Table, number, percent, with_interval
-from simlib.worth import Trend, multiplier, trend, unexplained
 
 VERDICTS = {1: "worse", -1: "better", 0: "not told apart"}
 

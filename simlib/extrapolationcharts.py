@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.extrapolation import Held, best_forms
+from simlib.analysis.extrapolation import Held, best_forms
 from simlib.tables import Table, number, percent
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from simlib import charts
-from simlib.datamultiple import PUBLISHED, Multiple, from_scratch
+from simlib.analysis.datamultiple import PUBLISHED, Multiple, from_scratch
 from simlib.runs.table import RunTable
 from simlib.tables import number, percent
 

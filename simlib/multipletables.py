@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from operator import attrgetter
 
-from simlib.datamultiple import PUBLISHED, Multiple
+from simlib.analysis.datamultiple import PUBLISHED, Multiple
 from simlib.tables import Table, number, percent
 
 

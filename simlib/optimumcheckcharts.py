@@ -6,9 +6,9 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
+from simlib.analysis.optimumcheck import Check
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model
-from simlib.optimumcheck import Check
 from simlib.optimumchecktables import measured_text, point_text
 from simlib.tables import percent
 

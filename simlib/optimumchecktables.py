@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from simlib.optimumcheck import Check
-from simlib.optimumgrid import Point
+from simlib.analysis.optimumcheck import Check
+from simlib.analysis.optimumgrid import Point
 from simlib.tables import Table, number, percent
 
 SIGNIFICANCE = 0.05  # of the test for lack of fit

@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.contrasts import Spread
+from simlib.analysis.contrasts import Spread
 from simlib.errors import InputError
 from simlib.laws.costs import training_flops
 from simlib.runs.config import RunConfig

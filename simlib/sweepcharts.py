@@ -8,7 +8,8 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
-from simlib.contrasts import Spread
+from simlib.analysis.contrasts import Spread
+from simlib.analysis.sweepchecks import Cells, cells
 from simlib.lawcharts import bands
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
@@ -16,7 +17,6 @@ from simlib.laws.optimum import cost_model
 from simlib.optimumcharts import contours
 from simlib.recipes import NORMS, Attempt
 from simlib.runs.table import RunTable
-from simlib.sweepchecks import Cells, cells
 from simlib.sweeptables import rate_curves
 from simlib.tables import number, percent
 

@@ -6,13 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from simlib import lawtables, sweeptables
-from simlib.contrasts import Estimate, Spread, seed_spread
-from simlib.fit.objective import Objective
-from simlib.fit.result import WIDE
-from simlib.laws.law import Array, JointLaw
-from simlib.laws.lawfile import LawFile
-from simlib.runs.table import RunTable
-from simlib.sweepchecks import (
+from simlib.analysis.contrasts import Estimate, Spread, seed_spread
+from simlib.analysis.sweepchecks import (
     DataStep,
     LackOfFit,
     Order,
@@ -24,6 +19,11 @@ from simlib.sweepchecks import (
     order,
     without_shortest,
 )
+from simlib.fit.objective import Objective
+from simlib.fit.result import WIDE
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.runs.table import RunTable
 from simlib.tables import number, percent, with_interval
 
 WORTH_AT = 0.75  # the sparsity at which the worth of a weight is told

@@ -7,14 +7,21 @@ from functools import partial
 
 import numpy as np
 
-from simlib.contrasts import Estimate, Spread
+from simlib.analysis.contrasts import Estimate, Spread
+from simlib.analysis.sweepchecks import (
+    DataStep,
+    Order,
+    closed,
+    identified,
+    interaction,
+    lack_of_fit,
+)
 from simlib.fit import log_residuals
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.lawtables import estimate
 from simlib.recipes import NORMS, Attempt
 from simlib.runs.table import RunTable
-from simlib.sweepchecks import DataStep, Order, closed, identified, interaction, lack_of_fit
 from simlib.tables import Table, number, percent, with_interval
 
 BENDS = {  # by the sign of the interaction of size and data

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from simlib.comparison import compare
+from simlib.analysis.comparison import compare
 from simlib.errors import InputError
 from simlib.runs.table import RunRecord, RunTable
 

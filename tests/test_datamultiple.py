@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simlib.datamultiple import Multiple, data_multiples, repeat_noise
+from simlib.analysis.datamultiple import Multiple, data_multiples, repeat_noise
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import cost_model

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from simlib.analysis.optimumcheck import check_optimum
+from simlib.analysis.optimumgrid import Point, entries, load_optima, predict_point
 from simlib.cli import cli
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model, optimal_sparsity
-from simlib.optimumcheck import check_optimum
 from simlib.optimumchecktables import inside, summary_table, verdict
-from simlib.optimumgrid import Point, entries, load_optima, predict_point
 from simlib.runs.table import RunRecord, RunTable
 from simlib.sweep import expand, read_grid
 

@@ -8,9 +8,7 @@ from click.testing import CliRunner, Result
 from simulated import grid, random_law
 
 from simlib import charts, extrapolationcharts
-from simlib.cli.predict import command
-from simlib.errors import InputError
-from simlib.extrapolation import (
+from simlib.analysis.extrapolation import (
     allowed,
     best_forms,
     chosen,
@@ -20,11 +18,13 @@ from simlib.extrapolation import (
     measured_losses,
     reach,
 )
+from simlib.analysis.predictions import SHELF, by_form, fit_forms, planned, predict
+from simlib.cli.predict import command
+from simlib.errors import InputError
 from simlib.fit import OBJECTIVES
 from simlib.fit.compare import Target
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
-from simlib.predictions import SHELF, by_form, fit_forms, planned, predict
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable, write_table
 from simlib.simulate.calibration import smaller_half

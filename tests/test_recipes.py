@@ -2,7 +2,7 @@
 
 import pytest
 
-from simlib.contrasts import Spread
+from simlib.analysis.contrasts import Spread
 from simlib.errors import InputError
 from simlib.recipes import (
     Attempt,

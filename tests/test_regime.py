@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from simlib.analysis.regime import regime
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
-from simlib.regime import regime
 from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 

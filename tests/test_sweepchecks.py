@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 
 from simlib import charts, sweepcharts, sweeptables
-from simlib.contrasts import seed_spread
-from simlib.errors import InputError
-from simlib.fit import DEFAULT_OBJECTIVE
-from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
-from simlib.recipes import Attempt
-from simlib.runs.table import RunTable
-from simlib.simulate.virtual import Noise, virtual_runs
-from simlib.sweepchecks import (
+from simlib.analysis.contrasts import seed_spread
+from simlib.analysis.sweepchecks import (
     before_power_law,
     cells,
     data_steps,
@@ -25,6 +18,13 @@ from simlib.sweepchecks import (
     order,
     without_shortest,
 )
+from simlib.errors import InputError
+from simlib.fit import DEFAULT_OBJECTIVE
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.recipes import Attempt
+from simlib.runs.table import RunTable
+from simlib.simulate.virtual import Noise, virtual_runs
 
 LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)
 RANGES = {"sparsity": [0, 0.875], "nonzero_params": [6e3, 48e3], "data_seen": [2.5e5, 4e6]}

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from simlib.analysis.contrasts import LEVEL, Estimate, seed_spread
 from simlib.claims.pairs import Pairs, Share, along, pairs
-from simlib.contrasts import LEVEL, Estimate, seed_spread
 from simlib.errors import InputError
 from simlib.fit import FORMS, FitResult, fit
 from simlib.fit.holdout import groups

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from simlib.analysis.contrasts import LEVEL, Estimate
 from simlib.claims.evidence import Measured, Unit
-from simlib.contrasts import LEVEL, Estimate
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.laws.law import Array, JointLaw, Law

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from simlib.contrasts import LEVEL, Estimate, t_interval
+from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit.holdout import NEAR, groups
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from making import law_file, scaled, table
 
+from simlib.analysis.predictions import FittedForm, FormInterval, PredictedRun, Predictions
 from simlib.claims import CLAIMS, RULES, SOURCES, VERDICTS, Outcome, Sources, scorecard, show
 from simlib.claims.estimates import PUBLISHED_ERROR
 from simlib.claims.measured import SHELF, load_measurements, shipped_evidence, table_hash
@@ -17,7 +18,6 @@ from simlib.cli.claims import command
 from simlib.datasets import load_law, table_names
 from simlib.errors import InputError
 from simlib.laws.lawfile import LawFile
-from simlib.predictions import FittedForm, FormInterval, PredictedRun, Predictions
 from simlib.runs.table import RunTable
 from simlib.simulate.calibration import Score
 

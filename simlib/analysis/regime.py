@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simlib.contrasts import LEVEL, Estimate, t_interval
+from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit.holdout import curves, groups
 from simlib.laws.law import Array, Indices

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from simlib.contrasts import LEVEL, Estimate, Pairs
+from simlib.analysis.contrasts import LEVEL, Estimate, Pairs
 from simlib.errors import InputError
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import stats
 
-from simlib.contrasts import Estimate, Spread, t_interval
+from simlib.analysis.contrasts import Estimate, Spread, t_interval
 from simlib.errors import InputError
 from simlib.fit import Interval, Objective, log_residuals
 from simlib.fit.result import WIDE

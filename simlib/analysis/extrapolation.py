@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binom
 
+from simlib.analysis.predictions import FormInterval, PredictedRun, Predictions
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.laws.law import Array
-from simlib.predictions import FormInterval, PredictedRun, Predictions
 from simlib.runs.table import RunTable
 
 RARE = 0.05  # probability below which a number of misses is not put down to chance

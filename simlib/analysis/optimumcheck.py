@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from simlib.analysis.optimumgrid import Point
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.laws.law import Array
-from simlib.optimumgrid import Point
 from simlib.runs.table import RunRecord, RunTable
 
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
