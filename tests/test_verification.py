@@ -5,14 +5,15 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from simlib import verification
 from simlib.cli.evidence import command as evidence
 from simlib.cli.verify import command as verify
 from simlib.datasets import FOLDER
 from simlib.errors import InputError
 from simlib.notebooks import notebook_folder
 from simlib.runs.table import RunTable, read_table, write_table
-from simlib.verification import Repeat, draw, recorded_rows
+from simlib.runs.verification import Repeat
+from simlib.sweep import again
+from simlib.sweep.again import draw, recorded_rows
 
 GRIDS = notebook_folder() / "grids"
 QUICK = [
@@ -31,7 +32,7 @@ QUICK = [
 
 @pytest.fixture(scope="module")
 def rows():
-    return recorded_rows(GRIDS)
+    return recorded_rows(GRIDS, FOLDER)
 
 
 def test_every_row_of_a_grid_can_be_drawn_with_what_it_starts_from(rows):
@@ -54,7 +55,7 @@ def test_draws_repeat_and_keep_to_the_time_given(rows):
     with pytest.raises(InputError, match="more hours"):
         draw(rows, 6, 1, hours=1e-9)
     with pytest.raises(InputError, match="no grid makes"):
-        recorded_rows(GRIDS, ["nothing"])
+        recorded_rows(GRIDS, FOLDER, ["nothing"])
 
 
 def test_a_small_row_agrees_and_a_changed_one_does_not(monkeypatch, tmp_path):
@@ -86,8 +87,8 @@ def test_equal_to_the_bit_here_and_close_elsewhere(again, same, agrees):
 
 def test_data_that_are_not_at_hand_are_named(monkeypatch, rows):
     photographs = next(row for row in rows if row.table == "cifar-laptop")
-    monkeypatch.setattr(verification, "check", _refuse)
-    assert "photographs" in verification.absent(photographs)
+    monkeypatch.setattr(again, "check", _refuse)
+    assert "photographs" in again.absent(photographs)
 
 
 def _refuse(*_: object) -> None:

@@ -11,8 +11,8 @@ from simlib.claims.power import SHELF as POWERS
 from simlib.claims.power import load_powers
 from simlib.datasets import load_law
 from simlib.runs.table import RunTable
+from simlib.runs.verification import Verification
 from simlib.tables import Table, percent
-from simlib.verification import Verification
 
 BYTES = 16_000_000  # of the corpus, enough for the frequencies of its pairs
 NEAR = 0.05  # of the loss: as close to the entropy of pairs as the shortest runs are called near

@@ -1,4 +1,4 @@
-"""Recorded rows, trained again and compared: does a table say what its grid gives?"""
+"""Rows of tables, drawn by chance and trained again."""
 
 from __future__ import annotations
 
@@ -10,21 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.runs.config import RunConfig
-from simlib.runs.table import RunRecord
-from simlib.shelf import Shelf
+from simlib.runs.table import RunRecord, read_table
+from simlib.runs.verification import Repeat
 from simlib.sweep.grid import read_grid
 from simlib.sweep.run import check, sweep
 from simlib.train.pack import Progress
 from simlib.train.progress import describe_run
 from simlib.train.records import Folder
 from simlib.train.settings import cpu, versions
-
-# On another kind of processor the last digits differ from the first step on, and a run then ends as
-# far away as with another order of its sums: within the spread over seeds, which is up to 1 % here.
-TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -46,57 +41,25 @@ class Row:
         return self.record.seconds or 0.0
 
 
-@dataclass(frozen=True)
-class Repeat:
-    """A row trained again: losses in nats, and whether the machine is of the kind that made it."""
-
-    table: str
-    run_id: str
-    run: str
-    recorded: float
-    again: float
-    same_machine: bool
-    spread: float | None
-
-    @property
-    def difference(self) -> float:
-        """Relative to the recorded loss."""
-        return self.again / self.recorded - 1
-
-    @property
-    def agrees(self) -> bool:
-        """Equal to the bit on the same kind of machine, within `TOLERANCE` elsewhere."""
-        if self.same_machine:
-            return self.again == self.recorded
-        return abs(self.difference) <= TOLERANCE
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Rows that were trained again, and how."""
-
-    made: dict[str, str]
-    tolerance: float
-    repeats: tuple[Repeat, ...]
-
-
-SHELF = Shelf(Verification, "verification", "verification of rows")
-
-
-def recorded_rows(grids: Path, tables: Sequence[str] = ()) -> list[Row]:
-    """The rows of all shipped tables, or of those named, that a grid of the same name makes.
+def recorded_rows(grids: Path, shipped: Path, tables: Sequence[str] = ()) -> list[Row]:
+    """The rows of all tables in the folder `shipped`, or of those named, that a grid there makes.
 
     Raises InputError for a name without table or grid.
     """
-    known = [n for n in table_names() if (grids / f"{n}.yaml").is_file()]
+    found = sorted(path.stem for path in shipped.glob("*.csv"))
+    known = [name for name in found if (grids / f"{name}.yaml").is_file()]
     if missing := [name for name in tables if name not in known]:
         raise InputError(f"no grid makes a shipped table {missing[0]!r}: {', '.join(known)} do")
-    return [row for name in tables or known for row in _rows(name, grids / f"{name}.yaml")]
+    return [
+        row
+        for name in tables or known
+        for row in _rows(name, grids / f"{name}.yaml", shipped / f"{name}.csv")
+    ]
 
 
-def _rows(name: str, grid: Path) -> list[Row]:
+def _rows(name: str, grid: Path, table: Path) -> list[Row]:
     configs = {c.run_id: c for c in read_grid(grid).configs}
-    runs = load_runs(name)
+    runs = read_table(table)
     losses: dict[str, list[float]] = {}
     for run in runs.finished:
         losses.setdefault(_setting(configs[run.run_id]), []).append(np.log(run.loss))
