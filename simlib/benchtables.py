@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from simlib.analysis.numbers import number
 from simlib.benchfile import TITLES, BenchFile, Case, Goal, Row
-from simlib.tables import Table, number
+from simlib.pages.tables import Table
 
 
 def overview(measured: BenchFile) -> Table:

@@ -10,10 +10,10 @@ import numpy as np
 
 from simlib import charts
 from simlib.analysis.contrasts import Pairs
+from simlib.analysis.numbers import number, percent
 from simlib.analysis.worth import log_multipliers
 from simlib.contrasttables import change, nominal
 from simlib.laws.law import JointLaw
-from simlib.tables import number, percent
 
 Side = Mapping[str, Any]
 LABELS = alt.Axis(labelLimit=260)

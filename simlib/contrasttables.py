@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from simlib.analysis.contrasts import Estimate, Pairs, Spread, against_dense, arms, match
+from simlib.analysis.numbers import number, percent, with_interval
 from simlib.analysis.worth import Trend, multiplier, trend, unexplained
 from simlib.laws.lawfile import LawFile
+from simlib.pages.tables import Table
 from simlib.runs.table import RunTable
-from simlib.tables import Table, number, percent, with_interval
 
 VERDICTS = {1: "worse", -1: "better", 0: "not told apart"}
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from simlib import charts
 from simlib.analysis.extrapolation import Held, best_forms
-from simlib.tables import Table, number, percent
+from simlib.analysis.numbers import number, percent
+from simlib.pages.tables import Table
 
 
 def misses(found: Sequence[Held], level: float) -> alt.LayerChart:

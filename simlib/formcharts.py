@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import altair as alt
 
 from simlib import charts
+from simlib.analysis.numbers import number, percent
 from simlib.fit.comparefile import ComparisonFile
 from simlib.formtables import HELD_OUT
-from simlib.tables import number, percent
 
 NO_TITLE = alt.Axis(labelLimit=200)
 

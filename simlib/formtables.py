@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from simlib.analysis.numbers import number, percent, with_interval
 from simlib.fit.compare import Assessment, Forecast
 from simlib.fit.comparefile import ComparisonFile
 from simlib.fit.nested import NestedTest
-from simlib.tables import Table, number, percent, with_interval
+from simlib.pages.tables import Table
 
 HELD_OUT = ("one size", "one sparsity", "largest size", "longest training")
 PURPOSES = {

@@ -8,10 +8,11 @@ from typing import Any
 import altair as alt
 
 from simlib import charts
+from simlib.analysis.numbers import number, percent
+from simlib.pages.tables import Table
 from simlib.runs.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
 from simlib.simulate.kerneltimes import pays, step_speedup, step_speedups
 from simlib.simulate.speedup import SpeedupCost
-from simlib.tables import Table, number, percent
 
 EXTRA = ("sparseprop",)  # kernels that the book's requirements do not install
 

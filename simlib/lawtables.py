@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
+from simlib.analysis.numbers import number, percent, with_interval
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import chinchilla_sparsity, compute_multiple
-from simlib.tables import Table, number, percent, with_interval
+from simlib.pages.tables import Table
 
 NO_LIMIT = 1e6  # a weight worth more dense ones than that says that the runs show no limit
 SPARSITIES = (0.5, 0.75, 0.875)  # of the paper's comparisons

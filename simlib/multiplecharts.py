@@ -8,8 +8,8 @@ import altair as alt
 
 from simlib import charts
 from simlib.analysis.datamultiple import PUBLISHED, Multiple, from_scratch
+from simlib.analysis.numbers import number, percent
 from simlib.runs.table import RunTable
-from simlib.tables import number, percent
 
 PAPER = "Frantar et al. 2024"
 

@@ -8,7 +8,8 @@ from itertools import pairwise
 from operator import attrgetter
 
 from simlib.analysis.datamultiple import PUBLISHED, Multiple
-from simlib.tables import Table, number, percent
+from simlib.analysis.numbers import number, percent
+from simlib.pages.tables import Table
 
 
 def multiple_table(found: Sequence[Multiple]) -> Table:

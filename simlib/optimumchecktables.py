@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from simlib.analysis.numbers import number, percent
 from simlib.analysis.optimumcheck import Check
 from simlib.analysis.optimumgrid import Point
-from simlib.tables import Table, number, percent
+from simlib.pages.tables import Table
 
 SIGNIFICANCE = 0.05  # of the test for lack of fit
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from simlib import charts
 from simlib.analysis.contrasts import Spread
+from simlib.analysis.numbers import number, percent
 from simlib.errors import InputError
 from simlib.laws.costs import training_flops
+from simlib.pages.tables import Table
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable
-from simlib.tables import Table, number, percent
 
 NORMS = {True: "with norms", False: "without norms"}
 

@@ -9,12 +9,13 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
+from simlib.analysis.numbers import number, percent
 from simlib.datasets.published import HeldOutRun
 from simlib.laws.law import Law
 from simlib.laws.lawfile import LawFile
 from simlib.lawtables import estimate
+from simlib.pages.tables import Table
 from simlib.runs.table import RunTable
-from simlib.tables import Table, number, percent
 
 
 def predicted_against_measured(

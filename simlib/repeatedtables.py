@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simlib.analysis.numbers import number, percent, with_interval
 from simlib.fit.repeated import RepeatedFit, RepeatedRuns, distinct_images
 from simlib.laws.law import Array, Bools
 from simlib.laws.repeated import PUBLISHED_REPEATED
+from simlib.pages.tables import Table
 from simlib.runs.table import RunRecord
-from simlib.tables import Table, number, percent, with_interval
 
 
 def live_table(runs: Sequence[RunRecord], whole: int | None) -> Table:

@@ -9,6 +9,7 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
+from simlib.analysis.numbers import number, percent
 from simlib.lawcharts import bands
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
@@ -18,7 +19,6 @@ from simlib.simulate.blocks import summarise, tails
 from simlib.simulate.calibration import Calibration
 from simlib.simulate.front import pareto_front
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN, Limits
-from simlib.tables import number, percent
 
 SPARSITIES = np.linspace(0, 0.95, 96)
 SERVED = np.geomspace(1e-3, 1e3, 25)  # times what costs the budget at the size best without any

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from simlib.analysis.numbers import number, percent, with_interval
 from simlib.laws.lawfile import LawFile
+from simlib.pages.tables import Table
 from simlib.simulate.calibration import Score
 from simlib.simulate.design import Design
 from simlib.simulate.measure import Measurement
 from simlib.simulate.plan import Choice, Plan
-from simlib.tables import Table, number, percent, with_interval
 
 
 def plan_table(plan: Plan) -> Table:

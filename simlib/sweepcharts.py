@@ -9,6 +9,7 @@ import numpy as np
 
 from simlib import charts
 from simlib.analysis.contrasts import Spread
+from simlib.analysis.numbers import number, percent
 from simlib.analysis.sweepchecks import Cells, cells
 from simlib.lawcharts import bands
 from simlib.laws.law import JointLaw
@@ -18,7 +19,6 @@ from simlib.optimumcharts import contours
 from simlib.recipes import NORMS, Attempt
 from simlib.runs.table import RunTable
 from simlib.sweeptables import rate_curves
-from simlib.tables import number, percent
 
 DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}
 LOSS = {"vit": "Loss (nats per image)"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from simlib import lawtables, sweeptables
 from simlib.analysis.contrasts import Estimate, Spread, seed_spread
+from simlib.analysis.numbers import number, percent, with_interval
 from simlib.analysis.sweepchecks import (
     DataStep,
     LackOfFit,
@@ -24,7 +25,6 @@ from simlib.fit.result import WIDE
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.runs.table import RunTable
-from simlib.tables import number, percent, with_interval
 
 WORTH_AT = 0.75  # the sparsity at which the worth of a weight is told
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from simlib.analysis.contrasts import Estimate, Spread
+from simlib.analysis.numbers import number, percent, with_interval
 from simlib.analysis.sweepchecks import (
     DataStep,
     Order,
@@ -20,9 +21,9 @@ from simlib.fit import log_residuals
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.lawtables import estimate
+from simlib.pages.tables import Table
 from simlib.recipes import NORMS, Attempt
 from simlib.runs.table import RunTable
-from simlib.tables import Table, number, percent, with_interval
 
 BENDS = {  # by the sign of the interaction of size and data
     1: "gain more from data than the law says",

@@ -8,9 +8,10 @@ import altair as alt
 import numpy as np
 
 from simlib import charts
+from simlib.analysis.numbers import number, percent
 from simlib.laws.lawfile import LawFile
+from simlib.pages.tables import Table
 from simlib.simulate.trajectory import PHASES, Fare, Miss, law_sparsity, rms, trajectory
-from simlib.tables import Table, number, percent
 
 PHASE_NAMES = {
     "dense": "dense phase", "ramp": "ramp", "final": "after the ramp, rate still high",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simlib.analysis.numbers import percent
 from simlib.claims.estimates import PUBLISHED_ERROR, of_estimate, of_law, optimal_at
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.optima import (
@@ -20,7 +21,6 @@ from simlib.claims.sources import OURS, RELEASED, RunSet, Sources
 from simlib.errors import InputError
 from simlib.fit.holdout import groups
 from simlib.laws.law import Law
-from simlib.tables import percent
 
 INNER = 0.05  # an optimum this far from 0 and 1 lies inside
 SIMILAR = 0.005  # of the loss

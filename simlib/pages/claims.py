@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simlib.analysis.numbers import percent
 from simlib.claims.estimates import written
 from simlib.claims.evidence import (
     SOURCES,
@@ -23,7 +24,7 @@ from simlib.claims.evidence import (
 from simlib.claims.power import Powers
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.truths import TRUTHS
-from simlib.tables import Table, percent
+from simlib.pages.tables import Table
 
 LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 HEADER = ("id", "claim", "the paper's number", *SOURCES.values())
