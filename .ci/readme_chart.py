@@ -4,8 +4,8 @@ from pathlib import Path
 
 import vl_convert
 
-from simlib import charts, optimumcharts
 from simlib.datasets import load_law
+from simlib.pages import charts, optimumcharts
 
 TARGET = Path(__file__).resolve().parent.parent / "book" / "assets" / "optimal-sparsity.svg"
 

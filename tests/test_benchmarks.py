@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from simlib import benchtables
-from simlib.benchfile import TITLES, BenchFile, Case, Goal, Row, load_benchmarks
 from simlib.errors import InputError
+from simlib.pages import benchtables
+from simlib.pages.benchfile import TITLES, BenchFile, Case, Goal, Row, load_benchmarks
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITE = ROOT / "benchmarks" / "suite.py"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simlib import charts
 from simlib.errors import InputError
+from simlib.pages import charts
 
 LIGHT, DARK = "#ffffff", "#14181e"
 

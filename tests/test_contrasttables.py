@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from simlib import contrastcharts, contrasttables
 from simlib.analysis.contrasts import REFERENCE, Arm, Estimate, Pairs, match, seed_spread
 from simlib.analysis.worth import Trend
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
+from simlib.pages import contrastcharts, contrasttables
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = JointLaw(a_S=1.0, b_S=0.6, c_S=3.5, b_N=0.2, a_D=4e6, b_D=0.2, c=0.1)

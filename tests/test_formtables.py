@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from simlib import formtables
 from simlib.fit import OBJECTIVES
 from simlib.fit.compare import Assessment, Comparison, Forecast
 from simlib.fit.comparefile import ComparisonFile
 from simlib.fit.holdout import Holdout
 from simlib.fit.nested import NESTINGS, NestedTest
-from simlib.formcharts import forecasts, held_out_errors
+from simlib.pages import formtables
+from simlib.pages.formcharts import forecasts, held_out_errors
 
 
 def assessment(form: str, error: float, bic: float, unpredicted: int = 0) -> Assessment:

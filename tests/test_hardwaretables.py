@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from simlib import hardwaretables
+from simlib.pages import hardwaretables
 from simlib.runs.timings import StepTiming
 from simlib.simulate.kerneltimes import load_timings
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from simlib import lawtables
 from simlib.laws.law import PUBLISHED, JointLaw
 from simlib.laws.lawfile import LawFile
+from simlib.pages import lawtables
 
 LAW = PUBLISHED["vit-jft"]
 

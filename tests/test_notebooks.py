@@ -8,11 +8,11 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from simlib import notebooks
 from simlib.cli.notebook import command
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.laws.optimum import optimal_sparsity
+from simlib.pages import notebooks
 
 TEXT = """---
 kernelspec:

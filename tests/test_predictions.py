@@ -7,7 +7,6 @@ import pytest
 from click.testing import CliRunner, Result
 from simulated import grid, random_law
 
-from simlib import charts, extrapolationcharts
 from simlib.analysis.extrapolation import (
     allowed,
     best_forms,
@@ -25,6 +24,7 @@ from simlib.fit import OBJECTIVES
 from simlib.fit.compare import Target
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
+from simlib.pages import charts, extrapolationcharts
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable, write_table
 from simlib.simulate.calibration import smaller_half

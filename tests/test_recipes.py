@@ -4,7 +4,7 @@ import pytest
 
 from simlib.analysis.contrasts import Spread
 from simlib.errors import InputError
-from simlib.recipes import (
+from simlib.pages.recipes import (
     Attempt,
     changes_table,
     costlier_above,

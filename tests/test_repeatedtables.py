@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from simlib import repeatedcharts
 from simlib.errors import InputError
 from simlib.fit.repeated import RepeatedRuns, distinct_images, fit_repeated, runs_of
 from simlib.laws.repeated import Repetition, WithRepeats
 from simlib.laws.rivals import DensityPower
-from simlib.repeatedtables import cost_table, live_table, risen, series_of, worth_table
+from simlib.pages import repeatedcharts
+from simlib.pages.repeatedtables import cost_table, live_table, risen, series_of, worth_table
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = WithRepeats(DensityPower(6.0, 0.5, 0.25, 4000.0, 0.6, 0.7), Repetition(4.4, 1.0))

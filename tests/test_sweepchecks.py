@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simlib import charts, sweepcharts, sweeptables
 from simlib.analysis.contrasts import seed_spread
 from simlib.analysis.sweepchecks import (
     before_power_law,
@@ -22,7 +21,8 @@ from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
-from simlib.recipes import Attempt
+from simlib.pages import charts, sweepcharts, sweeptables
+from simlib.pages.recipes import Attempt
 from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 

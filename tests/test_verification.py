@@ -9,7 +9,7 @@ from simlib.cli.evidence import command as evidence
 from simlib.cli.verify import command as verify
 from simlib.datasets import FOLDER
 from simlib.errors import InputError
-from simlib.notebooks import notebook_folder
+from simlib.pages.notebooks import notebook_folder
 from simlib.runs.table import RunTable, read_table, write_table
 from simlib.runs.verification import Repeat
 from simlib.sweep import again

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from simlib.errors import InputError
-from simlib.notebooks import notebook_folder
+from simlib.pages.notebooks import notebook_folder
 
 if TYPE_CHECKING:
     from simlib.sweep.plan import Plan

@@ -11,7 +11,7 @@ import click
 
 from simlib import datasets
 from simlib.errors import InputError
-from simlib.notebooks import notebook_folder
+from simlib.pages.notebooks import notebook_folder
 
 if TYPE_CHECKING:
     from simlib.runs.verification import Repeat

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.claims import counts
 from simlib.claims.crossover import Crossover, beyond, data_at, in_units, multiples, noise
@@ -18,6 +17,7 @@ from simlib.fit import FitResult
 from simlib.laws.law import DenseLaw, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import CostModel, break_even_multiple
+from simlib.pages import charts
 from simlib.pages.tables import Table
 from simlib.runs.table import RunTable
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from simlib import simulatecharts, simulatetables
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.laws.law import DenseLaw
+from simlib.pages import simulatecharts, simulatetables
 from simlib.runs.foreign import parse_columns, read_foreign
 from simlib.simulate.allocate import allocate
 from simlib.simulate.calibration import calibrate

@@ -5,12 +5,12 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.analysis.numbers import percent
 from simlib.analysis.optimumcheck import Check
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model
-from simlib.optimumchecktables import measured_text, point_text
+from simlib.pages import charts
+from simlib.pages.optimumchecktables import measured_text, point_text
 
 
 def loss_at_point(check: Check, law_file: LawFile) -> alt.LayerChart:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from simlib import charts
 from simlib.analysis.numbers import number, percent
 from simlib.fit.comparefile import ComparisonFile
-from simlib.formtables import HELD_OUT
+from simlib.pages import charts
+from simlib.pages.formtables import HELD_OUT
 
 NO_TITLE = alt.Axis(labelLimit=200)
 

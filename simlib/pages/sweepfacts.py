@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from simlib import lawtables, sweeptables
 from simlib.analysis.contrasts import Estimate, Spread, seed_spread
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.analysis.sweepchecks import (
@@ -24,6 +23,7 @@ from simlib.fit.objective import Objective
 from simlib.fit.result import WIDE
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
+from simlib.pages import lawtables, sweeptables
 from simlib.runs.table import RunTable
 
 WORTH_AT = 0.75  # the sparsity at which the worth of a weight is told

@@ -8,12 +8,12 @@ from dataclasses import replace
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.analysis.numbers import number, percent
-from simlib.lawcharts import bands
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model
+from simlib.pages import charts
+from simlib.pages.lawcharts import bands
 from simlib.simulate.allocate import best_allocation, gain
 from simlib.simulate.blocks import summarise, tails
 from simlib.simulate.calibration import Calibration

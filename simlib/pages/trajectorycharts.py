@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.analysis.numbers import number, percent
 from simlib.laws.lawfile import LawFile
+from simlib.pages import charts
 from simlib.pages.tables import Table
 from simlib.simulate.trajectory import PHASES, Fare, Miss, law_sparsity, rms, trajectory
 

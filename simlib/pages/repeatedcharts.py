@@ -5,10 +5,10 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.fit.repeated import RepeatedFit, RepeatedRuns
 from simlib.laws.repeated import PUBLISHED_REPEATED
-from simlib.repeatedtables import series_of
+from simlib.pages import charts
+from simlib.pages.repeatedtables import series_of
 
 PASSES = 40.0  # to which the curves of worth reach
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.analysis.extrapolation import Held, best_forms
 from simlib.analysis.numbers import number, percent
+from simlib.pages import charts
 from simlib.pages.tables import Table
 
 

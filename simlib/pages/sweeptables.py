@@ -20,9 +20,9 @@ from simlib.analysis.sweepchecks import (
 from simlib.fit import log_residuals
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
-from simlib.lawtables import estimate
+from simlib.pages.lawtables import estimate
+from simlib.pages.recipes import NORMS, Attempt
 from simlib.pages.tables import Table
-from simlib.recipes import NORMS, Attempt
 from simlib.runs.table import RunTable
 
 BENDS = {  # by the sign of the interaction of size and data

@@ -14,13 +14,13 @@ from typing import Any
 
 import altair as alt
 
-from simlib import charts
 from simlib.datasets import law_names, load_law
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS
-from simlib.optimumcharts import CONTOURS
+from simlib.pages import charts
+from simlib.pages.optimumcharts import CONTOURS
 from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN
 from simlib.simulate.speedup import two_four_cost

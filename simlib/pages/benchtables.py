@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simlib.analysis.numbers import number
-from simlib.benchfile import TITLES, BenchFile, Case, Goal, Row
+from simlib.pages.benchfile import TITLES, BenchFile, Case, Goal, Row
 from simlib.pages.tables import Table
 
 

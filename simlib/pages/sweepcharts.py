@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.analysis.contrasts import Spread
 from simlib.analysis.numbers import number, percent
 from simlib.analysis.sweepchecks import Cells, cells
-from simlib.lawcharts import bands
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model
-from simlib.optimumcharts import contours
-from simlib.recipes import NORMS, Attempt
+from simlib.pages import charts
+from simlib.pages.lawcharts import bands
+from simlib.pages.optimumcharts import contours
+from simlib.pages.recipes import NORMS, Attempt
+from simlib.pages.sweeptables import rate_curves
 from simlib.runs.table import RunTable
-from simlib.sweeptables import rate_curves
 
 DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}
 LOSS = {"vit": "Loss (nats per image)"}

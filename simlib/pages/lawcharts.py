@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops
+from simlib.pages import charts
 
 MOST_SPARSE = 0.99
 

@@ -8,12 +8,12 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.analysis.numbers import number, percent
 from simlib.datasets.published import HeldOutRun
 from simlib.laws.law import Law
 from simlib.laws.lawfile import LawFile
-from simlib.lawtables import estimate
+from simlib.pages import charts
+from simlib.pages.lawtables import estimate
 from simlib.pages.tables import Table
 from simlib.runs.table import RunTable
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import altair as alt
 
-from simlib import charts
 from simlib.analysis.numbers import number, percent
+from simlib.pages import charts
 from simlib.pages.tables import Table
 from simlib.runs.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
 from simlib.simulate.kerneltimes import pays, step_speedup, step_speedups

@@ -8,12 +8,12 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from simlib import charts
 from simlib.analysis.contrasts import Pairs
 from simlib.analysis.numbers import number, percent
 from simlib.analysis.worth import log_multipliers
-from simlib.contrasttables import change, nominal
 from simlib.laws.law import JointLaw
+from simlib.pages import charts
+from simlib.pages.contrasttables import change, nominal
 
 Side = Mapping[str, Any]
 LABELS = alt.Axis(labelLimit=260)

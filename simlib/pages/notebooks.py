@@ -68,7 +68,7 @@ def notebook_folder() -> Path:
         InputError: neither lies in a checkout.
     """
     here = Path.cwd()
-    for root in (here, *here.parents, Path(__file__).resolve().parent.parent):
+    for root in (here, *here.parents, Path(__file__).resolve().parents[2]):
         if (root / "notebooks").is_dir() and (root / "_toc.yml").is_file():
             return root / "notebooks"
     raise InputError("no checkout of the book here: change into it, or give a notebook's path")

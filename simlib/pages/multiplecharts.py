@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from simlib import charts
 from simlib.analysis.datamultiple import PUBLISHED, Multiple, from_scratch
 from simlib.analysis.numbers import number, percent
+from simlib.pages import charts
 from simlib.runs.table import RunTable
 
 PAPER = "Frantar et al. 2024"

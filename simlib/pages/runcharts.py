@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simlib import charts
+from simlib.pages import charts
 from simlib.runs.config import RunConfig
 
 Side = Mapping[str, Any]
