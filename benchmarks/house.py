@@ -24,7 +24,7 @@ from simlib.bookext.sphinx import STATUS_PAGE
 from simlib.pages.benchfile import Case, Goal
 
 ROOT = Path(__file__).resolve().parent.parent
-EDITED = "simlib/pages/hardwaretables.py"  # a module that some pages use and others do not
+EDITED = "simlib/pages/hardware.py"  # a module that some pages use and others do not
 CHARTED = "[...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready)"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update"]  # fmt: skip

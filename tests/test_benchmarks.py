@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from simlib.errors import InputError
-from simlib.pages import benchtables
+from simlib.pages import performance
 from simlib.pages.benchfile import TITLES, BenchFile, Case, Goal, Row, load_benchmarks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,14 +89,14 @@ def test_failed_missed_and_absent_rows_are_shown_as_such():
         Row("step", 1.0, [missed], why="all of it", needed="less"),
     ]
     measured = BenchFile({}, {}, rows)
-    shown = text(benchtables.overview(measured))
+    shown = text(performance.overview(measured))
     assert "out of memory" in shown
     assert "one, against theirs" in shown
     assert shown.count("not measured") == len(TITLES) - 2
-    assert "0 of 1 targets" in benchtables.standing(measured)
-    assert "failed: growth" in benchtables.standing(measured)
-    assert text(benchtables.row_table(rows[1])).splitlines()[-1].endswith("no")
-    assert "out of memory" in text(benchtables.row_table(rows[0]))
+    assert "0 of 1 targets" in performance.standing(measured)
+    assert "failed: growth" in performance.standing(measured)
+    assert text(performance.row_table(rows[1])).splitlines()[-1].endswith("no")
+    assert "out of memory" in text(performance.row_table(rows[0]))
     with pytest.raises(InputError, match="was not run"):
         measured.row("book")
 

@@ -9,7 +9,7 @@ from simlib.analysis.contrasts import REFERENCE, Arm, Estimate, Pairs, match, se
 from simlib.analysis.worth import Trend
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
-from simlib.pages import contrastcharts, contrasttables
+from simlib.pages import choices
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = JointLaw(a_S=1.0, b_S=0.6, c_S=3.5, b_N=0.2, a_D=4e6, b_D=0.2, c=0.1)
@@ -38,51 +38,51 @@ def pairs(change: float, scatter: float = 0.001, cells: float = 0.0, **more) -> 
 )
 def test_the_verdict_follows_the_runs(change: float, said: str) -> None:
     found = pairs(change)
-    assert contrasttables.verdict(found) == said
-    assert contrasttables.contrast_table([found], FILE).rows[0][-1] == said
-    assert contrasttables.named([found], said) == "rigl, constant 0–75 %"
-    assert contrasttables.named([found], "elsewhere") == "none"
+    assert choices.verdict(found) == said
+    assert choices.contrast_table([found], FILE).rows[0][-1] == said
+    assert choices.named([found], said) == "rigl, constant 0–75 %"
+    assert choices.named([found], "elsewhere") == "none"
 
 
 def test_cells_that_disagree_leave_no_verdict() -> None:
     disagreeing = pairs(0.02, scatter=0.0, cells=0.01)
     assert disagreeing.effect().sign == 1
-    assert contrasttables.verdict(disagreeing) == "not told apart"
+    assert choices.verdict(disagreeing) == "not told apart"
 
 
 def test_a_table_of_contrasts_is_ordered_and_counts_cost_and_pairs() -> None:
-    table = contrasttables.contrast_table([pairs(0.05), pairs(-0.05)], FILE)
+    table = choices.contrast_table([pairs(0.05), pairs(-0.05)], FILE)
     assert [row[-1] for row in table.rows] == ["better", "worse"]
     assert table.rows[0][1] == "4 (2 seeds)"
     assert table.rows[0][4] == "0.50 ×"
-    by_family = contrasttables.group_table([pairs(0.05)], {"gpt": "text", "vit": "images"})
+    by_family = choices.group_table([pairs(0.05)], {"gpt": "text", "vit": "images"})
     assert by_family.rows[0][1].startswith("+5.1%")
     assert by_family.rows[0][2] == "not trained"
 
 
 def test_sizes_that_were_asked_for_alike_share_a_column() -> None:
-    assert contrasttables.nominal(24576) == contrasttables.nominal(24640)
-    table = contrasttables.size_table([pairs(0.01)], FILE)
+    assert choices.nominal(24576) == choices.nominal(24640)
+    table = choices.size_table([pairs(0.01)], FILE)
     assert len(table.header) == len(table.rows[0]) == 5
 
 
 def test_a_trend_rejects_one_law_only_if_a_slope_is_sure() -> None:
     flat, steep = Estimate(0.0, (-0.1, 0.1), 8), Estimate(0.2, (0.1, 0.3), 8)
-    assert contrasttables.says(Trend(flat, flat)) == "not rejected"
-    assert contrasttables.says(Trend(steep, flat)) == "rejected: drifts with size"
-    assert contrasttables.says(Trend(steep, steep)) == "rejected: drifts with size and data"
-    assert contrasttables.says(None) == "cannot be tested"
-    assert contrasttables.trend_table([pairs(0.01)], FILE).rows[0][-1] == "cannot be tested"
+    assert choices.says(Trend(flat, flat)) == "not rejected"
+    assert choices.says(Trend(steep, flat)) == "rejected: drifts with size"
+    assert choices.says(Trend(steep, steep)) == "rejected: drifts with size and data"
+    assert choices.says(None) == "cannot be tested"
+    assert choices.trend_table([pairs(0.01)], FILE).rows[0][-1] == "cannot be tested"
 
 
 def test_families_disagree_only_where_intervals_are_apart() -> None:
     text, images = pairs(0.05), pairs(0.01, family="vit")
     both = Pairs(text.reference, text.other, text.runs + images.runs)
     groups = {"gpt": "text", "vit": "images"}
-    assert contrasttables.disagreements([both], groups) == (
+    assert choices.disagreements([both], groups) == (
         "rigl, constant 0–75 % (costs text more than images)"
     )
-    assert contrasttables.disagreements([text], groups) == "none"
+    assert choices.disagreements([text], groups) == "none"
 
 
 def test_dense_runs_are_compared_at_each_sparsity() -> None:
@@ -90,7 +90,7 @@ def test_dense_runs_are_compared_at_each_sparsity() -> None:
     gmp = {"pruner": "gmp", "schedule": "cubic", "prune_start": 0.25, "prune_end": 0.75}
     half = dense.model_copy(update={**gmp, "sparsity": 0.5, "loss": 1.9})
     most = dense.model_copy(update={**gmp, "sparsity": 0.875, "loss": 2.2})
-    rows = contrasttables.dense_table(RunTable([dense, most, half])).rows
+    rows = choices.dense_table(RunTable([dense, most, half])).rows
     assert [(row[1], row[3][:5]) for row in rows] == [("50.0%", "-5.0%"), ("87.5%", "+10.0")]
 
 
@@ -98,7 +98,7 @@ def test_diverged_runs_are_listed_with_what_they_were() -> None:
     lost = RunRecord(family="gpt", nonzero_params=6144, sparsity=0.75, data_seen=1, lr=0.02, seed=3,
                      loss=float("nan"), diverged=True)  # fmt: skip
     fine = lost.model_copy(update={"diverged": False, "loss": 2.0})
-    rows = contrasttables.diverged_table({"a": RunTable([lost, fine]), "b": RunTable([fine])}).rows
+    rows = choices.diverged_table({"a": RunTable([lost, fine]), "b": RunTable([fine])}).rows
     assert rows[0][:3] == ("a", "2", "1")
     assert "75% sparse, rate 0.0200, seed 3" in rows[0][3]
     assert rows[1] == ("b", "1", "0", "none")
@@ -106,8 +106,8 @@ def test_diverged_runs_are_listed_with_what_they_were() -> None:
 
 def test_charts_carry_every_pair_and_are_described() -> None:
     found = [pairs(0.05), pairs(-0.02)]
-    by_size = contrastcharts.worth_by_size(found, LAW)
-    for chart in (contrastcharts.effects(found), by_size):
+    by_size = choices.worth_by_size(found, LAW)
+    for chart in (choices.effects(found), by_size):
         spec = json.dumps(chart.to_dict())
         assert "rigl, constant" in spec
         assert len(chart.to_dict()["description"].split()) > 20
@@ -120,15 +120,15 @@ def test_spikes_are_measured_against_the_median_after_the_start() -> None:
         "config": {"sparsity": 0.75},
         "curve": {"step": list(range(20)), "grad_norm": [9.0] * 5 + [1.0] * 14 + [3.0]},
     }
-    assert contrastcharts.spikes(side) == (3.0, 1)
-    assert "9" in contrastcharts.gradient_norms([side]).to_dict()["description"]
-    kept = contrastcharts.kept_by_tensor({"up": 0.4, "down": 0.1}, 0.25).to_dict()["description"]
+    assert choices.spikes(side) == (3.0, 1)
+    assert "9" in choices.gradient_norms([side]).to_dict()["description"]
+    kept = choices.kept_by_tensor({"up": 0.4, "down": 0.1}, 0.25).to_dict()["description"]
     assert "up keeps most, 40%; down least, 10%" in kept
 
 
 def test_spread_over_seeds_is_written_with_its_interval() -> None:
     records = [r for pair in pairs(0.0, scatter=0.01).runs for r in pair]
-    rows = contrasttables.spread_table({"all": seed_spread(RunTable(records))}).rows
+    rows = choices.spread_table({"all": seed_spread(RunTable(records))}).rows
     assert rows[0][:3] == ("all", "4", "4")
 
 
@@ -140,10 +140,10 @@ def test_ignoring_the_masks_is_held_against_the_same_way_with_the_same_optimizer
         for aware in (True, False)
         for _, run in pairs(0.0).runs
     ]  # fmt: skip
-    found = contrasttables.awareness_table(RunTable(rows)).rows
+    found = choices.awareness_table(RunTable(rows)).rows
     assert [(row[0], row[-1]) for row in found] == [("adafactor", "worse"), ("adamw", "better")]
     assert all(row[1].startswith("rigl") for row in found)
-    assert contrasttables.awareness_table(RunTable(r for r in rows if r.mask_optimizer)).rows == []
+    assert choices.awareness_table(RunTable(r for r in rows if r.mask_optimizer)).rows == []
 
 
 def test_groups_may_be_lengths_of_training() -> None:
@@ -151,7 +151,7 @@ def test_groups_may_be_lengths_of_training() -> None:
     more = tuple(tuple(r.model_copy(update={"data_seen": 10**6}) for r in p) for p in long.runs)
     both = Pairs(short.reference, short.other, short.runs + more)
     columns = {500_000: "short", 10**6: "long", 10**7: "longer"}
-    ((_, first, then, never),) = contrasttables.group_table([both], columns, "data_seen").rows
+    ((_, first, then, never),) = choices.group_table([both], columns, "data_seen").rows
     assert first.startswith("-")
     assert then.startswith("+")
     assert never == "not trained"

@@ -10,7 +10,7 @@ from simlib.analysis.datamultiple import Multiple, data_multiples, repeat_noise
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import cost_model
-from simlib.pages.multipletables import break_even_text, cheaper, falling, multiple_text
+from simlib.pages.pretrained import break_even_text, cheaper, falling, multiple_text
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = JointLaw(a_S=1.0, b_S=0.6, c_S=3.5, b_N=0.2, a_D=4e6, b_D=0.2, c=0.15)

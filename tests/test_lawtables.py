@@ -6,13 +6,13 @@ import numpy as np
 
 from simlib.laws.law import PUBLISHED, JointLaw
 from simlib.laws.lawfile import LawFile
-from simlib.pages import lawtables
+from simlib.pages import law_answers
 
 LAW = PUBLISHED["vit-jft"]
 
 
 def limit(law: JointLaw, members: JointLaw | None = None) -> str:
-    (row,) = lawtables.multiplier_table([LawFile("law", law, members)]).rows
+    (row,) = law_answers.multiplier_table([LawFile("law", law, members)]).rows
     return row[-1]
 
 

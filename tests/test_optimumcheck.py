@@ -13,7 +13,7 @@ from simlib.errors import InputError
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model, optimal_sparsity
-from simlib.pages.optimumchecktables import inside, summary_table, verdict
+from simlib.pages.optimum_check import inside, summary_table, verdict
 from simlib.runs.table import RunRecord, RunTable
 from simlib.sweep import expand, read_grid
 

@@ -24,7 +24,7 @@ from simlib.fit import OBJECTIVES
 from simlib.fit.compare import Target
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
-from simlib.pages import charts, extrapolationcharts
+from simlib.pages import charts, extrapolation
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable, write_table
 from simlib.simulate.calibration import smaller_half
@@ -97,7 +97,7 @@ def test_held_counts_what_lies_inside_and_signs_the_bias(law_file):
     (exact,) = held(found, truth)
     assert exact.inside == 3
     assert exact.rmse == pytest.approx(0, abs=1e-12)
-    assert extrapolationcharts.falls(exact) == (2, 2)
+    assert extrapolation.falls(exact) == (2, 2)
     (low,) = held(found, {k: v * 1.1 for k, v in truth.items()})
     assert low.inside == 0
     assert coverage(low, 0.9) == "fewer than"
@@ -148,14 +148,14 @@ def test_a_form_that_leaves_runs_out_is_not_the_best(law_file):
     (part,) = held(found, {"0": truth["0"] / 1.01})
     assert part.rmse < whole.rmse
     assert best_forms([part, whole], 0.1) == [whole]
-    rows = extrapolationcharts.ranking({"a": [whole], "none yet": []}, 0.1).rows
+    rows = extrapolation.ranking({"a": [whole], "none yet": []}, 0.1).rows
     assert rows == [("joint", "1.00% *", "–")]
     charts.enable()
     for chart in (
-        extrapolationcharts.misses([whole], 0.9), extrapolationcharts.predicted_losses(whole),
+        extrapolation.misses([whole], 0.9), extrapolation.predicted_losses(whole),
     ):  # fmt: skip
         assert "joint" in chart.to_dict()["description"]
-    assert len(extrapolationcharts.held_table([whole], 0.9).rows) == 1
+    assert len(extrapolation.held_table([whole], 0.9).rows) == 1
 
 
 def simlib_predict(*args: str) -> Result:

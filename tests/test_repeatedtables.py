@@ -10,8 +10,8 @@ from simlib.errors import InputError
 from simlib.fit.repeated import RepeatedRuns, distinct_images, fit_repeated, runs_of
 from simlib.laws.repeated import Repetition, WithRepeats
 from simlib.laws.rivals import DensityPower
-from simlib.pages import repeatedcharts
-from simlib.pages.repeatedtables import cost_table, live_table, risen, series_of, worth_table
+from simlib.pages import real_images
+from simlib.pages.real_images import cost_table, live_table, risen, series_of, worth_table
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = WithRepeats(DensityPower(6.0, 0.5, 0.25, 4000.0, 0.6, 0.7), Repetition(4.4, 1.0))
@@ -81,13 +81,13 @@ def test_a_run_table_gives_the_columns_and_leaves_diverged_runs_out():
 
 def test_charts_and_worth_show_what_was_fitted():
     fit = fit_repeated(RUNS, starts=1, resamples=4)
-    chart = repeatedcharts.worth(fit, 0.9).to_dict()
+    chart = real_images.worth(fit, 0.9).to_dict()
     values = [v for d in chart["datasets"].values() for v in d] if "datasets" in chart else None
     text = json.dumps(chart)
     assert "Wu et al." in text
     if values:
         own = [v for v in values if v["source"] == "these runs"]
         assert all(v["low"] <= v["worth"] * (1 + 1e-6) for v in own)
-    assert "0 of 6 series" in repeatedcharts.losses(RUNS).to_dict()["description"]
+    assert "0 of 6 series" in real_images.losses(RUNS).to_dict()["description"]
     row = worth_table({"all": fit}, (0.5,), 0.9).rows[0]
     assert row[1].startswith("6.60")

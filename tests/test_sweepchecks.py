@@ -21,7 +21,7 @@ from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE
 from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
-from simlib.pages import charts, sweepcharts, sweeptables
+from simlib.pages import charts, sweeps
 from simlib.pages.recipes import Attempt
 from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
@@ -105,7 +105,7 @@ def test_no_power_law_gains_more_from_a_later_doubling_and_a_threshold_does(law_
     assert found[1].growth is not None
     assert found[1].growth.sign == 1
     assert before_power_law(found) == 2.5e5
-    assert [row[-1] for row in sweeptables.data_table(found).rows] == ["", "yes"]
+    assert [row[-1] for row in sweeps.data_table(found).rows] == ["", "yes"]
     with pytest.raises(InputError, match="two amounts"):
         data_steps(law_file, plain.where(data_seen=1_000_000))
 
@@ -117,8 +117,8 @@ def test_sparsities_come_in_order_without_noise_and_by_chance_where_they_are_wor
     found = order(law_file, quiet, seed_spread(quiet))
     assert found.ordered == found.settings == 12
     assert found.expected == pytest.approx(12)
-    assert sweeptables.how_often(found) == "about as often as expected"
-    assert sweeptables.how_often(replace(found, ordered=3)) == "less often than expected"
+    assert sweeps.how_often(found) == "about as often as expected"
+    assert sweeps.how_often(replace(found, ordered=3)) == "less often than expected"
     assert all(step.better == 12 and step.gain.mean == pytest.approx(step.predicted, rel=1e-3)
                for step in found.steps)  # fmt: skip
     useless = replace(LAW, a_S=1e-9, c_S=40.0)
@@ -154,7 +154,7 @@ def test_a_fit_without_the_shortest_runs_needs_enough_amounts_of_data():
 
 def test_identified_are_closed_narrow_profiles(law_file):
     assert identified(law_file) == {"a_S": False, "b_S": True, "c": False}
-    rows = {row[0]: row[-1] for row in sweeptables.identified_table(law_file).rows}
+    rows = {row[0]: row[-1] for row in sweeps.identified_table(law_file).rows}
     assert rows["b_S"] == "yes"
     assert rows["c"] == "no"
     assert rows["b_N"] == "–"
@@ -163,7 +163,7 @@ def test_identified_are_closed_narrow_profiles(law_file):
 def test_published_values_outside_the_interval_are_named(law_file):
     far = LawFile("far", replace(LAW, b_S=2.0), None)
     near = LawFile("near", replace(LAW, b_S=0.8), None)
-    rows = {row[0]: row for row in sweeptables.exponent_table(law_file, [far, near]).rows}
+    rows = {row[0]: row for row in sweeps.exponent_table(law_file, [far, near]).rows}
     assert rows["b_S"][-1] == "far"
     assert rows["b_N"][-1] == "none"
 
@@ -171,15 +171,15 @@ def test_published_values_outside_the_interval_are_named(law_file):
 def test_tables_and_charts_can_be_drawn(law_file):
     runs = table(0.02)
     spread = seed_spread(runs)
-    assert len(sweeptables.noise_table(law_file, runs, spread).rows) == 6
-    assert len(sweeptables.order_table(order(law_file, runs, spread)).rows) == 4
+    assert len(sweeps.noise_table(law_file, runs, spread).rows) == 6
+    assert len(sweeps.order_table(order(law_file, runs, spread)).rows) == 4
     bare = LawFile("bare", LAW, None)
     drawn = [
-        sweepcharts.law_curves(law_file, runs, "data_seen"),
-        sweepcharts.law_curves(law_file, runs, "nonzero_params"),
-        sweepcharts.residuals(law_file, runs, spread),
-        sweepcharts.multipliers([law_file, bare]),
-        sweepcharts.optimum_lines(law_file, runs, "dense"),
+        sweeps.law_curves(law_file, runs, "data_seen"),
+        sweeps.law_curves(law_file, runs, "nonzero_params"),
+        sweeps.residuals(law_file, runs, spread),
+        sweeps.multipliers([law_file, bare]),
+        sweeps.optimum_lines(law_file, runs, "dense"),
     ]
     charts.enable()
     for chart in drawn:
@@ -199,8 +199,8 @@ def attempt(lr: float, loss: float, size: int = 13_824, qk_norm: bool = True) ->
 def test_the_best_rate_its_edge_and_the_cliff_above_it():
     curve = [attempt(0.01, 2.2), attempt(0.0025, 2.1), attempt(0.005, 2.0), attempt(0.02, 3.3)]
     edge = [attempt(0.0025, 1.9, 55_296), attempt(0.005, 1.95, 55_296)]
-    rows = sweeptables.rate_table([*curve, *edge, attempt(0.01, 9.0, qk_norm=False)]).rows
+    rows = sweeps.rate_table([*curve, *edge, attempt(0.01, 9.0, qk_norm=False)]).rows
     assert len(rows) == 2  # a lone run is no curve
     assert rows[0][4:] == ("0.00500", "2.000", "+10.0%", "+65.0%", "50.0%")
     assert "(edge)" in rows[1][4]
-    assert "0.0025" in str(sweepcharts.learning_rates([*curve, *edge]).to_dict())
+    assert "0.0025" in str(sweeps.learning_rates([*curve, *edge]).to_dict())

@@ -7,7 +7,7 @@ from test_sweepchecks import LAW, law_file, table
 
 from simlib.fit import DEFAULT_OBJECTIVE
 from simlib.laws.lawfile import LawFile
-from simlib.pages.sweepfacts import sweep_facts
+from simlib.pages.sweeps import sweep_facts
 from simlib.runs.table import RunTable
 
 __all__ = ["law_file"]  # the fixture

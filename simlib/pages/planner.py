@@ -20,7 +20,7 @@ from simlib.laws.law import JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS
 from simlib.pages import charts
-from simlib.pages.optimumcharts import CONTOURS
+from simlib.pages.optima import CONTOURS
 from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN
 from simlib.simulate.speedup import two_four_cost

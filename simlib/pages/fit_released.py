@@ -13,7 +13,7 @@ from simlib.datasets.published import HeldOutRun
 from simlib.laws.law import Law
 from simlib.laws.lawfile import LawFile
 from simlib.pages import charts
-from simlib.pages.lawtables import estimate
+from simlib.pages.law_answers import estimate
 from simlib.pages.tables import Table
 from simlib.runs.table import RunTable
 

@@ -11,7 +11,7 @@ from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import chinchilla_flops, contour, optimal_sparsity
 from simlib.pages import charts
-from simlib.pages.lawcharts import bands
+from simlib.pages.law_answers import bands
 
 CONTOURS = (0.0, 0.25, 0.5, 0.75, 0.875)
 SIZES = np.geomspace(1e6, 1e12, 25)
