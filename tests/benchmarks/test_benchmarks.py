@@ -12,7 +12,7 @@ from simlib.errors import InputError
 from simlib.pages import performance
 from simlib.pages.benchfile import TITLES, BenchFile, Case, Goal, Row, load_benchmarks
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "benchmarks" / "suite.py"
 
 

@@ -11,7 +11,7 @@ from simlib.runs.shape import derive_shape
 from simlib.sparsify import PRUNERS
 from simlib.sweep import read_grid
 
-GRIDS = Path(__file__).parents[1] / "notebooks" / "grids"
+GRIDS = Path(__file__).parents[2] / "notebooks" / "grids"
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_command_without_a_name_is_a_usage_error() -> None:
 
 
 def shipped() -> list[Path]:
-    folder = Path(__file__).resolve().parent.parent / "notebooks"
+    folder = Path(__file__).resolve().parents[2] / "notebooks"
     return sorted(folder.glob("*.md"))
 
 
