@@ -13,9 +13,8 @@ from simlib.runs.table import RunRecord, RunTable, write_table
 
 
 def simlib(*args: str) -> subprocess.CompletedProcess[str]:
-    code = "from simlib.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "simlib", *args], capture_output=True, text=True, check=False
     )
 
 
@@ -101,6 +100,13 @@ def test_absent_released_runs_say_what_to_do(tmp_path, monkeypatch):
     done = simlib("fit", "--runs", "t5-c4")
     assert done.returncode == 2
     assert "SHA-256" in done.stderr
+
+
+def test_python_m_simlib_is_the_command():
+    done = simlib("--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: python -m simlib ")
+    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
