@@ -4,8 +4,8 @@ from pathlib import Path
 
 import vl_convert
 
-from simlib import charts, optimumcharts
 from simlib.datasets import load_law
+from simlib.pages import charts, optima
 
 TARGET = Path(__file__).resolve().parent.parent / "book" / "assets" / "optimal-sparsity.svg"
 
@@ -14,7 +14,7 @@ def main() -> None:
     """Write the chart as SVG on white, legible on a light and on a dark page."""
     charts.enable()
     laws = [load_law(name) for name in ("vit-jft-refit", "t5-c4-refit")]
-    chart = optimumcharts.sparsity_against_compute(laws, "dense")
+    chart = optima.sparsity_against_compute(laws, "dense")
     spec = chart.properties(width=charts.STATIC_WIDTH, background="white", padding=12).to_dict()
     TARGET.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
 

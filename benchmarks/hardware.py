@@ -23,10 +23,10 @@ from tempfile import TemporaryDirectory
 import click
 import torch
 
-from simlib.config import RunConfig
 from simlib.models.sparsekernels import kernels_here, time_shape
+from simlib.runs.config import RunConfig
+from simlib.runs.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
 from simlib.simulate.kerneltimes import SHELF, TimingFile
-from simlib.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
 from simlib.train import train_run
 from simlib.train.sparserun import serve_run, time_steps
 

@@ -19,12 +19,12 @@ from typing import Any
 import yaml
 from turns import alone, compare
 
-from simlib.benchfile import Case, Goal
 from simlib.bookext.dependencies import digest
 from simlib.bookext.sphinx import STATUS_PAGE
+from simlib.pages.benchfile import Case, Goal
 
 ROOT = Path(__file__).resolve().parent.parent
-EDITED = "simlib/hardwaretables.py"  # a module that some pages use and others do not
+EDITED = "simlib/pages/hardware.py"  # a module that some pages use and others do not
 CHARTED = "[...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready)"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update"]  # fmt: skip

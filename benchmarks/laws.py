@@ -19,19 +19,19 @@ import numpy as np
 from scipy.optimize import least_squares, minimize, minimize_scalar
 from turns import alone, compare, hottest, seconds
 
-from simlib.benchfile import Case, Goal
 from simlib.cli.fit import DATA_UNITS
-from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.datasets import load_law
+from simlib.datasets.published import TABLE_NAMES, released_runs
 from simlib.errors import InputError
 from simlib.fit import DENSE, JOINT, OBJECTIVES, QUANTITIES, Objective, fit
 from simlib.fit.authors import authors_procedure
 from simlib.fit.bootstrap import refit, resample_runs
 from simlib.fit.holdout import Runs
 from simlib.fit.preparation import prepare
-from simlib.law import DenseLaw, JointLaw
-from simlib.optimum import chinchilla_flops, cost_model, optimal_sparsity
-from simlib.published import TABLE_NAMES, released_runs
+from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.law import DenseLaw, JointLaw
+from simlib.laws.optimum import chinchilla_flops, cost_model, optimal_sparsity
+from simlib.pages.benchfile import Case, Goal
 from simlib.simulate.blocks import summarise
 from simlib.simulate.virtual import Noise, virtual_runs
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 
 BATCH, SEQ_LEN = 8, 128
 

@@ -19,12 +19,12 @@ from plainloop import BATCH, SEQ_LEN, PlainLoop, config_of
 from torch import nn
 from turns import compare, hottest, of_pairs, quartiles, seconds
 
-from simlib.benchfile import Case, Goal
-from simlib.config import RunConfig
 from simlib.corpora import load_corpus
-from simlib.costs import training_flops
+from simlib.laws.costs import training_flops
 from simlib.models.fused import Program
 from simlib.models.linear import Linear
+from simlib.pages.benchfile import Case, Goal
+from simlib.runs.config import RunConfig
 from simlib.sparsify import Constant, Sparsifier
 from simlib.sparsify.select import top_k
 from simlib.sweep import sweep

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import click
 from pydantic import TypeAdapter
 
-from simlib.benchfile import SHELF, TITLES, BenchFile, Case, Row
+from simlib.pages.benchfile import SHELF, TITLES, BenchFile, Case, Row
 from simlib.sweep.engine import KEEP_MEMORY
 
 LIMIT, SMOKE_LIMIT = 1500, 100  # seconds of a row

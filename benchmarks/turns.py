@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from simlib.benchfile import Case, Goal
+from simlib.pages.benchfile import Case, Goal
 
 Call = Callable[[], object]
 

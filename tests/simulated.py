@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simlib.law import JointLaw
+from simlib.laws.law import JointLaw
 
 
 @dataclass(frozen=True)

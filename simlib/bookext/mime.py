@@ -6,7 +6,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.util import logging
 
-from simlib.charts import VEGALITE_MIME
+from simlib.pages.charts import VEGALITE_MIME
 
 _LOGGER = logging.getLogger(__name__)
 

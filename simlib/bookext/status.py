@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import distributions, version
 from pathlib import Path
 
-from simlib.tables import Table
+from simlib.pages.tables import Table
 
 
 def _processor() -> str:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
 from simlib.claims.estimates import SPARSITY
 from simlib.claims.pairs import dense_settings, sparse_settings
-from simlib.contrasts import LEVEL, Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit.holdout import groups
-from simlib.runs import RunRecord, RunTable
+from simlib.runs.table import RunRecord, RunTable
 
 SAME_SPARSITY = 0.02
 

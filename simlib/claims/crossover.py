@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from simlib.analysis.contrasts import LEVEL, Estimate, seed_spread
 from simlib.claims.pairs import Pairs, Share, along, pairs
-from simlib.contrasts import LEVEL, Estimate, seed_spread
-from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
 from simlib.fit import FORMS, FitResult, fit
 from simlib.fit.holdout import groups
 from simlib.fit.profile import Interval
-from simlib.law import Array, Bools, DenseLaw, Indices, JointLaw
-from simlib.optimum import COSTS, CostModel, break_even_multiple, chinchilla_flops
-from simlib.runs import RunRecord, RunTable
+from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
+from simlib.laws.optimum import COSTS, CostModel, break_even_multiple, chinchilla_flops
+from simlib.runs.table import RunRecord, RunTable
 
 FEWEST = 3  # sizes below which a jackknife over them says nothing
 ROUNDING = 1e-6

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simlib.analysis.optimumgrid import Point, PredictedOptima
+from simlib.analysis.predictions import by_form, predict, recorded
 from simlib.claims.sources import (
     HELD_OUT,
     LANGUAGE,
@@ -21,13 +23,11 @@ from simlib.claims.sources import (
     Sources,
 )
 from simlib.claims.truths import PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE, Base, Truth
-from simlib.config import RunConfig
 from simlib.datasets import load_runs
-from simlib.law import Indices, JointLaw
-from simlib.optimum import COSTS, chinchilla_flops, optimal_sparsity
-from simlib.optimumgrid import Point, PredictedOptima
-from simlib.predictions import by_form, predict, recorded
-from simlib.runs import RunRecord, RunTable
+from simlib.laws.law import Indices, JointLaw
+from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.virtual import MARK
 
 SIZES = tuple(6144 * 2**k for k in range(5))

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from simlib.analysis.contrasts import LEVEL, Estimate
+from simlib.analysis.numbers import number, percent
 from simlib.claims.evidence import Measured, Unit
-from simlib.contrasts import LEVEL, Estimate
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
-from simlib.law import Array, JointLaw, Law
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
-from simlib.tables import number, percent
+from simlib.laws.law import Array, JointLaw, Law
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
 
 SPARSITY = 0.75  # at which worth and drift are judged: sparse, and inside every table
 ROUNDING = 1e-12

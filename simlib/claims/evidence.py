@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict
 
-from simlib.contrasts import LEVEL
+from simlib.analysis.contrasts import LEVEL
 from simlib.errors import InputError
 
 Answer = Literal["supports", "contradicts", "undecided"]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from simlib.analysis.contrasts import LEVEL, t_interval
+from simlib.analysis.optimumcheck import Check, check_optimum
 from simlib.claims.estimates import (
     PUBLISHED_ERROR,
     SPARSITY,
@@ -18,12 +20,10 @@ from simlib.claims.estimates import (
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import EVERY, LANGUAGE, OPTIMUM, T5, RunSet, Sources
-from simlib.contrasts import LEVEL, t_interval
+from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
 from simlib.fit.result import WIDE
-from simlib.law import Array, JointLaw
-from simlib.optimumcheck import Check, check_optimum
-from simlib.published import T5_XL
+from simlib.laws.law import Array, JointLaw
 from simlib.simulate.calibration import calibrate_run
 
 WORSE = 0.01  # relative excess of an objective that is no rounding

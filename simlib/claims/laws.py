@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from simlib.analysis.contrasts import LEVEL
+from simlib.analysis.extrapolation import allowed, judged
 from simlib.claims.estimates import (
     PUBLISHED_ERROR,
     SPARSITY,
@@ -24,13 +26,11 @@ from simlib.claims.sources import (
     RunSet,
     Sources,
 )
-from simlib.contrasts import LEVEL
+from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
-from simlib.extensions import DataFactorLaw, SizeExponentLaw
-from simlib.extrapolation import allowed, judged
-from simlib.law import PUBLISHED, Array
-from simlib.published import T5_XL
-from simlib.rivals import SAME_LEVEL, FreeMultiplier
+from simlib.laws.extensions import DataFactorLaw, SizeExponentLaw
+from simlib.laws.law import PUBLISHED, Array
+from simlib.laws.rivals import SAME_LEVEL, FreeMultiplier
 from simlib.simulate.calibration import calibrate_run
 
 UNEXPLAINED = 0.03  # share of the span of log losses that a law may miss on a size it has not seen

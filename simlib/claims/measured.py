@@ -11,8 +11,8 @@ from simlib.claims.evidence import Evidence, Missing, Outcome
 from simlib.claims.rule import Rule
 from simlib.claims.sources import RunSet, Sources
 from simlib.datasets import table_names, table_path
-from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
+from simlib.shelf import Shelf
 
 
 @dataclass(frozen=True)

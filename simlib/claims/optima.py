@@ -18,8 +18,8 @@ from simlib.claims.evidence import Measured, Region
 from simlib.claims.pairs import Pairs, pairs
 from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import EVERY, OURS, RELEASED, RunSet, Sources
-from simlib.law import PUBLISHED, Array, JointLaw
-from simlib.optimum import chinchilla_flops, compute_multiple, cost_model
+from simlib.laws.law import PUBLISHED, Array, JointLaw
+from simlib.laws.optimum import chinchilla_flops, compute_multiple, cost_model
 
 GROWTH = 0.05  # rise of optimal sparsity that is called growth
 BUDGETS = (1.0, 10.0)  # multiples of the dense compute optimum between which it is judged

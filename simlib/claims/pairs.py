@@ -14,11 +14,11 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from simlib.contrasts import LEVEL, Estimate, t_interval
+from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit.holdout import NEAR, groups
-from simlib.law import Array, Bools, DenseLaw, Indices, JointLaw
-from simlib.runs import RunRecord, RunTable
+from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
+from simlib.runs.table import RunRecord, RunTable
 
 DRAWS = 1000  # of curves behind the interval of a ratio of two regression coefficients
 Share = Callable[[float, float], float]  # of sparsity and non-zero size

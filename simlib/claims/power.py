@@ -14,7 +14,7 @@ from simlib.claims.designs import Design
 from simlib.claims.evidence import Answer, Power
 from simlib.claims.rule import Rule
 from simlib.claims.truths import TRUTHS
-from simlib.datasets.shelf import Shelf
+from simlib.shelf import Shelf
 
 Answers = Counter[tuple[str, str, Answer]]  # of a rule, of a part of it
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 
+from simlib.analysis.contrasts import LEVEL
+from simlib.analysis.datamultiple import PUBLISHED, Multiple, data_multiples
+from simlib.analysis.numbers import percent
 from simlib.claims.estimates import ends
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import PRETRAINED, RunSet, Sources
-from simlib.contrasts import LEVEL
-from simlib.datamultiple import PUBLISHED, Multiple, data_multiples
 from simlib.errors import InputError
-from simlib.tables import percent
 
 COST = "dense"  # masks save nothing while training: the cost that favours from scratch least
 NOISE = ("interval from draws of the noise that repeats show; an end beyond what was measured is "

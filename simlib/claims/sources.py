@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from simlib.analysis.optimumgrid import SHELF as OPTIMA
+from simlib.analysis.optimumgrid import PredictedOptima, load_optima
+from simlib.analysis.predictions import SHELF as PREDICTIONS
+from simlib.analysis.predictions import Predictions, load_predictions
 from simlib.claims.evidence import NotShippedError, Source
 from simlib.claims.view import FittedView, LawView, View
 from simlib.datasets import FOLDER, law_names, load_law, load_runs, table_names
@@ -14,12 +18,8 @@ from simlib.fit import DEFAULT_OBJECTIVE, OBJECTIVES
 from simlib.fit.compare import Comparison
 from simlib.fit.comparefile import SHELF as COMPARISONS
 from simlib.fit.comparefile import load_comparison
-from simlib.lawfile import LawFile
-from simlib.optimumgrid import SHELF as OPTIMA
-from simlib.optimumgrid import PredictedOptima, load_optima
-from simlib.predictions import SHELF as PREDICTIONS
-from simlib.predictions import Predictions, load_predictions
-from simlib.runs import RunTable
+from simlib.laws.lawfile import LawFile
+from simlib.runs.table import RunTable
 from simlib.simulate.calibration import Score
 from simlib.simulate.scorefile import SHELF as SCORES
 from simlib.simulate.scorefile import load_score

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simlib.analysis.numbers import percent
 from simlib.claims.estimates import PUBLISHED_ERROR, of_estimate, of_law, optimal_at
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.optima import (
@@ -19,8 +20,7 @@ from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import OURS, RELEASED, RunSet, Sources
 from simlib.errors import InputError
 from simlib.fit.holdout import groups
-from simlib.law import Law
-from simlib.tables import percent
+from simlib.laws.law import Law
 
 INNER = 0.05  # an optimum this far from 0 and 1 lies inside
 SIMILAR = 0.005  # of the loss

@@ -7,15 +7,15 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
+from simlib.analysis.contrasts import LEVEL, REFERENCE, Arm, Pairs, arms, match, seed_spread
+from simlib.analysis.numbers import percent
+from simlib.analysis.worth import trend
 from simlib.claims.estimates import difference_of_means, ends, of_estimate
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import LANGUAGE, OURS, PATTERNS, PRUNERS, RunSet, Sources
-from simlib.contrasts import LEVEL, REFERENCE, Arm, Pairs, arms, match, seed_spread
 from simlib.errors import InputError
-from simlib.runs import RunTable
-from simlib.tables import percent
-from simlib.worth import trend
+from simlib.runs.table import RunTable
 
 CLOSE = 0.01  # of the loss: a smaller difference is called close
 NOTHING = 0.0025  # of the loss: a smaller difference contradicts nothing

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simlib.extensions import DataFactorLaw, SizeExponentLaw
-from simlib.law import PUBLISHED, Array, JointLaw
-from simlib.rivals import DensityPower
-from simlib.runs import RunRecord
+from simlib.laws.extensions import DataFactorLaw, SizeExponentLaw
+from simlib.laws.law import PUBLISHED, Array, JointLaw
+from simlib.laws.rivals import DensityPower
+from simlib.runs.table import RunRecord
 
 Loss = Callable[[Array, Array, Array], Array]  # of sparsity, size and data
 

@@ -8,15 +8,15 @@ from typing import Literal, Protocol
 import numpy as np
 from scipy import stats
 
-from simlib.contrasts import LEVEL
+from simlib.analysis.contrasts import LEVEL
+from simlib.analysis.regime import regime
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective, fit
 from simlib.fit.compare import Comparison
 from simlib.fit.holdout import Runs, curves, groups, residuals, splits
-from simlib.law import Array, Bools, DenseLaw, Indices, Law
-from simlib.lawfile import LawFile
-from simlib.regime import regime
-from simlib.runs import RunTable
+from simlib.laws.law import Array, Bools, DenseLaw, Indices, Law
+from simlib.laws.lawfile import LawFile
+from simlib.runs.table import RunTable
 from simlib.simulate.calibration import Score, fit_small_predict_large
 from simlib.simulate.fitted import fit_law
 

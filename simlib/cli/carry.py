@@ -39,7 +39,7 @@ def carry(grid: Path, path: Path, only: tuple[str, ...]) -> None:
 @click.option("--table", help="File for the rows of the archives alone.")
 def collect(archives: tuple[Path, ...], out: str, table: str | None) -> None:
     """Add the runs of ARCHIVES, which carried jobs left, to OUT/runs.csv."""
-    from simlib.runs import RunTable, write_table
+    from simlib.runs.table import RunTable, write_table
     from simlib.sweep.carry import collect as add
 
     new = RunTable([])

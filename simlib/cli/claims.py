@@ -15,10 +15,10 @@ from simlib.claims.measured import SHELF as EVIDENCE
 from simlib.claims.measured import measure, table_hash
 from simlib.claims.power import SHELF as POWERS
 from simlib.claims.power import compute_powers
-from simlib.claims.show import as_objects, as_text, power_text
 from simlib.claims.sources import MEASURED, Sources
 from simlib.cli.options import json_option, seed_option
 from simlib.errors import InputError
+from simlib.pages.claims import as_objects, as_text, power_text
 
 EXAMPLES = """
 \b

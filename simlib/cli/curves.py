@@ -27,8 +27,8 @@ Examples:
 def command(folder: Path, table: str, only: tuple[str, ...], points: int, save: str) -> None:
     """Take the curves of a table's runs from FOLDER, where they were trained, into one file."""
     from simlib.cli.fit import find_source, made
-    from simlib.curves import SHELF, CurveFile, thin
     from simlib.errors import InputError
+    from simlib.runs.curves import SHELF, CurveFile, thin
     from simlib.train.records import read_side
 
     source = find_source(table)
@@ -48,7 +48,7 @@ def command(folder: Path, table: str, only: tuple[str, ...], points: int, save: 
 
 def _meets(record: object, condition: str) -> bool:
     from simlib.errors import InputError
-    from simlib.runs import FIELDS
+    from simlib.runs.table import FIELDS
 
     name, equals, wanted = condition.partition("=")
     if not equals or name not in FIELDS:

@@ -11,7 +11,7 @@ from simlib.cli.options import json_option
 from simlib.cli.simulate import numbers
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.optimum import COSTS, cost_model
+from simlib.laws.optimum import COSTS, cost_model
 from simlib.simulate.design import (
     EXPONENTS,
     LEAST_PARAMS,

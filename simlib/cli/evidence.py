@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from simlib.errors import InputError
-from simlib.notebooks import notebook_folder
+from simlib.pages.notebooks import notebook_folder
 
 if TYPE_CHECKING:
     from simlib.sweep.plan import Plan
@@ -83,7 +83,7 @@ def _stems(found: list[tuple[Path, Path]]) -> list[str]:
 
 def _plan(grid: Path, table: Path, out: str, workers: int | None) -> Plan | None:
     """What a grid takes; None where nothing is missing, said in a line where data are."""
-    from simlib.runs import recorded_runs
+    from simlib.runs.table import recorded_runs
     from simlib.sweep import read_grid
     from simlib.sweep.plan import plan
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 import simlib
 from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
 from simlib.datasets import FOLDER, load_runs, table_path
+from simlib.datasets.published import FILES, TABLE_NAMES, Count, find_file, released_runs
 from simlib.errors import InputError
 from simlib.fit import (
     DEFAULT_OBJECTIVE,
@@ -30,11 +31,10 @@ from simlib.fit import (
     stages,
 )
 from simlib.fit.authors import authors_procedure
-from simlib.foreign import parse_columns, read_foreign, refuse_mixture
-from simlib.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
-from simlib.lawfile import LawFile, coefficients, write_law
-from simlib.published import FILES, TABLE_NAMES, Count, find_file, released_runs
-from simlib.runs import RunTable
+from simlib.laws.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, JointLaw
+from simlib.laws.lawfile import LawFile, coefficients, write_law
+from simlib.runs.foreign import parse_columns, read_foreign, refuse_mixture
+from simlib.runs.table import RunTable
 from simlib.simulate.virtual import simulated_warning
 
 DATA_UNITS = {"vit-jft": VIT_DATA_UNIT, "t5-c4": T5_DATA_UNIT}

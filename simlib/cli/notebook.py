@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from simlib import notebooks
+from simlib.pages import notebooks
 
 EXAMPLE = """\b
 Example:

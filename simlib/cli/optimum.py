@@ -9,8 +9,8 @@ import click
 
 from simlib.cli.options import json_option, level_option
 from simlib.datasets import load_law
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
 
 EXAMPLES = """
 \b

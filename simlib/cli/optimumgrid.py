@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from simlib.analysis.optimumgrid import SHELF, Point, PredictedOptima, grid_text, predict_point
 from simlib.cli.options import level_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.files import replace_file
-from simlib.optimum import COSTS
-from simlib.optimumgrid import SHELF, Point, PredictedOptima, grid_text, predict_point
+from simlib.laws.optimum import COSTS
 
 EXAMPLES = """
 \b

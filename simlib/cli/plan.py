@@ -12,8 +12,8 @@ from click.core import ParameterSource
 from simlib.cli.options import json_option, level_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS, cost_model
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS, cost_model
 from simlib.simulate.allocate import TrainingCost
 from simlib.simulate.checkpoint import Checkpoint
 from simlib.simulate.footprint import STORAGE

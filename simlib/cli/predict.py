@@ -7,13 +7,7 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter
 
-from simlib.cli.compare import HELD_OUT
-from simlib.cli.fit import find_source, made, objective_for
-from simlib.cli.options import json_option, level_option, seed_option
-from simlib.datasets import load_law
-from simlib.errors import InputError
-from simlib.fit.compare import COMPARED, Target
-from simlib.predictions import (
+from simlib.analysis.predictions import (
     SHELF,
     Predictions,
     by_form,
@@ -22,7 +16,13 @@ from simlib.predictions import (
     predict,
     recorded,
 )
-from simlib.regime import regime
+from simlib.analysis.regime import regime
+from simlib.cli.compare import HELD_OUT
+from simlib.cli.fit import find_source, made, objective_for
+from simlib.cli.options import json_option, level_option, seed_option
+from simlib.datasets import load_law
+from simlib.errors import InputError
+from simlib.fit.compare import COMPARED, Target
 from simlib.simulate.calibration import smaller_half
 
 EXAMPLES = """

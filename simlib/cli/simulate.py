@@ -11,9 +11,9 @@ import numpy as np
 from simlib.cli.options import json_option, seed_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.law import Array
-from simlib.lawfile import LawFile
-from simlib.runs import write_table
+from simlib.laws.law import Array
+from simlib.laws.lawfile import LawFile
+from simlib.runs.table import write_table
 from simlib.simulate.virtual import Noise, usual_noise, virtual_runs
 
 EXAMPLES = """

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simlib.cli.options import json_option
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 
 if TYPE_CHECKING:
-    from simlib.runs import RunRecord, RunTable
+    from simlib.runs.table import RunRecord, RunTable
     from simlib.sweep import Grid, SweepResult
 
 EXAMPLES = """
@@ -64,7 +64,7 @@ def command(
     Exit code 0: all runs recorded; 1: one diverged or failed; 2: the request is wrong; 130:
     interrupted.
     """
-    from simlib.runs import recorded_runs, write_table
+    from simlib.runs.table import recorded_runs, write_table
     from simlib.sweep import read_grid
 
     whole = read_grid(grid)
@@ -88,7 +88,7 @@ def command(
 
 def run_grid(grid: Path, folder: str, table: Path, workers: int | None) -> bool:
     """Train what a table lacks of its grid, and write it; whether all went well."""
-    from simlib.runs import recorded_runs, write_table
+    from simlib.runs.table import recorded_runs, write_table
     from simlib.sweep import read_grid
 
     whole, known = read_grid(grid), recorded_runs(table)
@@ -100,7 +100,7 @@ def run_grid(grid: Path, folder: str, table: Path, workers: int | None) -> bool:
 
 def _in_order(grid: Grid, rows: Iterable[RunRecord]) -> RunTable:
     """Rows in the order of the grid, the later of two of one run; other rows at the end."""
-    from simlib.runs import RunTable
+    from simlib.runs.table import RunTable
 
     place = {c.run_id: i for i, c in enumerate(grid.configs)}
     last = {r.run_id: r for r in rows}

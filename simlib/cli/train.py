@@ -13,9 +13,9 @@ from typing import Any, Literal
 import click
 
 from simlib.cli.options import given, json_option, options_of
-from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import RunRecord
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord
 
 EXAMPLES = """
 \b

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from simlib import datasets
 from simlib.errors import InputError
-from simlib.notebooks import notebook_folder
+from simlib.pages.notebooks import notebook_folder
 
 if TYPE_CHECKING:
-    from simlib.verification import Repeat, Row
+    from simlib.runs.verification import Repeat
+    from simlib.sweep.again import Row
 
 NAME = "rows"  # of the shipped file
 
@@ -44,12 +46,14 @@ def command(
     On the kind of processor and with the versions that made a row its loss must be equal to the
     bit, elsewhere within the stated tolerance. Exit code 1 if one is not.
     """
+    from simlib.runs.verification import TOLERANCE
+    from simlib.sweep.again import absent, draw, recorded_rows
     from simlib.train.settings import commit
-    from simlib.verification import TOLERANCE, absent, draw, recorded_rows
 
     source = commit()  # before it trains: what is edited meanwhile is not what runs
     seed = int(datetime.date.today().strftime("%Y%m%d")) if seed is None else seed
-    drawn = draw(recorded_rows(notebook_folder() / "grids", tables), count, seed, hours)
+    rows = recorded_rows(notebook_folder() / "grids", datasets.FOLDER, tables)
+    drawn = draw(rows, count, seed, hours)
     skipped = {row.record.run_id: why for row in drawn if (why := absent(row))}
     kept = [row for row in drawn if row.record.run_id not in skipped]
     own = sum(row.seconds for row in kept) / 3600
@@ -76,8 +80,8 @@ def command(
 def _repeat(rows: list[Row], workers: int | None) -> list[Repeat]:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
+    from simlib.sweep.again import repeat
     from simlib.train import TerminalProgress
-    from simlib.verification import repeat
 
     configs = list({c.run_id: c for row in rows for c in row.configs}.values())
     with (
@@ -97,8 +101,8 @@ def _line(found: Repeat) -> str:
 
 
 def _save(repeats: list[Repeat], made: dict[str, str]) -> None:
+    from simlib.runs.verification import SHELF, TOLERANCE, Verification
     from simlib.train.settings import cpu, versions
-    from simlib.verification import SHELF, TOLERANCE, Verification
 
     today = datetime.date.today().isoformat()
     made |= {"date": today, "cpu": cpu(), "versions": versions()}

@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from simlib.errors import InputError
-from simlib.lawfile import LawFile, read_law
-from simlib.runs import RunTable, read_table
+from simlib.laws.lawfile import LawFile, read_law
+from simlib.runs.table import RunTable, read_table
 
 FOLDER = Path(__file__).parent
 

@@ -26,7 +26,7 @@ from simlib.fit.result import (
     log_residuals,
 )
 from simlib.fit.rivalforms import RIVAL_FORMS
-from simlib.law import Array, Indices
+from simlib.laws.law import Array, Indices
 
 __all__ = [
     "DEFAULT_OBJECTIVE", "DENSE", "FORMS", "JOINT", "OBJECTIVES", "QUANTITIES", "AnyForm",

@@ -16,7 +16,7 @@ from simlib.errors import InputError
 from simlib.fit.forms import JOINT
 from simlib.fit.objective import Objective
 from simlib.fit.observations import Observations, columns
-from simlib.law import Array, JointLaw, from_release
+from simlib.laws.law import Array, JointLaw, from_release
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from simlib.fit.newton import minimise
 from simlib.fit.problem import Held, Problem
-from simlib.law import Array, Bools, Indices
+from simlib.laws.law import Array, Bools, Indices
 
 LEAST_SQUARES = 1e3  # a delta so large that the Huber loss is a square
 LONG = 5000  # steps, many times what a bounded optimum takes

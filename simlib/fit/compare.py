@@ -17,7 +17,7 @@ from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
 from simlib.fit.profile import Interval
 from simlib.fit.result import FitResult
-from simlib.law import Array, Bools
+from simlib.laws.law import Array, Bools
 
 COMPARED = tuple(name for name in FORMS if name != "dense")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from simlib.datasets.shelf import Shelf
 from simlib.fit.compare import Comparison
+from simlib.shelf import Shelf
 
 
 @dataclass(frozen=True)

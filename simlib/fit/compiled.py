@@ -12,7 +12,7 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.fit.problem import VECTOR, Hold, Problem
-from simlib.law import Array, Bools, Indices
+from simlib.laws.law import Array, Bools, Indices
 from simlib.native import load
 
 MOST = 16  # coefficients, as in newton.c

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from simlib.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
 from simlib.fit.forms import AMPLITUDE, Form
 from simlib.fit.rivalforms import (
     FREE,
@@ -18,7 +17,8 @@ from simlib.fit.rivalforms import (
     data_raw,
     data_row,
 )
-from simlib.law import Array, Law
+from simlib.laws.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
+from simlib.laws.law import Array, Law
 
 JOINT_SIZE = {"a": SIZE, "b_S": FREE, "c_S": SIZE, "b_N": POWER}
 VALLEYS = (("a", "b_S", "c_S"),)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from simlib.fit.problem import Constraint, Valley
-from simlib.law import Array, Bools, DenseLaw, JointLaw, Law
+from simlib.laws.law import Array, Bools, DenseLaw, JointLaw, Law
 
 
 class Units(NamedTuple):

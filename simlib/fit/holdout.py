@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.law import Array, Bools, Indices, Law
-from simlib.rivals import find_levels, level_index
+from simlib.laws.law import Array, Bools, Indices, Law
+from simlib.laws.rivals import find_levels, level_index
 
 NEAR = 0.1  # sizes whose counts differ by less than a tenth are one size
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simlib.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
 from simlib.fit.bootstrap import refit, resample_residuals
 from simlib.fit.extensionforms import EXTENSION_FORMS
 from simlib.fit.forms import JOINT, AnyForm, Form
@@ -24,8 +23,9 @@ from simlib.fit.observations import Observations
 from simlib.fit.preparation import Settled, prepare
 from simlib.fit.problem import Problem
 from simlib.fit.rivalforms import RIVAL_FORMS
-from simlib.law import Array, JointLaw, Law
-from simlib.rivals import DensityPower, FreeMultiplier, find_levels
+from simlib.laws.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
+from simlib.laws.law import Array, JointLaw, Law
+from simlib.laws.rivals import DensityPower, FreeMultiplier, find_levels
 
 ABSENT = 1e-10  # share of the size term below which its saturating part is not there
 

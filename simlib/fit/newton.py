@@ -14,7 +14,7 @@ import numpy as np
 
 from simlib.fit import compiled
 from simlib.fit.problem import Held, Hold, Problem
-from simlib.law import Array, Bools, Indices
+from simlib.laws.law import Array, Bools, Indices
 
 TOLERANCE = 1e-9  # relative fall of the objective that the next step still promises
 BLOCK = 128  # members whose derivatives are taken together: their arrays stay in the cache

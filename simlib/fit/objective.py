@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simlib.law import Array
+from simlib.laws.law import Array
 
 
 @dataclass(frozen=True)

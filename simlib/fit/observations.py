@@ -9,11 +9,11 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.fit.forms import Form
-from simlib.law import Array, Bools
+from simlib.laws.law import Array, Bools
 
 
 class Observations(Protocol):
-    """Anything with these four columns of shape (runs,); `simlib.runs.RunTable` is one."""
+    """Anything with these four columns of shape (runs,); `simlib.runs.table.RunTable` is one."""
 
     @property
     def sparsity(self) -> Array: ...

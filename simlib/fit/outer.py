@@ -10,7 +10,7 @@ import numpy as np
 from simlib.fit.bootstrap import Ends, refit
 from simlib.fit.newton import minimise
 from simlib.fit.problem import Problem
-from simlib.law import Array
+from simlib.laws.law import Array
 
 COARSE = 25  # values tried between the ends before the best is refined
 REACH, STEPS = 1.5, 30  # an ensemble's values lie within e^1.5 of the fit's, in steps of 10 %

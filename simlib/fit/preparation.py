@@ -13,7 +13,7 @@ from simlib.fit.objective import Objective
 from simlib.fit.observations import Columns, Observations, columns
 from simlib.fit.outer import refit_with_search, search
 from simlib.fit.problem import Problem
-from simlib.law import Array, Bools, Law
+from simlib.laws.law import Array, Bools, Law
 
 OUTER_STARTS = 5
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 
 from simlib.fit.objective import Objective
-from simlib.law import Array, Indices
+from simlib.laws.law import Array, Indices
 
 GONE, LIFTED = -7.0, -3.0  # log of an amplitude that tells nothing, and where it starts again
 VECTOR = 8  # numbers that compiled steps take at a time

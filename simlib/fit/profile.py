@@ -20,7 +20,7 @@ from simlib.fit.bootstrap import Ends, from_lifted, refit
 from simlib.fit.newton import minimise
 from simlib.fit.problem import Held, Hold, Problem
 from simlib.fit.quantity import Axis
-from simlib.law import Array, Indices
+from simlib.laws.law import Array, Indices
 
 Interval: TypeAlias = tuple[float | None, float | None]
 

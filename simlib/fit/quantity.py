@@ -11,7 +11,7 @@ import numpy as np
 from simlib.errors import InputError
 from simlib.fit.forms import Form, Units
 from simlib.fit.problem import Hold
-from simlib.law import Array, Indices
+from simlib.laws.law import Array, Indices
 
 Scale: TypeAlias = Literal["linear", "log", "logit"]
 EXPONENT_RANGE = (2e-3, 5.9)  # just inside the solver's bounds: beyond them a side counts as open

@@ -17,10 +17,10 @@ from scipy.optimize import least_squares
 
 from simlib.errors import InputError
 from simlib.fit.bootstrap import AGREE
-from simlib.law import Array, Bools
-from simlib.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
-from simlib.rivals import DensityPower
-from simlib.runs import RunTable
+from simlib.laws.law import Array, Bools
+from simlib.laws.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
+from simlib.laws.rivals import DensityPower
+from simlib.runs.table import RunTable
 
 # log a_N', b_N, k, log a_D', b_D, log c, log R, l, N and D in units of their geometric means
 LOWER = np.array([-8.0, 0.005, -2.0, -8.0, 0.02, -8.0, np.log(0.02), -1.2])

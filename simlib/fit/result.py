@@ -11,8 +11,8 @@ from simlib.fit.forms import Form
 from simlib.fit.objective import Objective
 from simlib.fit.profile import Interval
 from simlib.fit.quantity import Quantity
-from simlib.law import Array, Law
-from simlib.lawfile import ENOUGH, why_undecided
+from simlib.laws.law import Array, Law
+from simlib.laws.lawfile import ENOUGH, why_undecided
 
 Status = Literal["converged", "at bound", "not converged"]
 WIDE = 4.0  # an interval whose ends differ by more than this factor does not identify a coefficient

@@ -24,8 +24,8 @@ from simlib.fit.forms import (
     Units,
 )
 from simlib.fit.problem import Valley
-from simlib.law import Array, Law
-from simlib.rivals import (
+from simlib.laws.law import Array, Law
+from simlib.laws.rivals import (
     SCHEDULE,
     ActivationLaw,
     AverageParams,

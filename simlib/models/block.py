@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from simlib.models import fused
 from simlib.models.linear import Linear
-from simlib.shape import Shape
+from simlib.runs.shape import Shape
 
 
 class Attention(nn.Module):

@@ -8,10 +8,10 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from simlib.config import RunConfig
 from simlib.models.gpt import GPT
 from simlib.models.t5 import T5
 from simlib.models.vit import ViT
+from simlib.runs.config import RunConfig
 from simlib.sparsify import embedding_sparsity, quantise
 
 

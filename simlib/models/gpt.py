@@ -9,7 +9,7 @@ from torch.nn import functional
 from simlib.models import fused
 from simlib.models.block import Block, initialise, norm
 from simlib.models.linear import Linear
-from simlib.shape import Shape
+from simlib.runs.shape import Shape
 
 
 class GPT(nn.Module):

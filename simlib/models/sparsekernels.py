@@ -22,7 +22,7 @@ from torch.nn import functional
 from simlib.errors import InputError
 from simlib.models.compiled import SparseProduct, why_not
 from simlib.models.linear import Linear
-from simlib.timings import TRAINING_ROWS, Timing
+from simlib.runs.timings import TRAINING_ROWS, Timing
 
 Action = Callable[[], object]
 LEAST_SECONDS = 0.002  # of one measurement; shorter products are repeated within it

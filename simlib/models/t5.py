@@ -11,7 +11,7 @@ from torch.nn import functional
 from simlib.models import fused
 from simlib.models.block import Block, initialise, norm
 from simlib.models.linear import Linear
-from simlib.shape import Shape
+from simlib.runs.shape import Shape
 
 BUCKETS, FARTHEST = 32, 128  # of relative positions (Raffel et al. 2020, section 2.1)
 

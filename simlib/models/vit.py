@@ -10,7 +10,7 @@ from simlib.errors import InputError
 from simlib.models import fused
 from simlib.models.block import Block, initialise, norm
 from simlib.models.linear import Linear
-from simlib.shape import Shape
+from simlib.runs.shape import Shape
 
 
 class ViT(nn.Module):

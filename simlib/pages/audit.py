@@ -7,12 +7,13 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from simlib.analysis.numbers import percent
 from simlib.claims.power import SHELF as POWERS
 from simlib.claims.power import load_powers
 from simlib.datasets import load_law
-from simlib.runs import RunTable
-from simlib.tables import Table, percent
-from simlib.verification import Verification
+from simlib.pages.tables import Table
+from simlib.runs.table import RunTable
+from simlib.runs.verification import Verification
 
 BYTES = 16_000_000  # of the corpus, enough for the frequencies of its pairs
 NEAR = 0.05  # of the loss: as close to the entropy of pairs as the shortest runs are called near

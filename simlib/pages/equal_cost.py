@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib import charts
+from simlib.analysis.numbers import number, percent, with_interval
 from simlib.claims import counts
 from simlib.claims.crossover import Crossover, beyond, data_at, in_units, multiples, noise
 from simlib.claims.estimates import of_law
 from simlib.claims.pairs import SHORT, Pairs
 from simlib.errors import InputError
 from simlib.fit import FitResult
-from simlib.law import DenseLaw, JointLaw
-from simlib.lawfile import LawFile
-from simlib.optimum import CostModel, break_even_multiple
-from simlib.runs import RunTable
-from simlib.tables import Table, number, percent, with_interval
+from simlib.laws.law import DenseLaw, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import CostModel, break_even_multiple
+from simlib.pages import charts
+from simlib.pages.tables import Table
+from simlib.runs.table import RunTable
 
 DIGITS = 2  # of a multiple of the dense optimum
 SAVINGS = {"dense": "if zeros cost as much as weights while training",

@@ -19,10 +19,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
-from simlib.law import Array, JointLaw, positive
-from simlib.optimum import COSTS
+from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.law import Array, JointLaw, positive
+from simlib.laws.optimum import COSTS
 from simlib.simulate.limits import Limits
 
 GRID = 49  # sparsities that bracket the best one, evenly spaced in ln(1 - S)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
-from simlib.law import Array
-from simlib.lawfile import LawFile
+from simlib.laws.law import Array
+from simlib.laws.lawfile import LawFile
 
 BLOCK = 1 << 20  # numbers held at a time: 8 MiB of members x points
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from simlib.datasets.published import HeldOutRun
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective
 from simlib.fit.holdout import curves
-from simlib.law import Array, Indices
-from simlib.lawfile import LawFile
-from simlib.published import HeldOutRun
-from simlib.runs import RunTable
+from simlib.laws.law import Array, Indices
+from simlib.laws.lawfile import LawFile
+from simlib.runs.table import RunTable
 from simlib.simulate.fitted import fit_law
 from simlib.simulate.forecast import Forecast, allowed_misses, forecast
 

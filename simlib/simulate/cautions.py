@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simlib.lawfile import LawFile
-from simlib.repeated import PUBLISHED_EPOCHS
+from simlib.laws.lawfile import LawFile
+from simlib.laws.repeated import PUBLISHED_EPOCHS
 from simlib.simulate.checkpoint import MEASURED_WORTH, Checkpoint
 from simlib.simulate.footprint import least_devices
 from simlib.simulate.hardware import Cluster

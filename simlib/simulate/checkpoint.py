@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
-from simlib.law import Array, JointLaw
-from simlib.optimum import COSTS
+from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.optimum import COSTS
 from simlib.simulate.allocate import Allocation, TrainingCost
 from simlib.simulate.limits import Limits
 

@@ -15,13 +15,13 @@ from operator import attrgetter
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from simlib.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, Objective
 from simlib.fit.preparation import Settled, prepare
-from simlib.law import Array, JointLaw
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS, chinchilla_flops, compute_multiple
+from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS, chinchilla_flops, compute_multiple
 from simlib.simulate.allocate import TrainingCost
 from simlib.simulate.blocks import check_level, tails
 from simlib.simulate.forecast import fitted_range

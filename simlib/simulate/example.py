@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simlib.law import PUBLISHED
-from simlib.published import available, released_runs
-from simlib.runs import RunTable
+from simlib.datasets.published import available, released_runs
+from simlib.laws.law import PUBLISHED
+from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 
 COLUMNS = (

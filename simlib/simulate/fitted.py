@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, DENSE, JOINT, AnyForm, Objective, fit
-from simlib.law import DenseLaw, Indices, JointLaw
-from simlib.lawfile import LawFile
-from simlib.runs import RunTable
+from simlib.laws.law import DenseLaw, Indices, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.runs.table import RunTable
 from simlib.simulate.virtual import simulated_warning
 
 

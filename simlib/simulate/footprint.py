@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
-from simlib.law import Array, fraction, positive
+from simlib.laws.law import Array, fraction, positive
 
 # 2 bytes each of weight and gradient, 4 each of master weight and two moments of Adam
 # (Rajbhandari et al. 2020, 1910.02054, section 3.1)

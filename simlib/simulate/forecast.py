@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
-from simlib.law import Array, Bools, JointLaw, fraction, positive
-from simlib.lawfile import LawFile
+from simlib.laws.law import Array, Bools, JointLaw, fraction, positive
+from simlib.laws.lawfile import LawFile
 from simlib.simulate.blocks import BLOCK, check_level, ensemble_of, tails
 
 HALVINGS = 36  # of the bracket around a quantile: to 1e-10 of its width

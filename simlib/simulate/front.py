@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simlib.law import Array, JointLaw
-from simlib.optimum import COSTS
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.optimum import COSTS
 from simlib.simulate.allocate import TrainingCost, best_allocation
 from simlib.simulate.limits import Limits
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from simlib.datasets.shelf import Shelf
 from simlib.errors import InputError
-from simlib.timings import PRODUCTS, TRAINING_ROWS, ServingTiming, StepTiming, Timing
+from simlib.runs.timings import PRODUCTS, TRAINING_ROWS, ServingTiming, StepTiming, Timing
+from simlib.shelf import Shelf
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
-from simlib.law import Array, fraction
-from simlib.repeated import PUBLISHED_REPEATED, Repetition
+from simlib.laws.law import Array, fraction
+from simlib.laws.repeated import PUBLISHED_REPEATED, Repetition
 from simlib.simulate.footprint import STORAGE, Storage
 from simlib.simulate.hardware import Cluster
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from simlib.law import Array
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS
+from simlib.laws.law import Array
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS
 from simlib.simulate.blocks import ensemble_of
 from simlib.simulate.forecast import fitted_range, residual_noise
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.law import Array, JointLaw
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS, cost_model
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS, cost_model
 from simlib.simulate.allocate import (
     Allocation,
     TrainingCost,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from simlib.datasets.shelf import Shelf
-from simlib.lawfile import LawFile
+from simlib.laws.lawfile import LawFile
+from simlib.shelf import Shelf
 from simlib.simulate.calibration import Score
 
 

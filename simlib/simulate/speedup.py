@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
-from simlib.law import Array, fraction
-from simlib.optimum import CostModel, cubic_progress
+from simlib.laws.law import Array, fraction
+from simlib.laws.optimum import CostModel, cubic_progress
 from simlib.simulate.kerneltimes import load_timings, step_speedups
 
 _MOMENTS = (np.arange(200) + 0.5) / 200  # shares of training at which a schedule is sampled

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simlib.curves import Curve
 from simlib.errors import InputError
-from simlib.law import Array, Bools, Indices, JointLaw, fraction, positive
-from simlib.lawfile import LawFile
-from simlib.optimum import cubic_progress
-from simlib.runs import RunRecord, RunTable
+from simlib.laws.law import Array, Bools, Indices, JointLaw, fraction, positive
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import cubic_progress
+from simlib.runs.curves import Curve
+from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.blocks import summarise
 
 ACCOUNTINGS = ("current", "mean")

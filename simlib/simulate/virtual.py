@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 import simlib
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
-from simlib.law import Array, Indices, Law, fraction, positive
-from simlib.lawfile import LawFile
-from simlib.runs import RunRecord, RunTable
+from simlib.laws.law import Array, Indices, Law, fraction, positive
+from simlib.laws.lawfile import LawFile
+from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.forecast import residual_noise
 
 MARK = "simulated"

@@ -19,7 +19,7 @@ import simlib
 from simlib.corpora import load_corpus
 from simlib.corpora.base import cache_root, read_manifest, verified_manifest
 from simlib.errors import InputError
-from simlib.runs import RunTable, append_record
+from simlib.runs.table import RunTable, append_record
 from simlib.sweep import carried
 from simlib.sweep.grid import Grid, read_grid
 from simlib.sweep.run import sweep

@@ -11,9 +11,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import warn_once
+from simlib.runs.config import RunConfig
+from simlib.runs.table import warn_once
 from simlib.sweep.tasks import Task
 from simlib.sweep.worker import Failure, Warned, log_path, work
 from simlib.train.pack import Progress

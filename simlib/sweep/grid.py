@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from simlib.config import PRUNING_FIELDS, RunConfig
 from simlib.errors import InputError
+from simlib.runs.config import PRUNING_FIELDS, RunConfig
 from simlib.train.pack import refuse_twins
 
 KEYS = ("base", "runs")

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from simlib.config import RunConfig
-from simlib.costs import training_flops
 from simlib.errors import InputError
-from simlib.runs import RunTable
+from simlib.laws.costs import training_flops
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunTable
 from simlib.sparsify import embedding_sparsity
 from simlib.sweep.engine import cores
 from simlib.sweep.run import check

@@ -26,8 +26,8 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
+from simlib.runs.config import RunConfig
 from simlib.sweep.engine import KEEP_MEMORY, not_begun
 from simlib.sweep.remote import Parcel, conditions, keep, needed, remaining, train_away
 from simlib.sweep.tasks import Task

@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 
 from simlib import __version__
-from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.files import replace_file
-from simlib.runs import append_record
+from simlib.runs.config import RunConfig
+from simlib.runs.table import append_record
 from simlib.sweep.tasks import Task
 from simlib.sweep.worker import LOG_FORMAT, train
 from simlib.train.checkpoint import first_whole

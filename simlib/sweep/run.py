@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import RunRecord, RunTable, append_record
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord, RunTable, append_record
 from simlib.sweep.engine import make_engine
 from simlib.sweep.tasks import plan_tasks
 from simlib.sweep.worker import Failure

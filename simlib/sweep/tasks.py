@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from simlib.config import RunConfig
-from simlib.costs import training_flops
+from simlib.laws.costs import training_flops
+from simlib.runs.config import RunConfig
 from simlib.train.feed import data_of
 from simlib.train.pack import TOGETHER, Segment, trunk_levels
 from simlib.train.parts import dense_sizes

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 from simlib.sparsify.shards import local, parts
 
 

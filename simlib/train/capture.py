@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from simlib.config import RunConfig
 from simlib.models.build import as_model
 from simlib.models.compiled import why_not
 from simlib.models.fused import LARGEST_WIDTH, AdamWUpdate, fuse
+from simlib.runs.config import RunConfig
 from simlib.sparsify.shards import across, local
 from simlib.train.feed import Batch
 from simlib.train.replay import Replay, recorded

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simlib.config import RunConfig
 from simlib.corpora import load_corpus
 from simlib.corpora.spans import SpanLengths, corrupt, corrupt_steps, lengths_for_inputs
 from simlib.errors import InputError
 from simlib.models import Data
+from simlib.runs.config import RunConfig
 
 Batch = tuple[Tensor, ...]
 # NumPy takes 0 and (0, 0) for one seed, so the first spans of the validation set are as long as

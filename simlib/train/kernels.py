@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from simlib.config import RunConfig
 from simlib.models.build import as_model
 from simlib.models.compiled import why_not
 from simlib.models.linear import Linear
 from simlib.models.sparsekernels import Action, alternate
+from simlib.runs.config import RunConfig
 from simlib.train.feed import Batch
 
 ROUNDS = 9  # of dense and sparse products in turn, for every shape

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.models import build_model, sparsity_targets
 from simlib.models.build import as_model
+from simlib.runs.config import RunConfig
 from simlib.sparsify import Sparsifier, make_schedule
 from simlib.sparsify.checks import largest_magnitudes
 from simlib.sparsify.shards import parts

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 from simlib.sparsify.shards import across, is_sharded, local, part
 
 BETA1 = 0.9

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import RunRecord, append_record
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord, append_record
 from simlib.train.checkpoint import (
     DamagedError,
     Tree,

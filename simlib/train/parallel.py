@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from simlib.config import RunConfig
 from simlib.models.block import Block
 from simlib.models.build import as_model
-from simlib.runs import RunRecord
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord
 from simlib.sparsify.shards import is_sharded, whole
 from simlib.train.capture import Stepper
 from simlib.train.checkpoint import claim, hold

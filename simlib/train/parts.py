@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from simlib.config import RunConfig
 from simlib.models import Data, prunable
+from simlib.runs.config import RunConfig
 
 PARTS = ("body", "head", "embeddings")
 HEAD, PATCHES = "head.weight", "patches.weight"

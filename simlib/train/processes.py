@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
+from simlib.runs.config import RunConfig
 
 Kind = Literal["ddp", "fsdp"]
 T = TypeVar("T")

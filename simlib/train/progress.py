@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 from simlib.train.pack import Update
 
 _REFRESH = 0.3  # seconds between two drawings in a notebook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 
 
 def lr_at(config: RunConfig, t: int) -> float:

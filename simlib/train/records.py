@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from simlib.config import RunConfig
-from simlib.costs import training_flops
 from simlib.errors import InputError
+from simlib.laws.costs import training_flops
 from simlib.models import Data, build_model
-from simlib.runs import RunRecord, RunTable, recorded_runs
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord, RunTable, recorded_runs
 from simlib.train.checkpoint import load_state, save_state, write_text
 from simlib.train.lane import Lane
 from simlib.train.settings import commit, cpu, versions

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from simlib import __version__
-from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.models.compiled import why_not
+from simlib.runs.config import RunConfig
 
 CARRIED_COMMIT = "COMMIT"  # file beside carried source
 

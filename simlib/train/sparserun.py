@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.models.build import as_model, prunable
 from simlib.models.compiled import SparseProduct
 from simlib.models.sparsekernels import Action, alternate
-from simlib.timings import ServingTiming, StepTiming
+from simlib.runs.config import RunConfig
+from simlib.runs.timings import ServingTiming, StepTiming
 from simlib.train.feed import Batch, make_feed
 from simlib.train.kernels import masked_layers, tokens_of
 from simlib.train.lane import Lane

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from simlib.law import PUBLISHED, JointLaw
-from simlib.lawfile import LawFile
-from simlib.runs import RunTable
+from simlib.laws.law import PUBLISHED, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 
 LAPTOP = JointLaw(a_S=4.0, b_S=0.8, c_S=8.0, b_N=0.25, a_D=4e4, b_D=0.35, c=0.6)

@@ -7,7 +7,7 @@ from simlib.claims.counts import COUNTS, pruned_embeddings, recount, smallest, w
 from simlib.claims.designs import OURS, Scatter, drawn, language_rows
 from simlib.claims.truths import PILOT, TRUTHS
 from simlib.errors import InputError
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 
 
 def virtual(truth: str, scatter: Scatter, seed: int = 0) -> RunTable:

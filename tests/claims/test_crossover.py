@@ -16,9 +16,9 @@ from simlib.claims.designs import OURS, SIZES, Scatter, drawn, language_rows
 from simlib.claims.pairs import SHORT
 from simlib.claims.truths import PILOT, TRUTHS
 from simlib.errors import InputError
-from simlib.law import PUBLISHED
-from simlib.optimum import COSTS, break_even_multiple, chinchilla_flops
-from simlib.runs import RunTable
+from simlib.laws.law import PUBLISHED
+from simlib.laws.optimum import COSTS, break_even_multiple, chinchilla_flops
+from simlib.runs.table import RunTable
 
 CALM = Scatter(1e-6, 0.0)  # some, since rows that repeat to the bit are refused
 

@@ -6,7 +6,7 @@ from making import DATA, LAPTOP, SIZES, law_file, table
 
 from simlib.claims.pairs import pairs
 from simlib.errors import InputError
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 
 
 @pytest.fixture(scope="module")

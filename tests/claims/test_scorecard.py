@@ -9,16 +9,17 @@ import pytest
 from click.testing import CliRunner
 from making import law_file, scaled, table
 
-from simlib.claims import CLAIMS, RULES, SOURCES, VERDICTS, Outcome, Sources, scorecard, show
+from simlib.analysis.predictions import FittedForm, FormInterval, PredictedRun, Predictions
+from simlib.claims import CLAIMS, RULES, SOURCES, VERDICTS, Outcome, Sources, scorecard
 from simlib.claims.estimates import PUBLISHED_ERROR
 from simlib.claims.measured import SHELF, load_measurements, shipped_evidence, table_hash
 from simlib.claims.sources import LANGUAGE, MEASURED, OURS
 from simlib.cli.claims import command
 from simlib.datasets import load_law, table_names
 from simlib.errors import InputError
-from simlib.lawfile import LawFile
-from simlib.predictions import FittedForm, FormInterval, PredictedRun, Predictions
-from simlib.runs import RunTable
+from simlib.laws.lawfile import LawFile
+from simlib.pages import claims
+from simlib.runs.table import RunTable
 from simlib.simulate.calibration import Score
 
 ROOT = Path(__file__).parents[2]
@@ -319,15 +320,17 @@ def test_a_table_that_no_rule_asks_is_refused(option):
 
 
 def test_tables_hold_one_row_a_claim_and_links_to_pages_that_exist(shipped):
-    rows = show.claim_table(shipped).rows
+    rows = claims.claim_table(shipped).rows
     assert [row[0].split("]")[0] for row in rows] == [f"[{c.id}" for c in CLAIMS]
     for row, outcome in zip(rows, shipped.values(), strict=True):
         said = [outcome.verdict(source) or "not asked" for source in SOURCES]
         assert [cell.split("\n")[0] for cell in row[3:]] == said
-    html = show.rule_table(CLAIMS)._repr_mimebundle_()["text/html"]
+    html = claims.rule_table(CLAIMS)._repr_mimebundle_()["text/html"]
     assert html.count('<a href="../notebooks/') + html.count('<a href="../book/') == len(RULES)
-    assert len(show.evidence_table(shipped).rows) == sum(len(o.evidence) for o in shipped.values())
+    assert len(claims.evidence_table(shipped).rows) == sum(
+        len(o.evidence) for o in shipped.values()
+    )
     for source in SOURCES:
         asked = [o for o in shipped.values() if o.verdict(source)]
-        assert sum(show.counts(shipped, source).values()) == len(asked)
+        assert sum(claims.counts(shipped, source).values()) == len(asked)
     assert OURS[0] is LANGUAGE

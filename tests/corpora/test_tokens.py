@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from corpus_files import WORDS, documents, encoded
 
-from simlib.config import RunConfig
 from simlib.corpora import load_corpus
 from simlib.errors import InputError
+from simlib.runs.config import RunConfig
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 

@@ -8,16 +8,16 @@ from click.testing import CliRunner
 from simulated import Table, grid, random_law
 
 from simlib.cli.compare import command
+from simlib.datasets.published import T5_XL, released_runs
 from simlib.errors import InputError
-from simlib.extensions import DataFactorLaw, SizeExponentLaw
 from simlib.fit import FORMS, JOINT, OBJECTIVES, Objective, fit
 from simlib.fit.compare import COMPARED, Target, compare, criteria
 from simlib.fit.comparefile import SHELF, ComparisonFile, load_comparison
 from simlib.fit.holdout import Runs, groups, splits
 from simlib.fit.nested import NESTINGS, nested_test
-from simlib.published import T5_XL, released_runs
-from simlib.rivals import DensityPower, FreeMultiplier
-from simlib.runs import RunRecord, RunTable, write_table
+from simlib.laws.extensions import DataFactorLaw, SizeExponentLaw
+from simlib.laws.rivals import DensityPower, FreeMultiplier
+from simlib.runs.table import RunRecord, RunTable, write_table
 
 NESTED = {nesting.name: nesting for nesting in NESTINGS}
 OBJECTIVE = Objective(0.001, log=True)

@@ -6,12 +6,12 @@ from scipy.integrate import quad
 from simulated import Table, grid, random_law
 
 from simlib.errors import InputError
-from simlib.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
 from simlib.fit import FORMS, JOINT, fit
 from simlib.fit.forms import ByLevel, Form, Outer, Units
 from simlib.fit.rivalforms import RIVAL_FORMS
-from simlib.lawfile import LAWS, LawFile, read_law, write_law
-from simlib.rivals import (
+from simlib.laws.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
+from simlib.laws.lawfile import LAWS, LawFile, read_law, write_law
+from simlib.laws.rivals import (
     PUBLISHED_ACTIVATION,
     PUBLISHED_EXPERTS,
     SCHEDULE,

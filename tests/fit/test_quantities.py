@@ -12,7 +12,7 @@ from simlib.fit import JOINT, QUANTITIES, Objective, Quantity, fit
 from simlib.fit.newton import minimise
 from simlib.fit.preparation import prepare
 from simlib.fit.quantity import Curve
-from simlib.optimum import optimal_sparsity
+from simlib.laws.optimum import optimal_sparsity
 
 SHARE = QUANTITIES["c_S/(a_S+c_S)"]
 WORTH = Quantity(lambda law: law.multiplier(0.75), "log")

@@ -7,7 +7,7 @@ from simulated import Table, grid, random_law
 
 from simlib.errors import InputError
 from simlib.fit import DENSE, JOINT, Objective, fit
-from simlib.law import JointLaw
+from simlib.laws.law import JointLaw
 
 QUICK = {"resamples": 0, "profile_resamples": 0}
 

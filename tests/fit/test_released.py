@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from simlib.datasets import load_law
+from simlib.datasets.published import released_runs
 from simlib.fit import OBJECTIVES, fit
 from simlib.fit.authors import authors_procedure
-from simlib.law import PUBLISHED, T5_DATA_UNIT
-from simlib.published import released_runs
+from simlib.laws.law import PUBLISHED, T5_DATA_UNIT
 
 QUICK = {"resamples": 0, "profile_resamples": 0}
 # the least values of the authors' own objectives, found with two independent solvers

@@ -7,8 +7,8 @@ import pytest
 
 from simlib.errors import InputError
 from simlib.fit.repeated import READINGS, RepeatedRuns, fit_repeated, left_out
-from simlib.repeated import Repetition, WithRepeats
-from simlib.rivals import DensityPower
+from simlib.laws.repeated import Repetition, WithRepeats
+from simlib.laws.rivals import DensityPower
 
 TRUTH = WithRepeats(DensityPower(6.0, 0.5, 0.25, 4000.0, 0.6, 0.7), Repetition(4.4, 1.0))
 CELLS = np.array(

@@ -10,7 +10,7 @@ from torch.nn import functional
 from simlib.models import fused
 from simlib.models.block import Block, norm
 from simlib.models.compiled import why_not
-from simlib.shape import Shape
+from simlib.runs.shape import Shape
 
 pytestmark = pytest.mark.skipif(bool(why_not("fused")), reason="no C compiler here")
 

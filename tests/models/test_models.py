@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.models import Data, build_model, prunable, sparsity_targets
 from simlib.models.linear import Linear
+from simlib.runs.config import RunConfig
 
 
 def gpt(**changes: object) -> tuple[RunConfig, nn.Module]:

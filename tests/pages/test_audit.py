@@ -5,8 +5,8 @@ import pytest
 
 from simlib.datasets import load_runs
 from simlib.pages import audit
-from simlib.runs import RunTable
-from simlib.verification import Repeat, Verification
+from simlib.runs.table import RunTable
+from simlib.runs.verification import Repeat, Verification
 
 
 def repeat(again: float, same: bool = False) -> Repeat:

@@ -9,10 +9,10 @@ from simlib.claims.crossover import at_equal_cost, crossovers, dense_fit, dense_
 from simlib.claims.designs import OURS, SIZES, drawn, language_rows
 from simlib.claims.truths import PILOT, TRUTHS
 from simlib.errors import InputError
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS
 from simlib.pages import equal_cost
-from simlib.runs import RunTable
+from simlib.runs.table import RunTable
 
 DENSE = COSTS["dense"]
 

@@ -8,8 +8,8 @@ from simulated import random_law
 
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.law import PUBLISHED, DenseLaw, JointLaw
-from simlib.optimum import COSTS, chinchilla_flops, chinchilla_params, optimal_sparsity
+from simlib.laws.law import PUBLISHED, DenseLaw, JointLaw
+from simlib.laws.optimum import COSTS, chinchilla_flops, chinchilla_params, optimal_sparsity
 from simlib.simulate.allocate import (
     allocate,
     best_allocation,

@@ -5,12 +5,12 @@ import pytest
 from simulated import random_law
 
 from simlib.datasets import load_law
+from simlib.datasets.published import T5_XL, released_runs
 from simlib.errors import InputError
 from simlib.fit import OBJECTIVES
-from simlib.law import JointLaw
-from simlib.lawfile import LawFile
-from simlib.published import T5_XL, released_runs
-from simlib.runs import RunTable
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.runs.table import RunTable
 from simlib.simulate.calibration import (
     calibrate,
     calibrate_run,

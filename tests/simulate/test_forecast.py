@@ -7,11 +7,11 @@ import pytest
 from simulated import random_law
 
 from simlib.datasets import law_names, load_law
+from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
-from simlib.law import DenseLaw, JointLaw
-from simlib.lawfile import LawFile
-from simlib.optimum import optimal_sparsity
-from simlib.published import T5_XL
+from simlib.laws.law import DenseLaw, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import optimal_sparsity
 from simlib.simulate.blocks import summarise
 from simlib.simulate.forecast import (
     compare,

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from simlib.cli import cli
 from simlib.errors import InputError
 from simlib.models.sparsekernels import KERNELS, Operands, dense_products, kernels_here, time_shape
+from simlib.runs.timings import PRODUCTS, TRAINING_ROWS, Timing
 from simlib.simulate.kerneltimes import (
     SHELF,
     TimingFile,
@@ -19,7 +20,6 @@ from simlib.simulate.kerneltimes import (
     step_speedups,
 )
 from simlib.simulate.speedup import parse_speedups
-from simlib.timings import PRODUCTS, TRAINING_ROWS, Timing
 
 
 def timing(product, dense, sparse, spread=0.0, kernel="a", S=0.5):

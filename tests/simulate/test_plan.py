@@ -8,9 +8,9 @@ from simulated import random_law
 
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.law import JointLaw
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS, chinchilla_params
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS, chinchilla_params
 from simlib.simulate.footprint import storage
 from simlib.simulate.forecast import fitted_range
 from simlib.simulate.front import pareto_front

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from simlib.cli.plan import command
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.lawfile import LawFile
-from simlib.optimum import COSTS
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS
 from simlib.simulate.allocate import allocate, best_allocation
 from simlib.simulate.checkpoint import MEASURED_WORTH, Checkpoint, prune_checkpoint, worth
 from simlib.simulate.limits import Limits

@@ -230,6 +230,6 @@ def test_intervals_are_stretched_as_the_tables_calibration_demands(law, table, f
 def test_planning_needs_no_torch():
     code = (
         "import sys, simlib.cli.plan, simlib.cli.design, simlib.cli.calibrate, "
-        "simlib.cli.simulate, simlib.simulatecharts; sys.exit('torch' in sys.modules)"
+        "simlib.cli.simulate, simlib.pages.simulator; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from simlib.cli import cli
-from simlib.curves import Curve, load_curves, thin
 from simlib.datasets import load_law, load_runs
 from simlib.errors import InputError
-from simlib.optimum import cubic_progress
-from simlib.runs import RunRecord, RunTable, write_table
+from simlib.laws.optimum import cubic_progress
+from simlib.runs.curves import Curve, load_curves, thin
+from simlib.runs.table import RunRecord, RunTable, write_table
 from simlib.simulate.trajectory import (
     ACCOUNTINGS,
     compare_accountings,

@@ -7,8 +7,8 @@ from simulated import random_law
 from simlib.datasets import load_law, load_runs
 from simlib.errors import InputError
 from simlib.fit import fit
-from simlib.law import PUBLISHED
-from simlib.runs import RunRecord, RunTable, read_table, write_table
+from simlib.laws.law import PUBLISHED
+from simlib.runs.table import RunRecord, RunTable, read_table, write_table
 from simlib.simulate.virtual import (
     Noise,
     estimate_noise,

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from simlib import simulatecharts, simulatetables
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.foreign import parse_columns, read_foreign
-from simlib.law import DenseLaw
+from simlib.laws.law import DenseLaw
+from simlib.pages import simulator
+from simlib.runs.foreign import parse_columns, read_foreign
 from simlib.simulate.allocate import allocate
 from simlib.simulate.calibration import calibrate
 from simlib.simulate.design import recommend
@@ -38,7 +38,7 @@ def test_the_example_is_read_back_as_written_and_its_fit_has_all_a_plan_needs(
     assert found.record["log_rmse"] == pytest.approx(0.007, rel=0.3)
     plan = make_plan(found, 1e20, "sparse")
     assert plan.law == "mine"
-    assert len(simulatetables.identified_table(found).rows) == 7
+    assert len(simulator.identified_table(found).rows) == 7
 
 
 def test_the_example_uses_the_authors_runs_where_they_are_at_hand(tmp_path, released):
@@ -57,39 +57,39 @@ def test_a_table_without_sparse_runs_gets_a_dense_law_and_a_dense_plan():
     table = virtual_runs(truth, 0.0, N, D, Noise(0.0, 1e-4))
     found = fit_law(table, resamples=20)
     assert isinstance(found.law, DenseLaw)
-    assert len(simulatetables.identified_table(found).rows) == 5
+    assert len(simulator.identified_table(found).rows) == 5
     plan = make_plan(dense_part(found), 1e20)
     best = allocate(truth, 0.0, 1e20)
     assert plan.dense.loss == pytest.approx(float(best.loss), rel=1e-3)
     assert plan.dense.nonzero_params == pytest.approx(float(best.N), rel=0.1)
-    assert len(simulatetables.choices_table([plan.dense]).header) == 2
+    assert len(simulator.choices_table([plan.dense]).header) == 2
     with pytest.raises(InputError, match="not a dense law"):
         dense_part(VIT)
 
 
 def test_tables_of_a_plan_have_a_column_a_run_and_empty_warnings_say_so():
     plan = make_plan(VIT, 1e19, "sparse")
-    table = simulatetables.plan_table(plan)
+    table = simulator.plan_table(plan)
     assert table.header == ("", "dense", "sparse", "2:4")
     assert all(len(row) == 4 for row in table.rows)
-    assert len(simulatetables.story_table({"a": plan, "b": plan}).rows) == 2
-    assert simulatetables.sentences([]).rows == [("nothing to warn of",)]
-    assert len(simulatetables.measurement_table(plan.measurements).rows) == len(plan.measurements)
+    assert len(simulator.story_table({"a": plan, "b": plan}).rows) == 2
+    assert simulator.sentences([]).rows == [("nothing to warn of",)]
+    assert len(simulator.measurement_table(plan.measurements).rows) == len(plan.measurements)
     designs = recommend(VIT.joint, 1e18, 0.01, most_runs=30)
-    assert len(simulatetables.design_table(designs).rows) == len(designs)
+    assert len(simulator.design_table(designs).rows) == len(designs)
 
 
 def test_every_chart_describes_itself(tmp_path, without_released):
     example = stranger_table(tmp_path)
     table = read_foreign(example.path, parse_columns(example.columns))
     checked = calibrate(load_law("t5-c4-refit"), table)
-    assert len(simulatetables.calibration_table({"x": checked}).rows) == 1
+    assert len(simulator.calibration_table({"x": checked}).rows) == 1
     drawn = [
-        simulatecharts.gain_against_sparsity([VIT], "sparse"),
-        simulatecharts.sparsity_against_serving(VIT, 1e20, "dense", Limits(sparsity=0.9)),
-        simulatecharts.fronts(VIT, 1e20, "sparse", Limits(sparsity=0.9)),
-        simulatecharts.widths_against_span(np.full((2, 3), 0.5), (3, 4), (4, 8, 16), 0.2, "b_D"),
-        simulatecharts.forecast_against_measured(checked, "the example"),
+        simulator.gain_against_sparsity([VIT], "sparse"),
+        simulator.sparsity_against_serving(VIT, 1e20, "dense", Limits(sparsity=0.9)),
+        simulator.fronts(VIT, 1e20, "sparse", Limits(sparsity=0.9)),
+        simulator.widths_against_span(np.full((2, 3), 0.5), (3, 4), (4, 8, 16), 0.2, "b_D"),
+        simulator.forecast_against_measured(checked, "the example"),
     ]
     for chart in drawn:
         assert len(chart.to_dict()["description"].split()) > 10

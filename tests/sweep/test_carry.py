@@ -13,7 +13,7 @@ import pytest
 
 from simlib.corpora import glyphs, load_corpus, python_source
 from simlib.errors import InputError
-from simlib.runs import read_table, write_table
+from simlib.runs.table import read_table, write_table
 from simlib.sweep import carried, carry, read_grid
 from simlib.sweep.carry import TimeUpError, collect, pack, pack_runs, train_for
 from simlib.train import Folder, Update, feed, train_run

@@ -8,10 +8,10 @@ import pytest
 from damage import flip, overwrite, zeros
 from driver import BASE, ENTRIES
 
-from simlib.config import RunConfig
 from simlib.corpora.base import MANIFEST
 from simlib.errors import InputError
-from simlib.runs import RunTable, read_table
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunTable, read_table
 from simlib.sweep import expand, sweep
 from simlib.sweep.remote import needed, remaining
 from simlib.sweep.tasks import Task, plan_tasks

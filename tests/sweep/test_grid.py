@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from simlib.config import RunConfig
 from simlib.corpora import glyphs
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
-from simlib.notebooks import notebook_folder
+from simlib.pages.notebooks import notebook_folder
+from simlib.runs.config import RunConfig
 from simlib.sparsify import make_schedule
 from simlib.sweep import enlarge, read_grid
 from simlib.sweep.plan import mean_density, plan

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from driver import BASE
 
 from simlib.cli.sweep import command
-from simlib.runs import RunTable, read_table, write_table
+from simlib.runs.table import RunTable, read_table, write_table
 from simlib.sweep import read_grid, sweep
 from simlib.sweep.plan import plan
 

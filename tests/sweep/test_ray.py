@@ -14,9 +14,9 @@ import ray
 from driver import BASE, ENTRIES
 from ray.cluster_utils import Cluster
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import RunTable
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunTable
 from simlib.sweep import expand, sweep
 from simlib.sweep.tasks import plan_tasks
 from simlib.train import Folder, Update, read_side

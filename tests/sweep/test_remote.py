@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from driver import BASE, ENTRIES
 
-from simlib.config import RunConfig
-from simlib.runs import RunRecord
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord
 from simlib.sweep import expand
 from simlib.sweep.remote import Parcel, conditions, keep, needed, remaining, train_away
 from simlib.sweep.tasks import Task, plan_tasks

@@ -11,9 +11,9 @@ import psutil
 import pytest
 from driver import BASE, ENTRIES
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import read_table, write_table
+from simlib.runs.config import RunConfig
+from simlib.runs.table import read_table, write_table
 from simlib.sweep import expand, sweep
 from simlib.sweep.tasks import plan_tasks
 from simlib.train import Folder, Update, train_pack, train_run

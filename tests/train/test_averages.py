@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 from simlib.train import Folder, Update, read_side, train_pack, train_run
 from simlib.train.averages import Averages
 from simlib.train.checkpoint import load_state

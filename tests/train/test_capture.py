@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 from simlib.train.capture import WARM_STEPS, CapturedStepper
 from simlib.train.feed import Batch, make_feed
 from simlib.train.lane import Lane

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import read_table
+from simlib.runs.config import RunConfig
+from simlib.runs.table import read_table
 from simlib.train import checkpoint, train_pack
 from simlib.train.checkpoint import load_state, save_state
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 from simlib.train import train_pack, train_run
 from simlib.train.capture import CapturedStepper, Stepper
 from simlib.train.feed import make_feed

@@ -11,10 +11,10 @@ import torch
 from damage import flip, overwrite, zeros
 from safetensors.torch import load_file, save_file
 
-from simlib import runs
-from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import RunRecord, read_table
+from simlib.runs import table as runs
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord, read_table
 from simlib.train import Folder, Update, load_model, train_pack, train_run
 from simlib.train.checkpoint import (
     DamagedError,

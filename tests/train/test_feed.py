@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from simlib.config import RunConfig
 from simlib.corpora import load_corpus
 from simlib.corpora.spans import corrupt
+from simlib.runs.config import RunConfig
 from simlib.train import feed as feeds
 from simlib.train.feed import make_feed
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.models import compiled
 from simlib.models.compiled import SparseProduct
 from simlib.models.linear import Linear
+from simlib.runs.config import RunConfig
 from simlib.train import kernels, load_model, read_side, train_run
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane

@@ -2,8 +2,8 @@
 
 import torch
 
-from simlib.config import RunConfig
 from simlib.models import build_model
+from simlib.runs.config import RunConfig
 from simlib.train.optimizers import Adafactor, build_optimizer
 
 

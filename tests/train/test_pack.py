@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from simlib.config import RunConfig
 from simlib.corpora.spans import lengths_for_inputs
 from simlib.corpora.text import TextSampler
 from simlib.errors import InputError
 from simlib.models.linear import Linear
-from simlib.runs import RunRecord, read_table
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord, read_table
 from simlib.sweep.plan import plan
 from simlib.train import Folder, Update, load_model, read_side, train_pack, train_run
 from simlib.train.checkpoint import load_state

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from together import BROKEN, RULES, RUNS, break_off
 
 from simlib.cli.train import command as train
-from simlib.config import RunConfig
 from simlib.errors import InputError
-from simlib.runs import read_table
+from simlib.runs.config import RunConfig
+from simlib.runs.table import read_table
 from simlib.train import Folder, read_side, train_run
 from simlib.train.checkpoint import load_state
 

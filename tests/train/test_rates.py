@@ -2,7 +2,7 @@
 
 import pytest
 
-from simlib.config import RunConfig
+from simlib.runs.config import RunConfig
 from simlib.train.rates import lr_at
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simlib.config import RunConfig
 from simlib.models import fused
 from simlib.models.compiled import why_not
 from simlib.models.gpt import GPT
-from simlib.shape import Shape
+from simlib.runs.config import RunConfig
+from simlib.runs.shape import Shape
 from simlib.train import capture
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from simlib.cli.options import WholeNumber
 from simlib.cli.sweep import command as sweep
 from simlib.cli.train import command as train
-from simlib.config import RunConfig
 from simlib.errors import InputError
 from simlib.models.compiled import why_not
-from simlib.runs import read_table
+from simlib.runs.config import RunConfig
+from simlib.runs.table import read_table
 
 SMALL = ["--nonzero-params", "3072", "--depth", "1", "--seq-len", "32", "--valid-windows", "32"]
 

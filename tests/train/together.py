@@ -16,8 +16,8 @@ from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
 
 from simlib.cli import main
-from simlib.config import RunConfig
 from simlib.errors import InputError
+from simlib.runs.config import RunConfig
 from simlib.sparsify import Constant, Cubic, Sparsifier
 from simlib.sparsify.shards import local, part, whole
 from simlib.train import Folder, Update

@@ -5,7 +5,7 @@ window.plannerLaws = (data) => {
   const { costs, constants } = data;
   const TAILS = [(1 - data.level) / 2, (1 + data.level) / 2];
 
-  // ---- the law, as in simlib.law and simlib.optimum -----------------------------------------
+  // ---- the law, as in simlib.laws.law and simlib.laws.optimum -------------------------------
   const sparsityFactor = (law, S) => law.a_S * Math.pow(1 - S, law.b_S) + law.c_S;
 
   const lossOf = (law, S, N, D) =>

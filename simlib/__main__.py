@@ -1,0 +1,5 @@
+"""`python -m simlib`: the command line, also where its script is not installed."""
+
+from simlib.cli import main
+
+main()

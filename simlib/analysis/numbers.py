@@ -1,0 +1,38 @@
+"""Numbers as text, written one way in every verdict, table and sentence."""
+
+from __future__ import annotations
+
+import math
+
+from simlib.fit.profile import Interval
+
+NOTHING = 1e-9  # smaller values are the solver's bound for an absent term, and read 0
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with so many significant digits; powers of ten beyond a million, 'open' for none."""
+    if value is None:
+        return "open"
+    size = abs(value)
+    if size < NOTHING or not math.isfinite(value):
+        return f"{value:.0f}"
+    if 1e-4 <= size < 1e6:
+        decimals = max(digits - 1 - math.floor(math.log10(size)), 0)
+        return f"{value:,.{decimals}f}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def percent(value: float, digits: int = 0) -> str:
+    """A share in percent."""
+    return f"{value:.{digits}%}"
+
+
+def with_interval(value: float, interval: Interval | None, digits: int = 3) -> str:
+    """`value (low to high)`; an end that does not exist reads 'open'."""
+    if interval is None:
+        return number(value, digits)
+    low, high = (
+        "open" if end is None or not math.isfinite(end) else number(end, digits) for end in interval
+    )
+    return f"{number(value, digits)} ({low} to {high})"

@@ -1,0 +1,115 @@
+"""The joint law with one thing more, for tests of what it leaves out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+
+from simlib.laws.law import Array, Coefficient, JointLaw
+from simlib.laws.rivals import AdditiveLaw
+
+
+@dataclass(frozen=True)
+class SizeExponentLaw(AdditiveLaw):
+    """`L = a_S (1-S)^b_S N^-b_SN + c_S N^-b_N + (a_D / D)^b_D + c`: sparsity bends the exponent.
+
+    The joint law with an exponent of its own for the part that sparsity removes, so that curves
+    of loss against N at different S are no longer parallel. b_SN = b_N is the joint law.
+    """
+
+    a_S: Coefficient
+    b_S: Coefficient
+    b_SN: Coefficient
+    c_S: Coefficient
+    b_N: Coefficient
+    a_D: Coefficient
+    b_D: Coefficient
+    c: Coefficient
+
+    @classmethod
+    def of(cls, law: JointLaw) -> Self:
+        """The joint law as a member of this family."""
+        a_S, b_S, c_S, b_N, a_D, b_D, c = np.moveaxis(law.vector(), -1, 0)
+        return cls(a_S, b_S, b_N, c_S, b_N, a_D, b_D, c)
+
+    def size(self, S: Array, N: Array) -> Array:
+        """`a_S (1-S)^b_S N^-b_SN + c_S N^-b_N`."""
+        sparse = self.a_S * (1 - S) ** self.b_S * N**-self.b_SN
+        return np.asarray(sparse + self.c_S * N**-self.b_N)
+
+
+@dataclass(frozen=True)
+class DataFactorLaw(AdditiveLaw):
+    """The joint law with the data term `(a_D (1-S)^h / D)^b_D`: sparsity acts on data as a factor.
+
+    h = 0 is the joint law; below 0 a sparse model needs more data.
+    """
+
+    a_S: Coefficient
+    b_S: Coefficient
+    c_S: Coefficient
+    b_N: Coefficient
+    a_D: Coefficient
+    b_D: Coefficient
+    h: Coefficient
+    c: Coefficient
+
+    @classmethod
+    def of(cls, law: JointLaw) -> Self:
+        """The joint law as a member of this family."""
+        a_S, b_S, c_S, b_N, a_D, b_D, c = np.moveaxis(law.vector(), -1, 0)
+        return cls(a_S, b_S, c_S, b_N, a_D, b_D, 0.0, c)
+
+    def size(self, S: Array, N: Array) -> Array:
+        """`(a_S (1-S)^b_S + c_S) N^-b_N`."""
+        return np.asarray((self.a_S * (1 - S) ** self.b_S + self.c_S) * N**-self.b_N)
+
+    def data(self, S: Array, D: Array) -> Array:
+        """`(a_D (1-S)^h / D)^b_D`."""
+        return np.asarray((self.a_D * (1 - S) ** self.h / D) ** self.b_D)
+
+
+@dataclass(frozen=True)
+class DataExponentLaw(AdditiveLaw):
+    """The joint law with the data term `(1-S)^q (a_D / D)^(b_D + v ln(1-S))`.
+
+    Both the amount and the exponent of the data term depend on sparsity; q = v = 0 is the joint
+    law. q moves with v, so that the family is the same in every unit of D.
+    """
+
+    a_S: Coefficient
+    b_S: Coefficient
+    c_S: Coefficient
+    b_N: Coefficient
+    a_D: Coefficient
+    b_D: Coefficient
+    q: Coefficient
+    v: Coefficient
+    c: Coefficient
+
+    @classmethod
+    def of(cls, law: JointLaw) -> Self:
+        """The joint law as a member of this family."""
+        a_S, b_S, c_S, b_N, a_D, b_D, c = np.moveaxis(law.vector(), -1, 0)
+        return cls(a_S, b_S, c_S, b_N, a_D, b_D, 0.0, 0.0, c)
+
+    def size(self, S: Array, N: Array) -> Array:
+        """`(a_S (1-S)^b_S + c_S) N^-b_N`."""
+        return np.asarray((self.a_S * (1 - S) ** self.b_S + self.c_S) * N**-self.b_N)
+
+    def data(self, S: Array, D: Array) -> Array:
+        """`(1-S)^q (a_D / D)^(b_D + v ln(1-S))`."""
+        exponent = self.b_D + self.v * np.log1p(-S)
+        return np.asarray((1 - S) ** self.q * (self.a_D / D) ** exponent)
+
+
+EXTENSIONS: MappingProxyType[str, Any] = MappingProxyType(
+    {
+        "size-exponent": SizeExponentLaw,
+        "data-factor": DataFactorLaw,
+        "data-exponent": DataExponentLaw,
+    }
+)

@@ -1,0 +1,194 @@
+"""Run one text notebook with parameters, after checking every one of them."""
+
+import ast
+import io
+import tokenize
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
+
+from simlib.errors import InputError
+
+KERNEL = "python3"
+# what an annotation in a parameters cell may be made of
+_TYPES: dict[str, Any] = {
+    **{"int": int, "float": FiniteFloat, "str": str, "bool": bool},
+    **{"list": list, "tuple": tuple, "dict": dict, "Literal": Literal},
+}
+
+
+class NotebookFailed(RuntimeError):  # noqa: N818  reads as what happened
+    """A cell of a notebook raised; the text names the cell and the error in one line."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line `name: annotation = default  # help` of a parameters cell."""
+
+    name: str
+    annotation: str
+    default: str
+    help: str
+
+    def parse(self, value: object) -> Any:
+        """`value`, or the text of it as typed on a command line, as this parameter's type.
+
+        Raises:
+            InputError: it is no such value.
+        """
+        if isinstance(value, str) and self.annotation != "str":
+            value = _literal(value)
+        try:
+            kind = eval(self.annotation, {"__builtins__": {}}, _TYPES)
+            return TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            text = f"parameter {self.name} takes {self.annotation}, got {value!r}: {reason}"
+            raise InputError(text) from error
+        except (NameError, TypeError) as error:
+            names = ", ".join(_TYPES)
+            text = f"parameter {self.name} has type {self.annotation}; use {names}"
+            raise InputError(text) from error
+
+
+def _literal(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def notebook_folder() -> Path:
+    """The checkout's folder of notebooks: that of the working directory, or of this library.
+
+    Raises:
+        InputError: neither lies in a checkout.
+    """
+    here = Path.cwd()
+    for root in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if (root / "notebooks").is_dir() and (root / "_toc.yml").is_file():
+            return root / "notebooks"
+    raise InputError("no checkout of the book here: change into it, or give a notebook's path")
+
+
+def names() -> list[str]:
+    """Names of the notebooks of the checkout, sorted."""
+    return sorted(path.stem for path in notebook_folder().glob("*.md"))
+
+
+def find(name: str) -> Path:
+    """Path of the notebook called `name`, or at the path `name`.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path.resolve()
+    if path.suffix or len(path.parts) > 1:
+        raise InputError(f"no notebook at {name}")
+    if name not in names():
+        raise InputError(f"no notebook {name!r}: there are {', '.join(names()) or 'none'}")
+    return notebook_folder() / f"{name}.md"
+
+
+def _read(path: Path) -> Any:
+    import jupytext
+
+    try:
+        return jupytext.read(path)
+    except Exception as error:  # jupytext has no common base for what it may raise
+        raise InputError(f"{path} is not a text notebook: {error}") from error
+
+
+def _comments(source: str) -> dict[int, str]:
+    """Comment text by line number."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+
+
+def _annotation(node: ast.Assign | ast.AnnAssign) -> str:
+    """The declared type; without one, that of the default."""
+    if isinstance(node, ast.AnnAssign):
+        return ast.unparse(node.annotation)
+    return type(ast.literal_eval(node.value)).__name__
+
+
+def _parameters(notebook: Any) -> dict[str, Parameter]:
+    tagged = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
+    source = next((cell.source for cell in tagged), "")
+    comments = _comments(source)
+    found = {}
+    for node in ast.parse(source).body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        annotation = _annotation(node)
+        name, default = ast.unparse(target), ast.unparse(node.value)
+        found[name] = Parameter(name, annotation, default, comments.get(node.end_lineno or 0, ""))
+    return found
+
+
+def parameters(path: Path) -> dict[str, Parameter]:
+    """Parameters of the notebook at `path` by name, in the order of its parameters cell.
+
+    Raises:
+        InputError: the file is no text notebook.
+    """
+    return _parameters(_read(path))
+
+
+def checked(known: Mapping[str, Parameter], given: Mapping[str, object]) -> dict[str, Any]:
+    """`given` as values of the types that `known` declares.
+
+    Raises:
+        InputError: a name that is not known, or a value that does not fit its type.
+    """
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        choice = ", ".join(known) or "none"
+        raise InputError(f"unknown parameter {unknown[0]!r}: this notebook takes {choice}")
+    return {name: known[name].parse(value) for name, value in given.items()}
+
+
+def run(path: Path, given: Mapping[str, object], out: Path, progress: bool = False) -> Any:
+    """Execute the notebook at `path` with the parameters `given`; write and return the result.
+
+    The working directory of its kernel is the folder above the notebook's. `out` is written as
+    far as the notebook came even if a cell fails.
+
+    Raises:
+        InputError: before anything runs: unknown or ill-typed parameter, unusable `out`.
+        NotebookFailed: a cell raised.
+    """
+    notebook = _read(path)
+    values = checked(_parameters(notebook), given)
+    if out.suffix != ".ipynb":
+        raise InputError(f"the result is a notebook: give a file that ends in .ipynb, not {out}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}") from error
+    return _execute(notebook, values, out, path.resolve().parent.parent, progress)
+
+
+def _execute(notebook: Any, values: dict[str, Any], out: Path, root: Path, progress: bool) -> Any:
+    from papermill import execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        return execute_notebook(
+            notebook,
+            str(out),
+            parameters=values,
+            kernel_name=KERNEL,
+            language="python",
+            cwd=str(root),
+            progress_bar=progress,
+        )
+    except PapermillExecutionError as error:
+        text = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+        raise NotebookFailed(" ".join(text.split())) from error

@@ -1,0 +1,132 @@
+"""The page that holds predicted optima against runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import numpy as np
+
+from simlib.analysis.numbers import number, percent
+from simlib.analysis.optimumcheck import Check
+from simlib.analysis.optimumgrid import Point
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import cost_model
+from simlib.pages import charts
+from simlib.pages.tables import Table
+
+SIGNIFICANCE = 0.05  # of the test for lack of fit
+
+
+def point_text(point: Point) -> str:
+    """`6,144 non-zero, 9.00e10 FLOP, sparse cost`."""
+    return f"{point.nonzero_params:,} non-zero, {number(point.flops)} FLOP, {point.cost} cost"
+
+
+def summary_table(checks: Sequence[Check]) -> Table:
+    """Predicted and measured optimum of every point, and what the prediction cost."""
+    header = (
+        "point", "predicted optimum", "measured optimum", "the prediction is",
+        "loss above the best, predicted choice", "noise of a run", "a parabola",
+    )  # fmt: skip
+    return Table(header, [_summary(c) for c in checks])
+
+
+def _summary(check: Check) -> tuple[str, ...]:
+    p = check.point
+    return (
+        point_text(p), f"{percent(p.optimum)} ({percent(p.low)} to {percent(p.high)})",
+        measured_text(check), verdict(check), _above(check.regret, check.regret_ends),
+        percent(check.noise, 2),
+        "is too simple" if check.lack_of_fit < SIGNIFICANCE else "is not rejected",
+    )  # fmt: skip
+
+
+def measured_text(check: Check) -> str:
+    """`52% (30% to 70%)`; an interval that reaches the sparsest runs is open."""
+    low, high = check.interval
+    if high is None:
+        return f"{percent(check.best)} ({percent(low or 0.0)} or more)"
+    return f"{percent(check.best)} ({percent(low or 0.0)} to {percent(high)})"
+
+
+def verdict(check: Check) -> str:
+    """Where the predicted optimum lies against the interval of the measured one."""
+    if check.holds:
+        return "inside"
+    low, _ = check.interval
+    side = "too low" if low is not None and check.point.optimum < low else "too high"
+    return f"{side}, intervals overlap" if check.overlaps else f"{side}"
+
+
+def _above(value: float, ends: tuple[float, float]) -> str:
+    return f"{percent(value, 1)} ({percent(ends[0], 1)} to {percent(ends[1], 1)})"
+
+
+def arm_table(check: Check, forecasts: Mapping[str, tuple[float, float, float]]) -> Table:
+    """Every sparsity of a point: measured and predicted loss, and how far above the best it is.
+
+    `forecasts` maps a run_id to the loss predicted before it was trained and its interval.
+    """
+    header = ("sparsity", "data", "seeds", "measured loss", "predicted loss", "above the best")
+    rows = []
+    for arm in check.arms:
+        said = forecasts.get(arm.runs[0].run_id)
+        predicted = "" if said is None else _loss(*said)
+        losses = [run.loss for run in arm.runs]
+        measured = f"{number(arm.loss, 4)} ({number(min(losses), 4)} to {number(max(losses), 4)})"
+        rows.append(
+            (percent(arm.sparsity, 1), f"{arm.data_seen:,}", str(len(losses)), measured, predicted,
+             _above(arm.regret, arm.regret_ends))
+        )  # fmt: skip
+    return Table(header, rows)
+
+
+def _loss(value: float, low: float, high: float) -> str:
+    return f"{number(value, 4)} ({number(low, 4)} to {number(high, 4)})"
+
+
+def inside(checks: Sequence[Check], forecasts: Mapping[str, tuple[float, float, float]]) -> str:
+    """`41 of 45`: runs whose loss lies in the interval that was predicted for it."""
+    runs = {run.run_id: run for c in checks for arm in c.arms for run in arm.runs}
+    hits = [
+        forecasts[i][1] <= run.loss <= forecasts[i][2] for i, run in runs.items() if i in forecasts
+    ]
+    return f"{sum(hits)} of {len(hits)}"
+
+
+def loss_at_point(check: Check, law_file: LawFile) -> alt.LayerChart:
+    """Loss against sparsity at equal size and cost: runs, the law, both optima."""
+    point = check.point
+    S = np.linspace(0, max(point.sparsities), 60)
+    D = cost_model(point.cost).data_seen(S, point.nonzero_params, point.flops)
+    curve = charts.rows(sparsity=S, loss=law_file.joint(S, point.nonzero_params, D))
+    runs = [
+        {"sparsity": arm.sparsity, "loss": run.loss, "data": arm.data_seen}
+        for arm in check.arms
+        for run in arm.runs
+    ]
+    means = [{"sparsity": arm.sparsity, "loss": arm.loss} for arm in check.arms]
+    x = alt.X("sparsity:Q", title="Sparsity", axis=alt.Axis(format="%"))
+    y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
+    law = alt.Chart(curve).mark_line(color=charts.FITTED).encode(x=x, y=y)
+    marks = alt.Chart(alt.Data(values=runs)).mark_point(
+        filled=True, size=40, color=charts.ORANGE[0], opacity=0.6
+    ).encode(x=x, y=y)  # fmt: skip
+    line = alt.Chart(alt.Data(values=means)).mark_line(color=charts.ORANGE[0]).encode(x=x, y=y)
+    predicted = _rule(point.optimum, charts.FITTED, [5, 3])
+    measured = _rule(check.best, charts.ORANGE[0], [2, 2])
+    text = f"""{point_text(point)}: loss against sparsity where more sparsity buys size and pays in
+        data. Orange points are runs, the orange line their means, the blue line is the law that was
+        fitted before. Dashed vertical lines stand at the predicted optimum, blue,
+        {percent(point.optimum)}, and at the measured one, orange, {measured_text(check)}."""
+    layered: alt.LayerChart = charts.describe(
+        (law + line + marks + predicted + measured).properties(title=point_text(point)), text
+    )
+    return layered
+
+
+def _rule(sparsity: float, colour: str, dash: list[int]) -> alt.Chart:
+    mark = alt.Chart(alt.Data(values=[{"at": sparsity}])).mark_rule(color=colour, strokeDash=dash)
+    rule: alt.Chart = mark.encode(x="at:Q")
+    return rule

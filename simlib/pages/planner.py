@@ -1,0 +1,220 @@
+"""The planner page: its controls and charts, and the laws that its scripts compute with.
+
+The page's scripts compute with the formulas of `simlib.laws.law`, `simlib.laws.optimum` and
+`simlib.simulate` (`planner-law.js`) and fill the table and the charts (`planner.js`); everything
+that those formulas need is handed over here.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import altair as alt
+
+from simlib.datasets import law_names, load_law
+from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.law import JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import COSTS
+from simlib.pages import charts
+from simlib.pages.optima import CONTOURS
+from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
+from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN
+from simlib.simulate.speedup import two_four_cost
+
+LEVEL = 0.9
+COST_LABELS = {"dense": "dense: masks save nothing", "sparse": "sparse: zeros are skipped"}
+ROWS = {
+    "S": "Sparsity",
+    "dense_params": "Parameters under the mask",
+    "equivalent": "Dense model of equal loss on that data",
+    "D": "Training data (tokens or images)",
+    "loss": "Predicted loss (nats)",
+}
+RUNS = {"dense": "dense", "sparse": "best sparsity", "two_four": "2:4"}
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A slider of the page. `name` is its key in the link, the position is in `label`'s unit."""
+
+    name: str
+    label: str
+    low: float
+    high: float
+    value: float
+    step: float
+
+
+SLIDERS = (
+    Slider("N", "Non-zero parameters", 3, 12, 9, 0.05),
+    Slider("C", "Compute, training and serving", 8, 28, 22, 0.05),
+    Slider("serve", "Tokens or images to serve", 4, 16, 4, 0.1),  # the left end: none
+    Slider("speedup", "2:4 speed-up, where the mask is on", 1, 2, 1, 0.05),
+)
+
+
+def planner_laws() -> dict[str, LawFile]:
+    """Every shipped joint law that records the range of its runs, by name."""
+    files = {name: load_law(name) for name in law_names()}
+    return {
+        name: f for name, f in files.items() if isinstance(f.law, JointLaw) and "range" in f.record
+    }
+
+
+def planner_data(laws: dict[str, LawFile]) -> dict[str, Any]:
+    """What the script computes with: laws with their whole ensembles, cost models, constants."""
+    two_four = two_four_cost(2.0)
+    return {
+        "level": LEVEL,
+        "contours": CONTOURS,
+        "costs": {name: asdict(cost) for name, cost in COSTS.items()},
+        "constants": {
+            "per_datum": FLOP_PER_PARAMETER_AND_DATUM,
+            "per_served": FLOP_PER_SERVED_TOKEN,
+            "two_four_share": 2 * (1 - two_four.dense_share),
+            "far_size_or_data": FAR_SIZE_OR_DATA,
+            "far_compute": FAR_COMPUTE,
+            "far_density": FAR_DENSITY,
+        },
+        "laws": {name: _law_data(law_file) for name, law_file in laws.items()},
+    }
+
+
+def _law_data(law_file: LawFile) -> dict[str, Any]:
+    ensemble = law_file.ensemble
+    return {
+        "names": law_file.joint.names(),
+        "law": law_file.joint.vector().tolist(),
+        "members": [] if ensemble is None else ensemble.vector().tolist(),
+        "range": law_file.record["range"],
+    }
+
+
+class Planner:
+    """The controls and the table, which a page shows as HTML; its charts stand beside them."""
+
+    def __init__(self, laws: dict[str, LawFile], chosen: str, cost: str) -> None:
+        self.laws, self.chosen, self.cost = laws, chosen, cost
+
+    def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
+        # "</" would end the script element early
+        payload = json.dumps(planner_data(self.laws), separators=(",", ":")).replace("</", "<\\/")
+        page = (
+            '<div class="planner"><link rel="stylesheet" href="../_static/planner.css">'
+            f'<div class="planner-controls">{self._law()}{self._cost()}{_sliders()}</div>'
+            '<p class="planner-fitted"></p>'
+            f'<p class="planner-said" role="status"></p>{_table()}<p class="planner-warned"></p>'
+            f'<script type="application/json">{payload}</script>'
+            '<script defer src="../_static/planner-law.js"></script>'
+            '<script defer src="../_static/planner.js"></script>'
+            "<noscript><p>The plan is computed by JavaScript in the page.</p></noscript></div>"
+        )
+        return {"text/html": page, "text/plain": "planner"}
+
+    def _law(self) -> str:
+        options = "".join(
+            f'<option value="{html.escape(name)}"{" selected" * (name == self.chosen)}>'
+            f"{html.escape(_law_label(name, f))}</option>"
+            for name, f in self.laws.items()
+        )
+        return (
+            '<div><label for="planner-law">Law</label><div class="planner-choices">'
+            f'<select id="planner-law" name="law">{options}</select> '
+            '<button type="button" class="planner-runs">Go to its runs</button></div></div>'
+        )
+
+    def _cost(self) -> str:
+        choices = "".join(
+            f'<label><input type="radio" name="cost" value="{name}"'
+            f"{' checked' * (name == self.cost)}> {COST_LABELS[name]}</label>"
+            for name in COSTS
+        )
+        return (
+            '<div role="radiogroup" aria-labelledby="planner-cost">'
+            '<span id="planner-cost">Training cost</span>'
+            f'<div class="planner-choices">{choices}</div></div>'
+        )
+
+
+def _law_label(name: str, law_file: LawFile) -> str:
+    members = 0 if law_file.ensemble is None else len(law_file.ensemble.vector())
+    return f"{name}, {members} refits" if members else f"{name}, no interval"
+
+
+def _sliders() -> str:
+    return "".join(
+        f'<div><label for="planner-{s.name}">{s.label}</label>'
+        f'<input type="range" id="planner-{s.name}" name="{s.name}" min="{s.low}" max="{s.high}" '
+        f'step="{s.step}" value="{s.value}"><output for="planner-{s.name}"></output></div>'
+        for s in SLIDERS
+    )
+
+
+def _table() -> str:
+    head = "".join(f'<th scope="col">{title}</th>' for title in RUNS.values())
+    body = "".join(
+        f'<tr><th scope="row">{title}</th>'
+        + "".join(f'<td data-run="{run}" data-key="{key}"></td>' for run in RUNS)
+        + "</tr>"
+        for key, title in ROWS.items()
+    )
+    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def loss_chart() -> alt.LayerChart:
+    """Loss against sparsity with its band, the three runs, and the interval of the best sparsity.
+
+    The script of the page fills the data `curve` and `runs`.
+    """
+    x = alt.X("S:Q", title="Sparsity", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1]))
+    room = alt.Scale(zero=False, padding=20)  # pixels, for the name below the lowest point
+    y = alt.Y("loss:Q", title="Predicted loss (nats)", scale=room)
+    curve = alt.Chart(alt.NamedData("curve"))
+    shade = charts.band(alt.NamedData("curve"), x, "low", "high")
+    runs = alt.Chart(alt.NamedData("runs")).encode(y=y)
+    spread = runs.mark_rule(strokeWidth=5, opacity=0.5, color=charts.ORANGE[0]).encode(
+        x=alt.X("low_S:Q"), x2=alt.X2("high_S:Q")
+    )
+    points = runs.mark_point(filled=True, opacity=1, size=120, color=charts.ORANGE[0]).encode(x=x)
+    # the best one is named below its point: it may lie on one of the others
+    named = [
+        runs.transform_filter(f"datum.run {equal} 'best'")
+        .mark_text(align="left", dx=-8, dy=dy, fontSize=13, color=charts.ORANGE[0])
+        .encode(x=x, text="run:N")
+        for equal, dy in (("!==", -14), ("===", 17))
+    ]
+    layered = alt.layer(shade, curve.mark_line().encode(x=x, y=y), spread, points, *named)
+    return layered.properties(datasets={"curve": [], "runs": []})
+
+
+def map_chart() -> alt.LayerChart:
+    """Training compute at which each sparsity is optimal, against size, with the reader's point.
+
+    The dense runs that the law was fitted to are shaded. The script of the page fills the data
+    `fitted`, `contours`, `dense` and `point`.
+    """
+    x = charts.log_x("nonzero_params", "Non-zero parameters")
+    runs = charts.band(alt.NamedData("fitted"), x, "low", "high", charts.GREEN[0])
+    y = alt.Y(
+        "flops:Q", title="Training compute (FLOP)", scale=alt.Scale(type="log"),
+        axis=alt.Axis(labelExpr="'1e' + round(log(datum.value) / LN10)", tickCount=8),
+    )  # fmt: skip
+    lines = alt.Chart(alt.NamedData("contours")).mark_line()
+    optimum = alt.Chart(alt.NamedData("dense")).mark_line(
+        strokeDash=[6, 4], color=charts.GREY[0], strokeWidth=2
+    )
+    here = alt.Chart(alt.NamedData("point")).encode(x=x, y=y)
+    point = here.mark_point(filled=True, opacity=1, size=140, color=charts.ORANGE[0])
+    name = here.mark_text(dy=-14, fontSize=13, color=charts.ORANGE[0]).encode(text="run:N")
+    layered: alt.LayerChart = (
+        runs
+        + lines.encode(x=x, y=y, color=charts.sparsity_colour(CONTOURS))
+        + optimum.encode(x=x, y=y)
+        + point
+        + name
+    )
+    return layered.properties(datasets={"fitted": [], "contours": [], "dense": [], "point": []})

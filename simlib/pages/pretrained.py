@@ -1,0 +1,237 @@
+"""The page on pruning trained models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from operator import attrgetter
+
+import altair as alt
+
+from simlib.analysis.datamultiple import PUBLISHED, Multiple, from_scratch
+from simlib.analysis.numbers import number, percent
+from simlib.pages import charts
+from simlib.pages.tables import Table
+from simlib.runs.table import RunTable
+
+
+def multiple_table(found: Sequence[Multiple]) -> Table:
+    """Data multiples with their intervals, one row a setting, beside the paper's."""
+    header = (
+        "non-zero parameters", "sparsity", "data pruned over", "runs", "loss",
+        "better than from scratch by", "from scratch needs, times the data", "the paper's",
+    )  # fmt: skip
+    return Table(header, [_multiple_row(m) for m in found])
+
+
+def _multiple_row(found: Multiple) -> tuple[str, ...]:
+    gain = "not measured"
+    if found.gain is not None:
+        low, high = (0.0 if end is None else end for end in found.gain_interval)
+        gain = f"{percent(found.gain, 1)} ({percent(low, 1)} to {percent(high, 1)})"
+    published = published_multiple(found)
+    return (
+        f"{found.nonzero_params:,}", percent(found.sparsity, 1), f"{found.data_seen:,}",
+        str(found.seeds), number(found.loss, 4), gain, multiple_text(found),
+        "" if published is None else number(published),
+    )  # fmt: skip
+
+
+def multiple_text(found: Multiple) -> str:
+    """`4.4 (3.6 to 5.3)`, or the bound where the multiple lies beyond what was measured."""
+    low, high = (None if end is None else number(end, 2) for end in found.ends)
+    if found.value is None:
+        side = "more" if found.above else "less"
+        return f"{side} than {number(found.bound, 2)}{_beyond(low, high)}"
+    return f"{number(found.value, 2)}{_beyond(low, high)}"
+
+
+def _beyond(low: str | None, high: str | None) -> str:
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f" ({low} or more)"
+    return f" ({high} or less)" if low is None else f" ({low} to {high})"
+
+
+def published_multiple(found: Multiple) -> float | None:
+    """The paper's multiple at this sparsity, if it states one."""
+    near = [value for S, value in PUBLISHED.items() if abs(S - found.sparsity) < 0.005]
+    return near[0] if near else None
+
+
+def agrees(found: Multiple) -> bool | None:
+    """Whether the interval holds the paper's multiple; None where the paper states none."""
+    published = published_multiple(found)
+    if published is None:
+        return None
+    low, high = found.ends
+    return (low is None or low <= published) and (high is None or published <= high)
+
+
+def break_even_table(found: Sequence[Multiple]) -> Table:
+    """How many models must be pruned from one trained model until that costs less in all."""
+    header = (
+        "non-zero parameters", "sparsity", "data pruned over", "trained on, times that",
+        "break even, sparse cost", "break even, dense cost",
+    )  # fmt: skip
+    rows = [
+        (
+            f"{m.nonzero_params:,}", percent(m.sparsity, 1), f"{m.data_seen:,}",
+            number(m.start_data / m.data_seen, 2), *(break_even_text(m, c) for c in COSTS),
+        )
+        for m in found
+    ]  # fmt: skip
+    return Table(header, rows)
+
+
+COSTS = ("sparse", "dense")
+
+
+def break_even_text(found: Multiple, cost: str) -> str:
+    """Models at break even with the interval, or its bound."""
+    value, ends = found.break_even(found.matched, cost), found.break_even_ends(cost)
+    low, high = (None if end is None else _models(end) for end in ends)
+    if value is not None:
+        return f"{_models(value)}{_beyond(low, high)}"
+    if not found.above:
+        return "never seen"
+    return f"less than {_models(found.break_even(found.measured[1], cost) or math.inf)}"
+
+
+def _models(value: float) -> str:
+    return "no number" if math.isinf(value) else number(value, 2)
+
+
+def charge_verdicts(found: Sequence[Multiple]) -> Table:
+    """Which way is cheaper for a single model that pays for the dense training, by cost model."""
+    rows = []
+    for cost in COSTS:
+        signs = [cheaper(m, cost) for m in found]
+        rows.append((cost, *(str(signs.count(sign)) for sign in (1, -1, 0))))
+    return Table(("cost", "pruning", "from scratch", "not told apart"), rows)
+
+
+def cheaper(found: Multiple, cost: str) -> int:
+    """1 if pruning costs less, surely, though one model pays for the dense training; -1 if surely
+    more; 0 if neither is sure."""
+    low, high = found.break_even_ends(cost)
+    if high is not None and high < 1:
+        return 1
+    return -1 if low is not None and low > 1 else 0
+
+
+def falling(found: Sequence[Multiple], along: str) -> str:
+    """`4 of 4`: groups alike in all but a field in which a larger value goes with a lower multiple.
+
+    `along` is "sparsity" or "data_seen". A multiple beyond what was measured counts as its bound.
+    """
+    names = [n for n in ("nonzero_params", "sparsity", "data_seen") if n != along]
+    groups: dict[tuple[float, ...], list[Multiple]] = {}
+    for m in sorted(found, key=attrgetter(along)):
+        groups.setdefault(tuple(round(getattr(m, n), 3) for n in names), []).append(m)
+    rows = [[m.value or m.bound for m in group] for group in groups.values() if len(group) > 1]
+    fall = sum(all(a > b for a, b in pairwise(row)) for row in rows)
+    return f"{fall} of {len(rows)}"
+
+
+def ends_text(values: Iterable[int]) -> str:
+    """`2`, or `256,000 to 512,000` where values differ."""
+    ends = sorted(set(values))
+    return f"{ends[0]:,}" if len(ends) == 1 else f"{ends[0]:,} to {ends[-1]:,}"
+
+
+PAPER = "Frantar et al. 2024"
+
+
+def scratch_and_pruned(runs: RunTable, nonzero_params: int) -> alt.LayerChart:
+    """Loss against data of runs from scratch, as lines, and of pruned ones, as triangles."""
+    pruned = [
+        run
+        for run in runs.finished
+        if run.pruner == "from_checkpoint" and run.nonzero_params == nonzero_params
+    ]
+    shapes = {run.dense_params: run for run in pruned}
+    scratch = [run for like in shapes.values() for run in from_scratch(runs.finished, like)]
+    levels = sorted({round(run.sparsity, 3) for run in scratch})
+    title = f"{nonzero_params:,} non-zero parameters"
+    x = charts.log_x("data", "Data seen, or pruned over (bytes)")
+    y = alt.Y("loss:Q", title="Loss (nats per byte)", scale=alt.Scale(zero=False))
+    colour = charts.sparsity_colour(levels)
+    base = alt.Chart(_points(scratch)).encode(x=x, color=colour)
+    mean = base.mark_line().encode(y=alt.Y("mean(loss):Q", title="Loss (nats per byte)"))
+    marks = base.mark_point(filled=True, size=30, opacity=0.6).encode(y=y)
+    triangles = alt.Chart(_points(pruned)).mark_point(
+        shape="triangle-up", filled=True, size=130
+    ).encode(x=x, y=y, color=colour)  # fmt: skip
+    text = f"""{title}: loss against data, one line a sparsity from scratch, falling, and one
+        triangle for each of {len(pruned)} runs that pruned a trained model over that data. How far
+        to the right of a triangle the line of its colour comes down to its height is the data
+        multiple."""
+    layered: alt.LayerChart = charts.describe(
+        (mean + marks + triangles).properties(title=title), text
+    )
+    return layered
+
+
+def _points(runs: Sequence[object]) -> alt.Data:
+    return alt.Data(
+        values=[
+            {"data": r.data_seen, "loss": r.loss, "sparsity": round(r.sparsity, 3)}  # type: ignore[attr-defined]
+            for r in runs
+        ]
+    )
+
+
+def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
+    """Data multiples against sparsity with their intervals, beside the paper's."""
+    names = list(dict.fromkeys(_series(m) for m in found))
+    values = [_row(m) for m in found]
+    values += [
+        {"sparsity": percent(S, 1), "series": PAPER, "multiple": v} for S, v in PUBLISHED.items()
+    ]
+    colours = [
+        charts.ORANGE[0],
+        *(light for light, _ in charts.SERIES if light != charts.ORANGE[0]),
+    ]
+    order = [PAPER, *names]
+    legend = alt.Legend(columns=2, labelLimit=300)
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("sparsity:O", title="Sparsity", axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("series:N", sort=order),
+        color=alt.Color("series:N", sort=order, title=None, legend=legend,
+                        scale=alt.Scale(domain=order, range=colours[: len(order)])),
+    )  # fmt: skip
+    title = "Data from scratch, times the data pruned over"
+    bars = base.mark_rule(strokeWidth=3, opacity=0.4).encode(
+        y=charts.log_y("low", title, nice=False), y2="high:Q"
+    )
+    points = base.mark_point(filled=True, size=70).encode(
+        y=charts.log_y("multiple", title, nice=False),
+        shape=alt.Shape("series:N", sort=order, legend=None),
+    )
+    even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(
+        strokeDash=[5, 3], color=charts.GREY[0]
+    ).encode(y="y:Q")  # fmt: skip
+    text = f"""Data that a model from scratch needs, as a multiple of what pruning a trained one
+        saw, against sparsity, with intervals, for {len(names)} combinations of size and data, and
+        the three numbers of the paper, {", ".join(number(v) for v in PUBLISHED.values())}. At the
+        dashed line at one a trained model is worth nothing."""
+    layered: alt.LayerChart = charts.describe(even + bars + points, text)
+    return layered
+
+
+def _series(found: Multiple) -> str:
+    return f"{found.nonzero_params:,} non-zero, over {found.data_seen:,}"
+
+
+def _row(found: Multiple) -> dict[str, object]:
+    """A multiple beyond the measured data is drawn as its interval alone, up to where it ends."""
+    least, most = (end / found.data_seen for end in found.measured)
+    low, high = found.ends
+    return {
+        "sparsity": percent(found.sparsity, 1), "series": _series(found),
+        "multiple": found.value, "low": least if low is None else low,
+        "high": most if high is None else high,
+    }  # fmt: skip

@@ -1,0 +1,501 @@
+"""The pages of a sweep: its runs on the law's curves, noise and misfit, what is identified, its
+recipe, and every number of the prose as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import altair as alt
+import numpy as np
+
+from simlib.analysis.contrasts import Estimate, Spread, seed_spread
+from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.sweepchecks import (
+    Cells,
+    DataStep,
+    LackOfFit,
+    Order,
+    before_power_law,
+    cells,
+    closed,
+    data_steps,
+    identified,
+    interaction,
+    lack_of_fit,
+    order,
+    without_shortest,
+)
+from simlib.fit import log_residuals
+from simlib.fit.objective import Objective
+from simlib.fit.result import WIDE
+from simlib.laws.law import Array, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.laws.optimum import cost_model
+from simlib.pages import charts, law_answers
+from simlib.pages.law_answers import bands, estimate
+from simlib.pages.optima import contours
+from simlib.pages.recipes import NORMS, Attempt
+from simlib.pages.tables import Table
+from simlib.runs.table import RunTable
+
+DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}
+LOSS = {"vit": "Loss (nats per image)"}
+ALONG = {"data_seen": "size", "nonzero_params": "data_seen"}  # the axis, and what is chosen
+POINTS = 40  # of a curve
+
+
+def law_curves(law_file: LawFile, runs: RunTable, along: str) -> alt.LayerChart:
+    """Every run and the law's curves along data or size; the reader chooses the other one."""
+    runs, found, other = runs.finished, cells(runs), ALONG[along]
+    family = runs.records[0].family
+    titles = {"size": "Non-zero parameters", "data_seen": DATA.get(family, "Data seen")}
+    options = _label(np.unique(getattr(found, other))).tolist()
+    pick = alt.param(
+        name=f"chosen_{other}", value=options[len(options) // 2],
+        bind=alt.binding_radio(options=options, name=titles[other]),
+    )  # fmt: skip
+    title = titles[ALONG["nonzero_params" if along == "data_seen" else "data_seen"]]
+    encoding = {
+        "x": charts.log_x(along, title, nice=False),
+        "y": alt.Y("loss:Q", title=LOSS.get(family, "Loss (nats per byte)"),
+                   scale=alt.Scale(zero=False)),
+        "color": charts.sparsity_colour(found.sparsity),
+    }  # fmt: skip
+    keep = f"datum.chosen == chosen_{other}"
+    curve = alt.Chart(_curve_rows(law_file, found, along)).mark_line()
+    point = alt.Chart(_run_rows(runs, found, other)).mark_point(filled=True, size=60)
+    tooltip = ["sparsity:Q", "nonzero_params:Q", "data_seen:Q", "loss:Q"]
+    layers = (
+        curve.transform_filter(keep).encode(**encoding),
+        point.transform_filter(keep).encode(**encoding, tooltip=tooltip),
+    )
+    text = f"""Measured losses of {len(runs)} runs as points and the curves of the law
+        {law_file.name} against {title.lower()}, one colour a sparsity. {titles[other]} is chosen
+        below the chart among {", ".join(options)}."""
+    layered: alt.LayerChart = charts.describe(alt.layer(*layers).add_params(pick), text)
+    return layered
+
+
+def _curve_rows(law_file: LawFile, found: Cells, along: str) -> alt.Data:
+    ends = getattr(found, along)
+    axis = np.geomspace(ends.min() / 1.2, ends.max() * 1.2, POINTS)
+    chosen, levels = np.unique(getattr(found, ALONG[along])), np.unique(found.sparsity)
+    S, C, X = np.meshgrid(levels, chosen, axis, indexing="ij")
+    N, D = (C, X) if along == "data_seen" else (X, C)
+    return charts.rows(sparsity=S, chosen=_label(C), loss=law_file.law(S, N, D), **{along: X})
+
+
+def _run_rows(runs: RunTable, found: Cells, other: str) -> alt.Data:
+    N, D = runs.nonzero_params, runs.data_seen
+    sizes = np.unique(found.size)
+    nearest = sizes[np.abs(np.log(N[:, None] / sizes)).argmin(axis=1)]
+    return charts.rows(
+        sparsity=np.round(runs.sparsity, 3), nonzero_params=N, data_seen=D, loss=runs.loss,
+        chosen=_label(nearest if other == "size" else D),
+    )  # fmt: skip
+
+
+def _label(values: np.ndarray) -> np.ndarray:
+    return np.vectorize(lambda v: f"{float(f'{v:.4g}'):,.0f}")(values)
+
+
+def residuals(law_file: LawFile, runs: RunTable, spread: Spread) -> alt.LayerChart:
+    """Predicted over measured loss of each setting against data, coloured by size.
+
+    The band is twice the spread over seeds, for a setting with one run.
+    """
+    found = cells(runs)
+    log_law = np.log(law_file.law(found.sparsity, found.nonzero_params, found.data_seen))
+    error = np.expm1(log_law - found.log_loss)
+    sizes = _label(np.unique(found.size)).tolist()
+    data = charts.rows(
+        data_seen=found.data_seen, error=error, size=_label(found.size), sparsity=found.sparsity,
+        runs=found.runs,
+    )  # fmt: skip
+    colours = [light for light, _ in charts.SERIES]
+    scale = alt.Scale(domain=sizes, range=[colours[i % len(colours)] for i in range(len(sizes))])
+    shapes = alt.Scale(domain=np.unique(found.sparsity).tolist())
+    y = alt.Y("error:Q", title="Predicted over measured loss", axis=alt.Axis(format="+.1%"))
+    title = DATA.get(runs.records[0].family, "Data seen")
+    points = alt.Chart(data).mark_point(filled=True, size=70, opacity=0.85).encode(
+        x=charts.log_x("data_seen", title), y=y,
+        color=alt.Color("size:N", title="Non-zero parameters", scale=scale),
+        shape=alt.Shape("sparsity:O", title="Sparsity", scale=shapes,
+                        legend=alt.Legend(labelExpr="format(datum.value, '.4~p')")),
+        tooltip=["size:N", "sparsity:Q", "data_seen:Q", "error:Q", "runs:Q"],
+    )  # fmt: skip
+    ends = {"low": -2 * spread.deviation, "high": 2 * spread.deviation}
+    band = alt.Chart(alt.Data(values=[ends])).mark_rect(opacity=0.15, color=charts.GREY[0])
+    shade = band.encode(y=alt.Y("low:Q"), y2="high:Q")
+    outside = int((np.abs(error) > 2 * spread.deviation).sum())
+    text = f"""Predicted over measured loss minus one of {len(error)} settings against the data
+        seen, coloured by size. {outside} lie outside the grey band of twice the spread over seeds;
+        the largest is {percent(float(np.abs(error).max()), 1)}."""
+    layered: alt.LayerChart = charts.describe(shade + points, text)
+    return layered
+
+
+def multipliers(law_files: Sequence[LawFile], level: float = 0.9) -> alt.LayerChart:
+    """How many dense weights a non-zero weight is worth, against sparsity, with intervals."""
+    S = np.linspace(0, 0.95, 39)
+
+    def worth(law: JointLaw) -> np.ndarray:
+        return np.asarray(law.multiplier(S))
+
+    columns = []
+    for f in law_files:
+        low = high = np.full(S.shape, np.nan)
+        if f.ensemble is not None:
+            low, high = f.interval(worth, dims=1, level=level)
+        columns.append(
+            charts.rows(law=f.name, sparsity=S, worth=worth(f.joint), low=low, high=high)
+        )
+    at = ", ".join(f"{number(float(f.joint.multiplier(0.75)))} for {f.name}" for f in law_files)
+    chart = bands(columns, "sparsity", "worth", "Sparsity", "Dense weights a weight is worth")
+    text = f"""Size of the dense model of equal loss over the non-zero weights, against sparsity,
+        with intervals of {percent(level)}. At 75 % sparsity it is {at}."""
+    layered: alt.LayerChart = charts.describe(chart, text)
+    return layered
+
+
+def optimum_lines(law_file: LawFile, runs: RunTable, cost: str) -> alt.LayerChart:
+    """Lines of equal optimal sparsity and the dense optimum, with the runs where they lie."""
+    runs = runs.finished
+    N, S = runs.nonzero_params, runs.sparsity
+    sizes = np.geomspace(N.min() / 2, N.max() * 8, 12)
+    flops = cost_model(cost).flops(S, N, runs.data_seen)
+    points = alt.Chart(charts.rows(nonzero_params=N, flops=flops))
+    lines = contours(law_file, cost, sizes)
+    marks = points.mark_point(size=25, opacity=0.6, color=charts.GREY[0]).encode(
+        x=charts.log_x("nonzero_params", "Non-zero parameters"),
+        y=alt.Y("flops:Q", scale=alt.Scale(type="log")),
+    )
+    text = f"{lines.description} Grey rings are the {len(runs)} runs of the sweep."
+    layered: alt.LayerChart = charts.describe(lines + marks, text)
+    return layered
+
+
+def learning_rates(attempts: Sequence[Attempt]) -> alt.Chart:
+    """Loss against peak learning rate, dense and sparse; the reader chooses the size."""
+    runs = [a for curve in rate_curves(attempts) for a in curve]
+    sizes = sorted({a.config.nonzero_params for a in runs})
+    options = [f"{size:,}" for size in sizes]
+    pick = alt.param(
+        name="recipe_size", value=options[-1],
+        bind=alt.binding_radio(options=options, name="Non-zero parameters"),
+    )  # fmt: skip
+    data = charts.rows(
+        rate=[a.config.peak_lr for a in runs], loss=[a.run.loss for a in runs],
+        sparsity=[a.config.sparsity for a in runs],
+        size=[f"{a.config.nonzero_params:,}" for a in runs],
+        norms=[NORMS[a.config.qk_norm] for a in runs],
+    )  # fmt: skip
+    known = [name for name in NORMS.values() if any(NORMS[a.config.qk_norm] == name for a in runs)]
+    chart = (
+        alt.Chart(data)
+        .mark_line(point=alt.OverlayMarkDef(filled=True, size=60))
+        .transform_filter("datum.size == recipe_size")
+        .encode(
+            x=charts.log_x("rate", "Peak learning rate"),
+            y=alt.Y("loss:Q", title="Validation loss (nats)", scale=alt.Scale(zero=False)),
+            color=charts.sparsity_colour([a.config.sparsity for a in runs]),
+            strokeDash=alt.StrokeDash(
+                "norms:N", title="Queries and keys", scale=alt.Scale(domain=known)
+            ),
+        )
+        .add_params(pick)
+    )
+    worst = max(runs, key=lambda a: a.run.loss)
+    text = f"""Validation loss of {len(runs)} short runs against peak learning rate, one colour a
+        sparsity, dashed without norms of queries and keys; the size is chosen below the chart. The
+        highest loss, {number(worst.run.loss, 3)}, is at rate {number(worst.config.peak_lr)} in a
+        model of {worst.config.nonzero_params:,} non-zero weights {NORMS[worst.config.qk_norm]}."""
+    described: alt.Chart = charts.describe(chart, text)
+    return described
+
+
+BENDS = {  # by the sign of the interaction of size and data
+    1: "gain more from data than the law says",
+    -1: "gain less from data than the law says",
+    0: "gain as much from data as the law says, within the interval",
+}
+TINY = 1e-6  # a p-value below it is not worth its digits
+EXPONENTS = ("b_S", "b_N", "b_D")
+
+
+def noise_table(law_file: LawFile, runs: RunTable, spread: Spread) -> Table:
+    """Residuals of the law beside the spread over seeds and the error of the validation set."""
+    runs = runs.finished
+    residual = log_residuals(
+        law_file.law, runs.sparsity, runs.nonzero_params, runs.data_seen, runs.loss
+    )
+    rmse, test = float(np.sqrt((residual**2).mean())), lack_of_fit(law_file, runs, spread)
+    errors = [r.loss_stderr / r.loss for r in runs if r.loss_stderr is not None]
+    low, high = (0.0 if end is None else end for end in spread.interval)
+    rows = [
+        ("residuals of the law, log-RMSE", percent(rmse, 2)),
+        ("largest residual", percent(float(np.abs(residual).max()), 1)),
+        (
+            f"spread over seeds ({spread.cells} settings, {spread.degrees} degrees of freedom)",
+            f"{percent(spread.deviation, 2)} ({percent(low, 2)} to {percent(high, 2)})",
+        ),
+        ("misfit of the law that seeds do not explain", percent(test.misfit, 2)),
+        ("lack of fit: F, p", f"{number(test.F)}, {p_value(test.p)}"),
+        ("residual by each doubling of both size and data", signed(interaction(law_file, runs))),
+    ]
+    if errors:
+        said = "standard error of one validation loss (one set for all runs)"
+        rows.append((said, percent(float(np.mean(errors)), 2)))
+    return Table(("", "share of the loss"), rows)
+
+
+def p_value(p: float) -> str:
+    """A p-value with two digits, or that it is tiny."""
+    return number(p, 2) if p >= TINY else f"below {TINY:g}"
+
+
+def data_table(steps: Sequence[DataStep]) -> Table:
+    """Fall of log loss with each doubling of data, and whether it grows where no law lets it."""
+    rows = [
+        (
+            f"{step.low:,.0f} to {step.high:,.0f}", signed(step.gain, 1), f"{step.predicted:+.1%}",
+            "" if step.growth is None else signed(step.growth, 1),
+            "" if step.growth is None else "yes" if step.growth.sign > 0 else "no",
+        )
+        for step in steps
+    ]  # fmt: skip
+    header = ("data", "fall of log loss a doubling", "by the law", "more than the step before",
+              "grows")  # fmt: skip
+    return Table(header, rows)
+
+
+def how_often(found: Order) -> str:
+    """How often the law's order was found, beside how often it would if the law held."""
+    low, high = found.likely
+    if found.ordered < low:
+        return "less often than expected"
+    return "more often than expected" if found.ordered > high else "about as often as expected"
+
+
+def signed(found: Estimate, digits: int = 2) -> str:
+    """A relative change in percent with its interval, signs written out."""
+    low, high = (f"{end or 0:+.{digits}%}" for end in found.interval)
+    return f"{found.mean:+.{digits}%} ({low} to {high})"
+
+
+def order_table(found: Order) -> Table:
+    """One row a step in sparsity, and one for the whole order."""
+    rows = [
+        (
+            f"{percent(step.low, 1)} to {percent(step.high, 1)}",
+            f"{step.better} of {step.settings}", number(step.expected, 3),
+            signed(step.gain, 1), f"{step.predicted:+.1%}",
+        )
+        for step in found.steps
+    ]  # fmt: skip
+    whole = f"{found.ordered} of {found.settings}"
+    rows.append(("all in the law's order", whole, number(found.expected, 3), "", ""))
+    header = ("step in sparsity", "sparser is better", "expected by law and noise",
+              "lower loss", "lower loss, by the law")  # fmt: skip
+    return Table(header, rows)
+
+
+def identified_table(law_file: LawFile) -> Table:
+    """Each coefficient, and what follows from them, with both intervals, and whether known."""
+    law, record = law_file.joint, law_file.record
+    said = {True: "yes", False: "no"}
+    known = identified(law_file)
+    rows = []
+    for name in law.names():
+        ends = (record.get(kind, {}).get(name) for kind in ("intervals", "profile_intervals"))
+        texts = ["–" if pair is None else " to ".join(map(number, pair)) for pair in ends]
+        answer = said[known[name]] if name in known else "–"
+        rows.append((name, number(float(getattr(law, name))), *texts, answer))
+    for name, found in record.get("quantities", {}).items():
+        pairs = [found["interval"], found["profile_interval"]]
+        texts = ["–" if pair is None else " to ".join(map(number, pair)) for pair in pairs]
+        rows.append((name, number(found["value"]), *texts, said[closed(found["profile_interval"])]))
+    return Table(("coefficient", "estimate", "resampled runs", "profile", "identified"), rows)
+
+
+def exponent_table(law_file: LawFile, published: Sequence[LawFile], level: float = 0.9) -> Table:
+    """Exponents and multipliers with intervals, beside the published ones and what they exclude.
+
+    An exponent's interval is its profile interval where there is one. The last column names the
+    published values that lie outside the interval.
+    """
+    quantities: dict[str, Callable[[JointLaw], Array]] = {
+        **{name: partial(_coefficient, name=name) for name in EXPONENTS},
+        **{f"eff({percent(S, 1)})": partial(JointLaw.multiplier, S=S) for S in (0.5, 0.75, 0.875)},
+    }
+    profiles = law_file.record.get("profile_intervals", {})
+    rows = []
+    for name, quantity in quantities.items():
+        value, resampled = estimate(law_file, quantity, level)
+        low, high = profiles.get(name, resampled or (None, None))
+        theirs = {f.name: float(quantity(f.joint)) for f in published}
+        outside = [
+            n for n, v in theirs.items()
+            if (low is not None and v < low) or (high is not None and v > high)
+        ]  # fmt: skip
+        rows.append((name, with_interval(value, (low, high)), *map(number, theirs.values()),
+                     ", ".join(outside) or "none"))  # fmt: skip
+    return Table(("", law_file.name, *(f.name for f in published), "outside"), rows)
+
+
+def _coefficient(law: JointLaw, name: str) -> Array:
+    return np.asarray(getattr(law, name))
+
+
+def rate_curves(attempts: Sequence[Attempt]) -> list[list[Attempt]]:
+    """Recipe runs that differ in their rate alone, by rising rate; single runs are left out."""
+    curves: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        own = {k: v for k, v in attempt.config.canonical.items() if k != "lr"}
+        curves.setdefault(repr(sorted(own.items())), []).append(attempt)
+    return [sorted(c, key=lambda a: a.config.peak_lr) for c in curves.values() if len(c) > 1]
+
+
+def rate_table(attempts: Sequence[Attempt]) -> Table:
+    """Best peak rate of each curve, whether it is at the edge of the grid, and the cliff above."""
+    rows = []
+    for curve in rate_curves(attempts):
+        losses = np.array([a.run.loss for a in curve])
+        best = int(losses.argmin())
+        config = curve[best].config
+        edge = " (edge)" if best in (0, len(curve) - 1) else ""
+        rows.append((
+            f"{config.nonzero_params:,}", str(config.shape.width), percent(config.sparsity),
+            NORMS[config.qk_norm], number(config.peak_lr) + edge, number(losses[best], 4),
+            *(_above(losses, best + k) for k in (1, 2)),
+            percent(max(_cliff(losses), 0.0), 1),
+        ))  # fmt: skip
+    header = ("non-zero weights", "width", "sparsity", "queries and keys", "best rate", "loss",
+              "next rate", "the one after", "steepest step")  # fmt: skip
+    return Table(header, rows)
+
+
+def _above(losses: Array, at: int) -> str:
+    return "–" if at >= len(losses) else f"{losses[at] / losses.min() - 1:+.1%}"
+
+
+def _cliff(losses: Array) -> float:
+    return float((losses[1:] / losses[:-1]).max() - 1)
+
+
+WORTH_AT = 0.75  # the sparsity at which the worth of a weight is told
+
+
+@dataclass(frozen=True)
+class SweepFacts:
+    """The checks of one sweep, of runs that did not diverge and the law fitted to them."""
+
+    law_file: LawFile
+    laws: tuple[LawFile, ...]
+    runs: RunTable
+    level: float
+    spread: Spread
+    test: LackOfFit
+    bend: Estimate
+    order: Order
+    steps: tuple[DataStep, ...]
+    known: dict[str, bool]
+    longer: LawFile | None
+
+    def said(self, data: str, significance: float) -> dict[str, str]:
+        """Names and texts for the page; `data` names the unit of data, such as "images"."""
+        record, test = self.law_file.record, self.test
+        value, ends = law_answers.estimate(self.law_file, _worth, self.level)
+        low, high = ends or (value, value)
+        beside = [float(_worth(f.joint)) for f in self.laws]
+        growing = [s for s in self.steps[1:] if s.growth is not None and s.growth.sign > 0]
+        return {
+            "runs": str(len(self.runs)),
+            "sizes": self._span("nonzero_params"),
+            "amounts": self._span("data_seen"),
+            "repeated": str(self.spread.cells),
+            "level": percent(record["level"]),
+            "error": percent(record["log_rmse"], 2),
+            "spread": percent(self.spread.deviation, 2),
+            "misfit": percent(test.misfit, 2),
+            "p": p_value(test.p),
+            "significance": percent(significance),
+            "fits": "rejects the law" if test.p <= significance else "does not reject the law",
+            "bend": signed(self.bend),
+            "bends": BENDS[self.bend.sign],
+            "ordered": str(self.order.ordered),
+            "settings": str(self.order.settings),
+            "expected": number(self.order.expected, 3),
+            "often": how_often(self.order),
+            "growing": str(len(growing)),
+            "later": str(len(self.steps) - 1),
+            "regime": self._regime(data),
+            "without": self._without(),
+            "widest": number(high / low, 2),
+            "identified": _listed(name for name, yes in self.known.items() if yes),
+            "unidentified": _listed(name for name, yes in self.known.items() if not yes),
+            "status": _status(self.law_file),
+            "wide": number(WIDE, 1),
+            "multiplier": with_interval(value, ends),
+            "apart": str(sum(not low <= worth <= high for worth in beside)),
+            "laws": str(len(self.laws)),
+        }
+
+    def _span(self, name: str) -> str:
+        return "{:,.0f} to {:,.0f}".format(*self.law_file.record["range"][name])
+
+    def _regime(self, data: str) -> str:
+        short = before_power_law(self.steps)
+        if short is None:
+            return "so none is seen to lie before the power law"
+        return f"so runs on {short:,.0f} {data} or less lie before any power law"
+
+    def _without(self) -> str:
+        if self.longer is None:
+            return "too few amounts of data are left to fit a law"
+        worth = with_interval(*law_answers.estimate(self.longer, _worth, self.level))
+        error = percent(self.longer.record["log_rmse"], 2)
+        return (
+            f"the law's log-RMSE is {error}, and a weight at {percent(WORTH_AT)} sparsity is worth "
+            f"{worth}"
+        )
+
+
+def _status(law_file: LawFile) -> str:
+    """How the fit and its refits ended, and whether anything may rest on them."""
+    said, record = str(law_file.record["status"]), law_file.record
+    if "converged_members" in record:
+        converged, members = (f"{record[k]:,}" for k in ("converged_members", "members"))
+        said += f", {converged} of {members} refits of resampled runs converged"
+    return said if law_file.decides else f"{said}: nothing is decided by this law"
+
+
+def sweep_facts(
+    law_file: LawFile, runs: RunTable, laws: Sequence[LawFile], objective: Objective,
+    *, level: float = 0.9, seed: int = 0,
+) -> SweepFacts:  # fmt: skip
+    """All checks of a sweep's page; `laws` are held beside the law of the sweep.
+
+    Raises InputError for runs without repeats, or with too few amounts of data.
+    """
+    spread = seed_spread(runs, level)
+    return SweepFacts(
+        law_file, tuple(laws), runs, level, spread,
+        test=lack_of_fit(law_file, runs, spread),
+        bend=interaction(law_file, runs, level),
+        order=order(law_file, runs, spread, level, seed),
+        steps=data_steps(law_file, runs, level),
+        known=identified(law_file),
+        longer=without_shortest(runs, objective, seed=seed),
+    )  # fmt: skip
+
+
+def _worth(law: JointLaw) -> Array:
+    return law.multiplier(WORTH_AT)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,48 @@
+"""Recorded rows that were trained again: does a table say what its grid gives?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simlib.shelf import Shelf
+
+# On another kind of processor the last digits differ from the first step on, and a run then ends as
+# far away as with another order of its sums: within the spread over seeds, which is up to 1 % here.
+TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A row trained again: losses in nats, and whether the machine is of the kind that made it."""
+
+    table: str
+    run_id: str
+    run: str
+    recorded: float
+    again: float
+    same_machine: bool
+    spread: float | None
+
+    @property
+    def difference(self) -> float:
+        """Relative to the recorded loss."""
+        return self.again / self.recorded - 1
+
+    @property
+    def agrees(self) -> bool:
+        """Equal to the bit on the same kind of machine, within `TOLERANCE` elsewhere."""
+        if self.same_machine:
+            return self.again == self.recorded
+        return abs(self.difference) <= TOLERANCE
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Rows that were trained again, and how."""
+
+    made: dict[str, str]
+    tolerance: float
+    repeats: tuple[Repeat, ...]
+
+
+SHELF = Shelf(Verification, "verification", "verification of rows")

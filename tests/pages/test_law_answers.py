@@ -1,0 +1,25 @@
+"""Tables of laws: what they say where a law has no sensible number to give."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from simlib.laws.law import PUBLISHED, JointLaw
+from simlib.laws.lawfile import LawFile
+from simlib.pages import law_answers
+
+LAW = PUBLISHED["vit-jft"]
+
+
+def limit(law: JointLaw, members: JointLaw | None = None) -> str:
+    (row,) = law_answers.multiplier_table([LawFile("law", law, members)]).rows
+    return row[-1]
+
+
+def test_a_limit_of_sparsity_is_a_number_only_where_the_runs_show_one():
+    endless = replace(LAW, c_S=LAW.c_S * 1e-9)
+    assert limit(LAW) == "3.47"
+    assert limit(endless) == "none seen"
+    half = JointLaw.from_vector(np.array([LAW.vector()] * 50 + [endless.vector()] * 50))
+    assert limit(LAW, half) == "3.47 (3.47 to open)"
+    assert limit(endless, half) == "none seen (from 3.47)"

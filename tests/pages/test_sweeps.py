@@ -1,0 +1,55 @@
+"""What the page of a sweep says changes with the runs, not with the writer."""
+
+from dataclasses import replace
+
+import pytest
+from test_sweepchecks import LAW, law_file, table
+
+from simlib.fit import DEFAULT_OBJECTIVE
+from simlib.laws.lawfile import LawFile
+from simlib.pages.sweeps import sweep_facts
+from simlib.runs.table import RunTable
+
+__all__ = ["law_file"]  # the fixture
+
+
+def said(law_file: LawFile, runs: RunTable, *beside: LawFile) -> dict[str, str]:
+    return sweep_facts(law_file, runs, beside, DEFAULT_OBJECTIVE).said("images", 0.05)
+
+
+def test_runs_of_the_law_and_runs_that_break_it_are_told_apart(law_file):
+    good = said(law_file, table(0.02))
+    assert good["runs"] == "144"
+    assert good["fits"] == "does not reject the law"
+    assert good["later"] == "1"  # of two steps between three amounts of data
+    assert good["without"] == "too few amounts of data are left to fit a law"
+    bent = said(law_file, table(0.02, misfit=0.1))
+    assert bent["fits"] == "rejects the law"
+    assert float(bent["misfit"].rstrip("% ")) == pytest.approx(10, rel=0.3)
+
+
+def test_a_law_beside_it_is_apart_when_its_worth_lies_outside(law_file):
+    like = LawFile("like", LAW, None)
+    far = LawFile("far", replace(LAW, a_S=LAW.a_S * 30), None)
+    found = said(law_file, table(0.02), like, far)
+    assert (found["apart"], found["laws"]) == ("1", "2")
+
+
+def test_runs_before_the_power_law_are_named_with_their_unit(law_file):
+    runs = table(1e-6)
+    late = RunTable(
+        r.model_copy(update={"loss": r.loss * (0.5 if r.data_seen > 2e6 else 1)}) for r in runs
+    )
+    assert "250,000 images or less" in said(law_file, late)["regime"]
+    assert "none" in said(law_file, runs)["regime"]
+
+
+def test_the_status_says_how_many_refits_converged_and_what_may_rest_on_them(law_file):
+    runs = table(0.02)
+    record = law_file.record | {"status": "converged", "members": 1000, "converged_members": 999}
+    sound = replace(law_file, record=record)
+    assert said(sound, runs)["status"] == (
+        "converged, 999 of 1,000 refits of resampled runs converged"
+    )
+    bound = replace(law_file, record=record | {"status": "at bound"})
+    assert said(bound, runs)["status"].endswith("nothing is decided by this law")
