@@ -141,8 +141,15 @@ def lock() -> None:
     tools = BUILD / "lock-tools"
     if not (tools / "bin" / "pip-compile").exists():
         run(sys.executable, "-m", "venv", tools, check="no virtual environment for pip-tools")
-        run(tools / "bin" / "python", "-m", "pip", "install", "-q", "pip-tools",
-            check="pip-tools could not be installed")  # fmt: skip
+        run(
+            tools / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "pip-tools",
+            check="pip-tools could not be installed",
+        )
     environment = {**os.environ, "CUSTOM_COMPILE_COMMAND": "make lock"}
     reason = "pip-compile found no set of versions that fits, see above"
     run(tools / "bin" / "pip-compile", *PIP_COMPILE, env=environment, check=reason)

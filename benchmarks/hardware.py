@@ -41,8 +41,12 @@ def machine(device: str) -> dict[str, str]:
     if device == "cuda":
         return {"device": torch.cuda.get_device_name(), "precision": "float16"}
     capability = torch.backends.cpu.get_cpu_capability()
-    return {"device": f"CPU, {platform.machine()}, {capability}", "vendor": _vendor(),
-            "threads": "1", "precision": "float32"}  # fmt: skip
+    return {
+        "device": f"CPU, {platform.machine()}, {capability}",
+        "vendor": _vendor(),
+        "threads": "1",
+        "precision": "float32",
+    }
 
 
 def _vendor() -> str:
@@ -55,10 +59,19 @@ def model(family: str, width: int, sparsity: float) -> RunConfig:
     """A run of about this width that is pruned at once and stays at that mask."""
     dense = 2 * width * width * (12 if family != "t5" else 28)
     return RunConfig(
-        family=family, corpus=CORPORA[family], sparsity=sparsity, steps=150, batch=8, seq_len=64,
-        nonzero_params=round(dense * (1 - sparsity)), schedule="oneshot", prune_start=0.1,
-        prune_end=0.1, valid_windows=64, embeddings="dense",
-    )  # fmt: skip
+        family=family,
+        corpus=CORPORA[family],
+        sparsity=sparsity,
+        steps=150,
+        batch=8,
+        seq_len=64,
+        nonzero_params=round(dense * (1 - sparsity)),
+        schedule="oneshot",
+        prune_start=0.1,
+        prune_end=0.1,
+        valid_windows=64,
+        embeddings="dense",
+    )
 
 
 def whole_models(

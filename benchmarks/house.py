@@ -26,8 +26,15 @@ from simlib.pages.benchfile import Case, Goal
 ROOT = Path(__file__).resolve().parent.parent
 EDITED = "simlib/pages/hardware.py"  # a module that some pages use and others do not
 CHARTED = "[...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready)"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-         "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 
 
 def _python(code: str) -> None:
@@ -42,25 +49,45 @@ def startup(smoke: bool) -> Iterator[Case]:
         ("simlib --help", "from simlib.cli import cli; cli(['--help'])", 0.5),
     ):
         loaded = subprocess.run(
-            [sys.executable, "-c", f"import sys, atexit; atexit.register(lambda: "
-             f"print('torch' in sys.modules, file=sys.stderr)); {code}"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-c",
+                f"import sys, atexit; atexit.register(lambda: "
+                f"print('torch' in sys.modules, file=sys.stderr)); {code}",
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         torch_in = loaded.stderr.strip().endswith("True")
         yield compare(
-            name, lambda code=code: _python(code), lambda: _python(""), "python alone",
-            rounds=rounds, clock=time.perf_counter, goal=Goal("ours", most=most),
-        )  # fmt: skip
+            name,
+            lambda code=code: _python(code),
+            lambda: _python(""),
+            "python alone",
+            rounds=rounds,
+            clock=time.perf_counter,
+            goal=Goal("ours", most=most),
+        )
         yield Case(f"{name}, torch imported", "times", float(torch_in), goal=Goal("ours", most=0))
 
 
 def startup_profile() -> str:
     """The modules that take longest to import, and the load that the clock on the wall includes."""
-    done = subprocess.run([sys.executable, "-X", "importtime", "-c", "import simlib"], cwd=ROOT,
-                          capture_output=True, text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import simlib"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     lines = [line.split("|") for line in done.stderr.splitlines() if line.count("|") == 2]
-    own = [(int(first.split(":")[1]), name.strip()) for first, _, name in lines
-           if first.split(":")[1].strip().isdigit()]  # fmt: skip
+    own = [
+        (int(first.split(":")[1]), name.strip())
+        for first, _, name in lines
+        if first.split(":")[1].strip().isdigit()
+    ]
     most = "; ".join(f"{name} {spent / 1e3:.0f} ms" for spent, name in sorted(own)[:-5:-1])
     return f"{most}; {os.getloadavg()[0]:.1f} programs on {os.cpu_count()} cores"
 
@@ -81,10 +108,12 @@ def book(smoke: bool) -> Iterator[Case]:
         clone = Path(folder) / "book"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
         build = functools.partial(_build, clone)
-        yield alone("cold build", build, rounds=1, clock=time.perf_counter,
-                    goal=Goal("ours", most=600))  # fmt: skip
-        yield alone("unchanged", build, rounds=3, clock=time.perf_counter,
-                    goal=Goal("ours", most=15))  # fmt: skip
+        yield alone(
+            "cold build", build, rounds=1, clock=time.perf_counter, goal=Goal("ours", most=600)
+        )
+        yield alone(
+            "unchanged", build, rounds=3, clock=time.perf_counter, goal=Goal("ours", most=15)
+        )
         yield from _one_edit(clone)
         yield from _pages(clone / "_build" / "html", None)
 
@@ -93,9 +122,12 @@ def _build(folder: Path) -> None:
     jupyter_book = Path(sys.executable).parent / "jupyter-book"
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     subprocess.run(
-        [jupyter_book, "build", ".", "-n", "-W", "--keep-going", "-q"], cwd=folder,
-        env=environment, check=True, capture_output=True,
-    )  # fmt: skip
+        [jupyter_book, "build", ".", "-n", "-W", "--keep-going", "-q"],
+        cwd=folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
 
 
 def _one_edit(clone: Path) -> Iterator[Case]:
@@ -106,16 +138,27 @@ def _one_edit(clone: Path) -> Iterator[Case]:
     after = _digests(clone)
     users = {page for page in after if after[page] != before[page]}
     began = time.time()
-    yield alone(f"one edit, in {EDITED}", functools.partial(_build, clone), rounds=1,
-                clock=time.perf_counter)  # fmt: skip
+    yield alone(
+        f"one edit, in {EDITED}",
+        functools.partial(_build, clone),
+        rounds=1,
+        clock=time.perf_counter,
+    )
     made = clone / "_build" / "jupyter_execute"
-    again = {p.relative_to(made).with_suffix("").as_posix() for p in made.rglob("*.ipynb")
-             if p.stat().st_mtime > began}  # fmt: skip
+    again = {
+        p.relative_to(made).with_suffix("").as_posix()
+        for p in made.rglob("*.ipynb")
+        if p.stat().st_mtime > began
+    }
     # the status page carries the date of the build, so it is read at each
-    yield Case("pages written again that do not use the edited module", "",
-               float(len(again - users - {STATUS_PAGE})), goal=Goal("ours", most=0),
-               note=f"{len(users)} of {len(after)} use it; the status page, always written, is not "
-               "counted")  # fmt: skip
+    yield Case(
+        "pages written again that do not use the edited module",
+        "",
+        float(len(again - users - {STATUS_PAGE})),
+        goal=Goal("ours", most=0),
+        note=f"{len(users)} of {len(after)} use it; the status page, always written, is not "
+        "counted",
+    )
 
 
 def _pages(html: Path, count: int | None) -> Iterator[Case]:
@@ -132,14 +175,23 @@ def _pages(html: Path, count: int | None) -> Iterator[Case]:
         browser.close()
     heaviest = max(found, key=lambda name: measured[name][0])
     charted = [name for name in found if measured[name][1] is not None]
-    yield Case("heaviest page", "MB", measured[heaviest][0], goal=Goal("ours", most=5.0),
-               note=f"{heaviest}, of {len(found)} pages")  # fmt: skip
+    yield Case(
+        "heaviest page",
+        "MB",
+        measured[heaviest][0],
+        goal=Goal("ours", most=5.0),
+        note=f"{heaviest}, of {len(found)} pages",
+    )
     if charted:
         slowest = max(charted, key=lambda name: measured[name][1] or 0.0)
         times = [measured[name][1] or 0.0 for name in charted]
-        yield Case("slowest interactive chart", "s", max(times), goal=Goal("ours", most=2.0),
-                   note=f"{slowest}; median of {len(charted)} pages "
-                        f"{statistics.median(times):.2f} s")  # fmt: skip
+        yield Case(
+            "slowest interactive chart",
+            "s",
+            max(times),
+            goal=Goal("ours", most=2.0),
+            note=f"{slowest}; median of {len(charted)} pages {statistics.median(times):.2f} s",
+        )
 
 
 def _names() -> list[str]:

@@ -45,8 +45,9 @@ def products() -> None:
         weight = torch.randn(outputs, inputs, requires_grad=True)
         gradient = torch.randn(ROWS, outputs)
 
-        def both(call: Callable[..., Tensor], x: Tensor = x, w: Tensor = weight,
-                 g: Tensor = gradient) -> Callable[[], object]:  # fmt: skip
+        def both(
+            call: Callable[..., Tensor], x: Tensor = x, w: Tensor = weight, g: Tensor = gradient
+        ) -> Callable[[], object]:
             return lambda: torch.autograd.grad(call(x, w), (x, w), g)
 
         timed = turns({"usual": both(functional.linear), "oneDNN": both(_Linear.apply)})
@@ -70,8 +71,9 @@ def attention() -> None:
         def by_products(q: Tensor = q, k: Tensor = k, v: Tensor = v) -> Tensor:
             return _attend_by_products(q, k, v, None, True)
 
-        def both(call: Callable[[], Tensor], inputs: tuple[Tensor, ...] = (q, k, v),
-                 g: Tensor = gradient) -> Callable[[], object]:  # fmt: skip
+        def both(
+            call: Callable[[], Tensor], inputs: tuple[Tensor, ...] = (q, k, v), g: Tensor = gradient
+        ) -> Callable[[], object]:
             return lambda: torch.autograd.grad(call(), inputs, g)
 
         timed = turns({"fused": both(fused), "products": both(by_products)})

@@ -68,9 +68,14 @@ def _huber_least_squares(runs: Any, objective: Objective, start: np.ndarray, for
         return np.asarray(objective.target(np.exp(design @ theta).sum(axis=1)) - target)
 
     found = least_squares(
-        residual, np.clip(start, form.lower + 1e-6, form.upper - 1e-6), loss="huber",
-        bounds=(form.lower, form.upper), f_scale=objective.delta, x_scale="jac", max_nfev=500,
-    )  # fmt: skip
+        residual,
+        np.clip(start, form.lower + 1e-6, form.upper - 1e-6),
+        loss="huber",
+        bounds=(form.lower, form.upper),
+        f_scale=objective.delta,
+        x_scale="jac",
+        max_nfev=500,
+    )
     return float(objective.rho(residual(found.x)).mean())
 
 
@@ -83,29 +88,48 @@ def joint_fit(smoke: bool) -> Iterator[Case]:
         ours = partial(fit, runs, JOINT, objective, **{**EXACT, "starts": starts})
         theirs = partial(authors_procedure, runs, objective, DATA_UNITS[name], starts=starts)
         yield compare(
-            f"{name}, {starts} starts", ours, theirs, "the authors' procedure", rounds=rounds,
-            goal=Goal("ratio", least=25), note=note,
-        )  # fmt: skip
+            f"{name}, {starts} starts",
+            ours,
+            theirs,
+            "the authors' procedure",
+            rounds=rounds,
+            goal=Goal("ratio", least=25),
+            note=note,
+        )
         yield compare(
-            f"{name}, {starts} starts", ours, partial(theirs, sum_runs=True),
-            "the authors' procedure on the sum over runs", rounds=1, note=note,
-        )  # fmt: skip
+            f"{name}, {starts} starts",
+            ours,
+            partial(theirs, sum_runs=True),
+            "the authors' procedure on the sum over runs",
+            rounds=1,
+            note=note,
+        )
         rng = np.random.default_rng(0)
         begin = prepare(runs, JOINT, objective, starts, rng)[2]
         least: list[float] = []
         yield compare(
-            f"{name}, {starts} starts", ours,
+            f"{name}, {starts} starts",
+            ours,
             lambda b=begin, r=runs, o=objective, kept=least: kept.append(
-                min(_huber_least_squares(r, o, start, JOINT) for start in b)),
-            "scipy least_squares, Huber", rounds=1, note=note,
-        )  # fmt: skip
+                min(_huber_least_squares(r, o, start, JOINT) for start in b)
+            ),
+            "scipy least_squares, Huber",
+            rounds=1,
+            note=note,
+        )
         reached, mean = ours().value, theirs().value
         most = OPTIMA[name] if not note else min(mean, least[0]) * (1 + 1e-6)
         for against, value in (("the authors' procedure", mean), ("scipy least_squares", least[0])):
             yield Case(
-                f"{name}, objective reached", "", reached, against, value, value / reached,
-                goal=None if smoke else Goal("ours", most=most), note=note,
-            )  # fmt: skip
+                f"{name}, objective reached",
+                "",
+                reached,
+                against,
+                value,
+                value / reached,
+                goal=None if smoke else Goal("ours", most=most),
+                note=note,
+            )
 
     yield from _whole_fits(smoke)
 
@@ -116,21 +140,28 @@ def _whole_fits(smoke: bool) -> Iterator[Case]:
     for name in TABLE_NAMES:
         runs, note = _table(name)
         call = partial(fit, runs, JOINT, OBJECTIVES[name], quantities=QUANTITIES, **size)
-        yield alone(f"{name}, all intervals", call, rounds=rounds, note=note,
-                    goal=Goal("ours", most=0.6))  # fmt: skip
+        yield alone(
+            f"{name}, all intervals", call, rounds=rounds, note=note, goal=Goal("ours", most=0.6)
+        )
         if note or smoke:  # the command wants the released runs
             continue
         command = [sys.executable, "-c", "from simlib.cli import main; main()", "fit", "--runs"]
         yield alone(
-            f"simlib fit --runs {name}, on the wall", rounds=rounds, clock=time.perf_counter,
+            f"simlib fit --runs {name}, on the wall",
+            rounds=rounds,
+            clock=time.perf_counter,
             call=partial(subprocess.run, [*command, name], check=True, capture_output=True),
-            goal=Goal("ours", most=0.6), note="from an empty process, all intervals",
-        )  # fmt: skip
+            goal=Goal("ours", most=0.6),
+            note="from an empty process, all intervals",
+        )
     runs = _drawn(load_law("t5-c4-refit").law, 400, np.random.default_rng(0))
     yield alone(
-        "400 runs, all intervals", partial(fit, runs, JOINT, quantities=QUANTITIES, **size),
-        rounds=rounds, goal=Goal("ours", most=2.0), note="drawn from the refit T5 law",
-    )  # fmt: skip
+        "400 runs, all intervals",
+        partial(fit, runs, JOINT, quantities=QUANTITIES, **size),
+        rounds=rounds,
+        goal=Goal("ours", most=2.0),
+        note="drawn from the refit T5 law",
+    )
 
 
 def joint_fit_profile() -> str:
@@ -164,16 +195,22 @@ def bootstrap(smoke: bool) -> Iterator[Case]:
             authors_procedure(Runs(*picked), OBJECTIVES[name], DATA_UNITS[name])
 
         yield compare(
-            f"{name}, {members} refits", partial(refit, batch, theta, members), theirs,
-            "the authors' procedure", rounds=sample, other_times=members,
+            f"{name}, {members} refits",
+            partial(refit, batch, theta, members),
+            theirs,
+            "the authors' procedure",
+            rounds=sample,
+            other_times=members,
             goal=Goal("ratio", least=1000),
             note=f"the rival's time is {members} times that of each of {sample} tables; {note}",
-        )  # fmt: skip
+        )
         yield alone(
-            f"{name}, {members} refits on one core", partial(refit, batch, theta, members),
-            rounds=1 if smoke else 5, note=note,
+            f"{name}, {members} refits on one core",
+            partial(refit, batch, theta, members),
+            rounds=1 if smoke else 5,
+            note=note,
             goal=Goal("ours", most=1.0) if name == "t5-c4" else None,
-        )  # fmt: skip
+        )
 
 
 def bootstrap_profile() -> str:
@@ -184,9 +221,12 @@ def bootstrap_profile() -> str:
 
 # the example of the package's README: 5^5 starts, seeds of 1e15 to 1e16 FLOP
 GRID = {
-    "E": np.linspace(1.1, 1.5, 5), "A": np.linspace(200, 1000, 5), "B": np.linspace(200, 1000, 5),
-    "alpha": np.linspace(0.1, 0.5, 5), "beta": np.linspace(0.1, 0.5, 5),
-}  # fmt: skip
+    "E": np.linspace(1.1, 1.5, 5),
+    "A": np.linspace(200, 1000, 5),
+    "B": np.linspace(200, 1000, 5),
+    "alpha": np.linspace(0.1, 0.5, 5),
+    "beta": np.linspace(0.1, 0.5, 5),
+}
 HOFFMANN = DenseLaw(A=406.401018, alpha=0.33917084, B=410.722827, beta=0.2849083, E=1.69337368)
 
 
@@ -211,8 +251,9 @@ def dense_law(smoke: bool) -> Iterator[Case]:
         package._const = {
             "log_N": np.log(N.astype(np.longdouble)),
             "log_D": np.log(runs.data_seen.astype(np.longdouble)),
-            "y_true": runs.loss.astype(np.longdouble), "weights": None,
-        }  # fmt: skip
+            "y_true": runs.loss.astype(np.longdouble),
+            "weights": None,
+        }
         ends: list[float] = []
 
         def theirs() -> None:
@@ -227,15 +268,27 @@ def dense_law(smoke: bool) -> Iterator[Case]:
             "in one process; its time is scaled to all of them"
         )
         yield compare(
-            f"{count} runs", ours, theirs, "chinchilla package", rounds=sample,
-            other_times=len(whole), goal=Goal("ratio", least=100), note=note,
-        )  # fmt: skip
+            f"{count} runs",
+            ours,
+            theirs,
+            "chinchilla package",
+            rounds=sample,
+            other_times=len(whole),
+            goal=Goal("ratio", least=100),
+            note=note,
+        )
     value = ours().value
     best = min(ends)
     yield Case(
-        f"{count} runs, objective reached", "", value, "chinchilla package", best, best / value,
-        goal=Goal("ours", most=best * (1 + 1e-9)), note=f"the rival's least of {len(ends)} starts",
-    )  # fmt: skip
+        f"{count} runs, objective reached",
+        "",
+        value,
+        "chinchilla package",
+        best,
+        best / value,
+        goal=Goal("ours", most=best * (1 + 1e-9)),
+        note=f"the rival's least of {len(ends)} starts",
+    )
 
 
 def _drawn(law: Any, count: int, rng: np.random.Generator) -> Runs:
@@ -255,15 +308,21 @@ def growth(smoke: bool) -> Iterator[Case]:
         largest = count == 10**6
         times.append(seconds(lambda runs=runs: fit(runs, **EXACT)))
         yield Case(
-            f"{count:,} runs", "s", times[-1], goal=Goal("ours", most=60) if largest else None,
+            f"{count:,} runs",
+            "s",
+            times[-1],
+            goal=Goal("ours", most=60) if largest else None,
             note=f"memory {_peak_gib():.2f} GiB",
-        )  # fmt: skip
+        )
     if not smoke:
         slope = np.log10(times[-1] / times[-2])
         yield Case(
-            "exponent of time in runs, from 100,000 to 1,000,000", "", float(slope),
-            goal=Goal("ours", most=1.1), note="1 is linear",
-        )  # fmt: skip
+            "exponent of time in runs, from 100,000 to 1,000,000",
+            "",
+            float(slope),
+            goal=Goal("ours", most=1.1),
+            note="1 is linear",
+        )
 
 
 def _peak_gib() -> float:
@@ -281,18 +340,23 @@ def optimum(smoke: bool) -> Iterator[Case]:
         points = rng.integers(0, side, (sample, 2))
         loop = partial(_loop, law, name, N, C, points)
         yield compare(
-            f"{side} x {side} points, {name} cost", partial(optimal_sparsity, law, N, C, name),
-            loop, "a loop over scipy minimize_scalar", rounds=1 if smoke else 5,
-            other_times=side**2 / sample, goal=None if smoke else Goal("ratio", least=1000),
+            f"{side} x {side} points, {name} cost",
+            partial(optimal_sparsity, law, N, C, name),
+            loop,
+            "a loop over scipy minimize_scalar",
+            rounds=1 if smoke else 5,
+            other_times=side**2 / sample,
+            goal=None if smoke else Goal("ratio", least=1000),
             note=f"the rival's time is that of {sample} points, scaled",
-        )  # fmt: skip
+        )
     members = len(law_file.members().vector())
     quantity: Callable[..., Any] = partial(optimal_sparsity, cost="dense")
     yield Case(
-        f"{side**2:,} points x {members} members, dense cost", "s",
+        f"{side**2:,} points x {members} members, dense cost",
+        "s",
         seconds(lambda: summarise(law_file, quantity, N, C)),
         note="the summary works block by block: its memory does not grow with the points",
-    )  # fmt: skip
+    )
     yield Case("peak of memory of the whole row", "GiB", _peak_gib(), goal=Goal("ours", most=2.0))
 
 
@@ -302,8 +366,9 @@ def _loop(law: JointLaw, cost: str, N: Any, C: Any, points: np.ndarray) -> None:
         n, flops = float(N[row, 0]), float(C[row, column])
         minimize_scalar(
             lambda S, n=n, c=flops: float(law(S, n, model.data_seen(S, n, c))),
-            bounds=(0.0, 0.999), method="bounded",
-        )  # fmt: skip
+            bounds=(0.0, 0.999),
+            method="bounded",
+        )
 
 
 def optimum_profile() -> str:

@@ -54,15 +54,28 @@ def step(smoke: bool) -> Iterator[Case]:
             for precision in PRECISIONS:
                 least = goals[precision]
                 yield compare(
-                    f"width {width}, {precision}", ours[precision], plain[precision],
-                    "a plain loop", rounds=rounds, calls=calls, unit="ms", times=1e3 / calls,
-                    other_times=1e3 / calls, goal=Goal("ratio", least=least) if least else None,
-                )  # fmt: skip
+                    f"width {width}, {precision}",
+                    ours[precision],
+                    plain[precision],
+                    "a plain loop",
+                    rounds=rounds,
+                    calls=calls,
+                    unit="ms",
+                    times=1e3 / calls,
+                    other_times=1e3 / calls,
+                    goal=Goal("ratio", least=least) if least else None,
+                )
             yield compare(
-                f"width {width}, bfloat16 against float32", ours["bfloat16"], plain["float32"],
-                "a plain loop in float32", rounds=rounds, calls=calls, unit="ms",
-                times=1e3 / calls, other_times=1e3 / calls,
-            )  # fmt: skip
+                f"width {width}, bfloat16 against float32",
+                ours["bfloat16"],
+                plain["float32"],
+                "a plain loop in float32",
+                rounds=rounds,
+                calls=calls,
+                unit="ms",
+                times=1e3 / calls,
+                other_times=1e3 / calls,
+            )
     for width in (48,) if smoke else (48, 192):
         yield from _masked(width, data, *((1, 1) if smoke else (21, 4)))
 
@@ -85,10 +98,17 @@ def fused(smoke: bool) -> Iterator[Case]:
         least = FUSED_GOALS[width]
         with settings(config):
             yield compare(
-                f"width {width}, batch 32 x 64", ours.step, other.step, "torch's operations",
-                rounds=rounds, calls=calls, unit="s per million bytes", times=1 / tokens,
-                other_times=1 / tokens, goal=Goal("ratio", least=least) if least else None,
-            )  # fmt: skip
+                f"width {width}, batch 32 x 64",
+                ours.step,
+                other.step,
+                "torch's operations",
+                rounds=rounds,
+                calls=calls,
+                unit="s per million bytes",
+                times=1 / tokens,
+                other_times=1 / tokens,
+                goal=Goal("ratio", least=least) if least else None,
+            )
 
 
 def fused_profile() -> str:
@@ -111,24 +131,45 @@ def _masked(width: int, data: np.ndarray, rounds: int, calls: int) -> Iterator[C
     dense, sparse = Lane(config_of(width), feed), Lane(config, feed)
     plain, pruned = PlainLoop(config, data), PlainLoop(config, data)
     pruned.prune_with_torch(0.75)
-    pair = {"rounds": rounds, "calls": calls, "unit": "ms", "times": 1e3 / calls,
-            "other_times": 1e3 / calls}  # fmt: skip
+    pair = {
+        "rounds": rounds,
+        "calls": calls,
+        "unit": "ms",
+        "times": 1e3 / calls,
+        "other_times": 1e3 / calls,
+    }
     with settings(config):
         update, updates = _to_the_end_of_pruning(sparse)
         yield compare(
-            f"width {width}, masked by us", sparse.step, dense.step, "the same step dense",
-            **pair, goal=Goal("ratio", least=1 / 1.01),
-        )  # fmt: skip
+            f"width {width}, masked by us",
+            sparse.step,
+            dense.step,
+            "the same step dense",
+            **pair,
+            goal=Goal("ratio", least=1 / 1.01),
+        )
         yield compare(
-            f"width {width}, masked by torch.nn.utils.prune", pruned.step, plain.step,
-            "the plain loop dense", **pair,
-        )  # fmt: skip
-        yield compare(f"width {width}, masked", sparse.step, pruned.step,
-                      "a plain loop with torch.nn.utils.prune", **pair)  # fmt: skip
+            f"width {width}, masked by torch.nn.utils.prune",
+            pruned.step,
+            plain.step,
+            "the plain loop dense",
+            **pair,
+        )
+        yield compare(
+            f"width {width}, masked",
+            sparse.step,
+            pruned.step,
+            "a plain loop with torch.nn.utils.prune",
+            **pair,
+        )
         each = 1e3 * statistics.median(seconds(dense.step) for _ in range(rounds))
     share = update * updates / (config.total_steps * each)
-    yield Case(f"width {width}, mask updates, share of a run", "%", 100 * share,
-               goal=Goal("ours", most=2.0))  # fmt: skip
+    yield Case(
+        f"width {width}, mask updates, share of a run",
+        "%",
+        100 * share,
+        goal=Goal("ours", most=2.0),
+    )
 
 
 def _to_the_end_of_pruning(lane: Lane) -> tuple[float, int]:
@@ -185,9 +226,7 @@ def mask_update(smoke: bool) -> Iterator[Case]:
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.randn(2, shape[1])).sum().backward()
     optimizer.step()
-    sparsifier = Sparsifier(
-        model, optimizer, schedule=Constant(0, 10**9, INTERVAL), targets=0.75
-    )  # fmt: skip
+    sparsifier = Sparsifier(model, optimizer, schedule=Constant(0, 10**9, INTERVAL), targets=0.75)
     scores = model.weight.detach().abs().view(-1)
     rivals: dict[str, tuple[Callable[[], object], Goal | None]] = {
         "full sort": (lambda: scores.sort(), Goal("ratio", least=5)),
@@ -198,14 +237,20 @@ def mask_update(smoke: bool) -> Iterator[Case]:
     for against, (other, goal) in rivals.items():
         yield compare(
             f"{shape[0]} x {shape[1]}, choice of the 25 % kept",
-            lambda: top_k(model.weight.detach().abs(), len(scores) // 4), other, against,
-            goal=goal, **pair,
-        )  # fmt: skip
+            lambda: top_k(model.weight.detach().abs(), len(scores) // 4),
+            other,
+            against,
+            goal=goal,
+            **pair,
+        )
     yield compare(
         f"{shape[0]} x {shape[1]}, whole update",
-        lambda: sparsifier.update(sparsifier.position + INTERVAL), rivals["full sort"][0],
-        "full sort", **pair, note="the weights and the optimizer's state are masked, too",
-    )  # fmt: skip
+        lambda: sparsifier.update(sparsifier.position + INTERVAL),
+        rivals["full sort"][0],
+        "full sort",
+        **pair,
+        note="the weights and the optimizer's state are masked, too",
+    )
 
 
 def mask_update_profile() -> str:
@@ -230,11 +275,14 @@ def grid(smoke: bool) -> Iterator[Case]:
     rounds = 1 if smoke else 3
     pairs = [(seconds(ours, time.perf_counter), each_alone()) for _ in range(rounds)]
     yield of_pairs(
-        f"width 48, {steps} steps each", "s", pairs,
-        f"plain loops, {torch.get_num_threads()} threads", goal=Goal("ratio", least=2.2),
+        f"width 48, {steps} steps each",
+        "s",
+        pairs,
+        f"plain loops, {torch.get_num_threads()} threads",
+        goal=Goal("ratio", least=2.2),
         note="validation and records are counted for us, not for the rival; a run of the rival "
         f"that takes more than {PATIENCE:.0f} s is scaled from the steps done by then",
-    )  # fmt: skip
+    )
 
 
 def _alone(config: RunConfig, data: np.ndarray, patience: float) -> float:

@@ -48,48 +48,57 @@ class Source(NamedTuple):
 
 SOURCES = {
     "joint-fit": Source(
-        "laws:joint_fit", "laws:joint_fit_profile",
+        "laws:joint_fit",
+        "laws:joint_fit_profile",
         "A C compiler, without which numpy takes the steps; an idle machine, since the command is "
         "timed by the clock on the wall, and half of its time is imports.",
     ),
     "bootstrap": Source(
-        "laws:bootstrap", "laws:bootstrap_profile",
+        "laws:bootstrap",
+        "laws:bootstrap_profile",
         "Refits of one table take dozens of Newton steps across the kinks of an objective close "
         "to absolute values: both cores, or a C compiler where there is none, would do.",
     ),
     "dense-law": Source("laws:dense_law"),
     "growth": Source("laws:growth"),
     "optimum": Source(
-        "laws:optimum", "laws:optimum_profile",
+        "laws:optimum",
+        "laws:optimum_profile",
         "Under sparse cost every point is inverted by Newton's method in full arrays: a table of "
         "the one curve that all points share, interpolated, would do.",
     ),
     "step": Source(
-        "steps:step", "steps:step_profile",
+        "steps:step",
+        "steps:step_profile",
         "Most of a step is in kernels that both sides call alike. Narrow models would need fewer "
         "and larger calls, bfloat16 a processor with matrix units for it.",
     ),
     "fused": Source(
-        "steps:fused", "steps:fused_profile",
+        "steps:fused",
+        "steps:fused_profile",
         "A step is two calls of C, and what is left of it is in them: products near what the "
         "processor can do in float32. An idle machine; fewer passes between the products.",
     ),
     "mask-update": Source(
-        "steps:mask_update", "steps:mask_update_profile",
+        "steps:mask_update",
+        "steps:mask_update_profile",
         "What remains is passes over the weights; a fused kernel would do.",
     ),
     "grid": Source(
-        "steps:grid", "steps:grid_profile",
+        "steps:grid",
+        "steps:grid_profile",
         "Two idle cores: other programs take from the sweep's processes what they leave to a run "
-        "alone.", threads=None,
+        "alone.",
+        threads=None,
     ),
     "peak": Source("steps:peak"),
     "startup": Source(
-        "house:startup", "house:startup_profile",
+        "house:startup",
+        "house:startup_profile",
         "A machine with a core to spare: the clock on the wall counts what other programs take.",
     ),
     "book": Source("house:book", threads=None),
-}  # fmt: skip
+}
 ALWAYS_PROFILED = {"peak": ("steps:peak_profile", "the rest is other operations of a step")}
 
 
@@ -129,9 +138,13 @@ def run(name: str, smoke: bool) -> Row:
     with tempfile.NamedTemporaryFile(suffix=".json") as result:
         try:
             done = subprocess.run(
-                [*command, "--to", result.name], env=environment, timeout=limit, check=False,
-                stderr=subprocess.PIPE, text=True,
-            )  # fmt: skip
+                [*command, "--to", result.name],
+                env=environment,
+                timeout=limit,
+                check=False,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         except subprocess.TimeoutExpired:
             return Row(name, limit, failed=f"not done after {limit} s")
         written = Path(result.name).read_bytes()
@@ -148,9 +161,13 @@ def machine() -> dict[str, str]:
     lines = info.read_text().splitlines() if info.exists() else []
     model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"device": f"CPU, {platform.machine()}", "vendor": model,
-            "cores": str(os.cpu_count()), "memory": f"{memory:.0f} GiB",
-            "system": f"{platform.system()}, Python {platform.python_version()}"}  # fmt: skip
+    return {
+        "device": f"CPU, {platform.machine()}",
+        "vendor": model,
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory:.0f} GiB",
+        "system": f"{platform.system()}, Python {platform.python_version()}",
+    }
 
 
 def made(arguments: list[str], load: float) -> dict[str, str]:
@@ -185,8 +202,11 @@ def text(row: Row) -> str:
         lines.append(f"{line}   {case.note}".rstrip())
     if row.failed:
         lines.append(f"  FAILED: {row.failed}")
-    lines += [f"  {label}: {said}" for label, said in (("profile", row.why), ("needed", row.needed))
-              if said]  # fmt: skip
+    lines += [
+        f"  {label}: {said}"
+        for label, said in (("profile", row.why), ("needed", row.needed))
+        if said
+    ]
     return "\n".join(lines)
 
 
@@ -198,9 +218,13 @@ def text(row: Row) -> str:
 @click.option("--child", type=click.Choice(list(TITLES)), hidden=True)
 @click.option("--to", hidden=True)
 def main(
-    only: tuple[str, ...], smoke: bool, book: bool, save: str | None, child: str | None,
+    only: tuple[str, ...],
+    smoke: bool,
+    book: bool,
+    save: str | None,
+    child: str | None,
     to: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Measure rows, print them, and save them after each. Exits with 1 if one failed."""
     if child and to:
         Path(to).write_bytes(ROW.dump_json(measure(child, smoke)))
@@ -219,8 +243,10 @@ def main(
             ordered = [rows[n] for n in TITLES if n in rows]
             SHELF.write(path, BenchFile(machine(), about, ordered))
     failed = [name for name in names if rows[name].failed]
-    click.echo(f"\n{len(names)} rows in {time.perf_counter() - began:.0f} s"
-               + (f", failed: {', '.join(failed)}" if failed else ""))  # fmt: skip
+    click.echo(
+        f"\n{len(names)} rows in {time.perf_counter() - began:.0f} s"
+        + (f", failed: {', '.join(failed)}" if failed else "")
+    )
     sys.exit(1 if failed else 0)
 
 

@@ -30,10 +30,20 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def compare(
-    name: str, ours: Call, other: Call, against: str, *, rounds: int, goal: Goal | None = None,
-    unit: str = "s", times: float = 1.0, other_times: float = 1.0, calls: int = 1,
-    clock: Callable[[], float] = time.process_time, note: str = "",
-) -> Case:  # fmt: skip
+    name: str,
+    ours: Call,
+    other: Call,
+    against: str,
+    *,
+    rounds: int,
+    goal: Goal | None = None,
+    unit: str = "s",
+    times: float = 1.0,
+    other_times: float = 1.0,
+    calls: int = 1,
+    clock: Callable[[], float] = time.process_time,
+    note: str = "",
+) -> Case:
     """A case: both in turn, `rounds` times after a first turn that warms up.
 
     `times` and `other_times` turn seconds of `calls` calls into the case's unit, for a rival of
@@ -49,9 +59,14 @@ def compare(
 
 
 def of_pairs(
-    name: str, unit: str, pairs: list[tuple[float, float]], against: str, *, goal: Goal | None,
+    name: str,
+    unit: str,
+    pairs: list[tuple[float, float]],
+    against: str,
+    *,
+    goal: Goal | None,
     note: str = "",
-) -> Case:  # fmt: skip
+) -> Case:
     """A case of (ours, other) in turn, one pair a round."""
     low, middle, high = quartiles([b / a for a, b in pairs])
     mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
@@ -59,9 +74,15 @@ def of_pairs(
 
 
 def alone(
-    name: str, call: Call, *, rounds: int, goal: Goal | None = None, unit: str = "s",
-    clock: Callable[[], float] = time.process_time, note: str = "",
-) -> Case:  # fmt: skip
+    name: str,
+    call: Call,
+    *,
+    rounds: int,
+    goal: Goal | None = None,
+    unit: str = "s",
+    clock: Callable[[], float] = time.process_time,
+    note: str = "",
+) -> Case:
     """A case without a rival: the median time."""
     values = [seconds(call, clock) for _ in range(rounds)]
     return Case(name, unit, statistics.median(values), rounds=rounds, goal=goal, note=note)

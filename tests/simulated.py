@@ -24,9 +24,14 @@ def random_law(rng: np.random.Generator) -> JointLaw:
     share = rng.uniform(0.3, 0.7)
     scale = size * 1e7**b_N
     return JointLaw(
-        a_S=share * scale, b_S=rng.uniform(0.6, 1.5), c_S=(1 - share) * scale, b_N=b_N,
-        a_D=data ** (1 / b_D) * 1e9, b_D=b_D, c=rng.uniform(0.5, 2.0),
-    )  # fmt: skip
+        a_S=share * scale,
+        b_S=rng.uniform(0.6, 1.5),
+        c_S=(1 - share) * scale,
+        b_N=b_N,
+        a_D=data ** (1 / b_D) * 1e9,
+        b_D=b_D,
+        c=rng.uniform(0.5, 2.0),
+    )
 
 
 def grid(law: JointLaw, noise: float, rng: np.random.Generator) -> Table:

@@ -24,9 +24,24 @@ from simlib.runs.table import RunRecord, RunTable
 LEVEL = 0.9  # of every interval
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
 SAME_SIZE = 0.03  # shapes come in steps, see simlib.runs.shape
-ALIKE = ("family", "dataset", "dataset_sha256", "start", "dense_params", "data_seen", "batch",
-         "seq_len", "width", "depth", "heads", "lr", "optimizer", "embeddings", "seed",
-         "precision")  # fmt: skip
+ALIKE = (
+    "family",
+    "dataset",
+    "dataset_sha256",
+    "start",
+    "dense_params",
+    "data_seen",
+    "batch",
+    "seq_len",
+    "width",
+    "depth",
+    "heads",
+    "lr",
+    "optimizer",
+    "embeddings",
+    "seed",
+    "precision",
+)
 
 
 class Arm(NamedTuple):
@@ -237,8 +252,9 @@ def seed_spread(runs: RunTable, level: float = LEVEL) -> Spread:
     independent = min(degrees, max(sum(len(seeds) - 1 for seeds in prefixes.values()), 1))
     quantiles = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], independent)
     low, high = np.sqrt(variance * independent / quantiles)
-    return Spread(float(np.sqrt(variance)), (float(low), float(high)), degrees, len(logs),
-                  independent)  # fmt: skip
+    return Spread(
+        float(np.sqrt(variance)), (float(low), float(high)), degrees, len(logs), independent
+    )
 
 
 def _alike(run: RunRecord, *but: str) -> tuple[Any, ...]:

@@ -23,8 +23,20 @@ from simlib.runs.table import RunRecord, RunTable
 
 PUBLISHED = {0.5: 4.90, 0.75: 4.27, 0.875: 2.45}  # Frantar et al. 2024, section 4.3
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
-_SETTING = ("family", "dataset_sha256", "pattern", "dense_params", "width", "depth", "batch",
-            "seq_len", "lr", "prune_start", "prune_end", "schedule")  # fmt: skip
+_SETTING = (
+    "family",
+    "dataset_sha256",
+    "pattern",
+    "dense_params",
+    "width",
+    "depth",
+    "batch",
+    "seq_len",
+    "lr",
+    "prune_start",
+    "prune_end",
+    "schedule",
+)
 
 
 @dataclass(frozen=True)
@@ -114,8 +126,10 @@ def data_multiples(
             key = (run.nonzero_params, run.dense_params, run.data_seen, run.pattern)
             settings.setdefault(key, []).append(run)
     if not settings:
-        raise InputError("the table has no run that pruned a trained model: add pruner "
-                         "from_checkpoint and a start to its grid")  # fmt: skip
+        raise InputError(
+            "the table has no run that pruned a trained model: add pruner "
+            "from_checkpoint and a start to its grid"
+        )
     return [_multiple(runs, same, noise, level, draws, rng) for _, same in sorted(settings.items())]
 
 
@@ -131,8 +145,10 @@ def repeat_noise(runs: RunTable) -> float:
         cells.setdefault(key, []).append(math.log(run.loss))
     repeated = [np.array(cell) for cell in cells.values() if len(cell) > 1]
     if not repeated:
-        raise InputError("the table repeats no run with another seed, so its noise is unknown: "
-                         "add seeds to its grid")  # fmt: skip
+        raise InputError(
+            "the table repeats no run with another seed, so its noise is unknown: "
+            "add seeds to its grid"
+        )
     squares = sum(float(((c - c.mean()) ** 2).sum()) for c in repeated)
     return math.sqrt(squares / sum(len(c) - 1 for c in repeated))
 
@@ -151,9 +167,13 @@ def from_scratch(runs: RunTable, like: RunRecord) -> RunTable:
 
 
 def _multiple(
-    runs: RunTable, pruned: list[RunRecord], noise: float, level: float, draws: int,
+    runs: RunTable,
+    pruned: list[RunRecord],
+    noise: float,
+    level: float,
+    draws: int,
     rng: np.random.Generator,
-) -> Multiple:  # fmt: skip
+) -> Multiple:
     first = pruned[0]
     scratch = from_scratch(runs, first)
     data, where, counts = np.unique(scratch.data_seen, return_inverse=True, return_counts=True)
@@ -172,11 +192,20 @@ def _multiple(
     at = _matched(data, means, goal)
     gain, gain_ends = _gain(data, means, drawn, goal, goals, first.data_seen, tail)
     return Multiple(
-        first.nonzero_params, first.sparsity, int(first.dense_params or 0), first.data_seen,
-        _start(runs, first).data_seen, math.exp(goal), len(pruned), _inside(at),
-        _ends(float(low), float(high), data), (float(data[0]), float(data[-1])),
-        bool(at > data[-1]), gain, gain_ends,
-    )  # fmt: skip
+        first.nonzero_params,
+        first.sparsity,
+        int(first.dense_params or 0),
+        first.data_seen,
+        _start(runs, first).data_seen,
+        math.exp(goal),
+        len(pruned),
+        _inside(at),
+        _ends(float(low), float(high), data),
+        (float(data[0]), float(data[-1])),
+        bool(at > data[-1]),
+        gain,
+        gain_ends,
+    )
 
 
 def _matched(data: Array, log_loss: Array, goal: float) -> float:

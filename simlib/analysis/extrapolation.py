@@ -105,8 +105,10 @@ def judged(predictions: Predictions, runs: RunTable, form: str = "joint") -> Hel
     row = chosen(held(predictions, measured_losses(predictions, runs)), form)
     if len(row.runs) < len(predictions.runs):
         left = len(predictions.runs) - len(row.runs)
-        raise InputError(f"{left} of the {len(predictions.runs)} runs that were predicted have no "
-                         "measured loss or no prediction")  # fmt: skip
+        raise InputError(
+            f"{left} of the {len(predictions.runs)} runs that were predicted have no "
+            "measured loss or no prediction"
+        )
     return row
 
 

@@ -109,10 +109,15 @@ def check_optimum(
         arms.append(Arm(S, D, tuple(arm), value, value_ends))
     most = float(1 - np.exp(ends[0]))
     return Check(
-        point, tuple(arms), float(1 - np.exp(_minimum(curve[None], ends)[0])),
+        point,
+        tuple(arms),
+        float(1 - np.exp(_minimum(curve[None], ends)[0])),
         (float(low), None if high >= most - SAME_SPARSITY else float(high)),
-        regret, regret_ends, noise, _lack_of_fit(y, x, seeds, rss, free),
-    )  # fmt: skip
+        regret,
+        regret_ends,
+        noise,
+        _lack_of_fit(y, x, seeds, rss, free),
+    )
 
 
 def _arm_runs(runs: RunTable, sparsity: float, data_seen: int, point: Point) -> list[RunRecord]:

@@ -62,9 +62,16 @@ def load_optima(name: str) -> PredictedOptima:
 
 
 def predict_point(
-    law_file: LawFile, base: Mapping[str, Any], nonzero_params: int, flops: float, cost: str,
-    *, count: int = 5, spread: float = 4.0, level: float = 0.9,
-) -> Point:  # fmt: skip
+    law_file: LawFile,
+    base: Mapping[str, Any],
+    nonzero_params: int,
+    flops: float,
+    cost: str,
+    *,
+    count: int = 5,
+    spread: float = 4.0,
+    level: float = 0.9,
+) -> Point:
     """The optimum that a law predicts, and `count` sparsities about it that can be built.
 
     Densities cover a factor `spread` about that of the optimum, evenly on the log scale; where a
@@ -94,7 +101,7 @@ def predict_point(
     ]
     return Point(
         nonzero_params, flops, cost, best, float(low), float(high), tuple(chosen), tuple(seen)
-    )  # fmt: skip
+    )
 
 
 def _densities(best: float, count: int, spread: float) -> list[float]:

@@ -85,11 +85,13 @@ def planned(configs: Sequence[RunConfig]) -> list[Target]:
     """The runs of a grid at the size that is built, which may miss the size asked for a little."""
     return [
         Target(
-            c.run_id, c.sparsity, c.shape.dense_params * (1 - c.sparsity),
+            c.run_id,
+            c.sparsity,
+            c.shape.dense_params * (1 - c.sparsity),
             c.total_steps * c.data_per_step,
         )
         for c in configs
-    ]  # fmt: skip
+    ]
 
 
 def recorded(runs: RunTable) -> list[Target]:
@@ -101,9 +103,14 @@ def recorded(runs: RunTable) -> list[Target]:
 
 
 def fit_forms(
-    runs: RunTable, forms: Sequence[str], objective: Objective, *, resamples: int, seed: int,
+    runs: RunTable,
+    forms: Sequence[str],
+    objective: Objective,
+    *,
+    resamples: int,
+    seed: int,
     whole: bool = False,
-) -> dict[str, LawFile]:  # fmt: skip
+) -> dict[str, LawFile]:
     """Each form fitted to one table, with its ensemble, by name.
 
     With `whole` ensembles draw curves of one sparsity and size whole. Raises InputError for an
@@ -113,8 +120,15 @@ def fit_forms(
     clusters = curves(runs.sparsity, runs.nonzero_params) if whole else None
 
     def fitted(name: str) -> LawFile:
-        return fit_law(runs, FORMS[name], objective, name=name, resamples=resamples, seed=seed,
-                       clusters=clusters)  # fmt: skip
+        return fit_law(
+            runs,
+            FORMS[name],
+            objective,
+            name=name,
+            resamples=resamples,
+            seed=seed,
+            clusters=clusters,
+        )
 
     unknown = [name for name in forms if name not in FORMS]
     if unknown:
@@ -139,11 +153,15 @@ def predict(
     said = {form: _forecasts(law_file, targets, level) for form, law_file in laws.items()}
     runs = tuple(
         PredictedRun(
-            t.name, t.sparsity, t.nonzero_params, t.data_seen,
-            {form: found[i] for form, found in said.items()}, t.measured,
+            t.name,
+            t.sparsity,
+            t.nonzero_params,
+            t.data_seen,
+            {form: found[i] for form, found in said.items()},
+            t.measured,
         )
         for i, t in enumerate(targets)
-    )  # fmt: skip
+    )
     allowed = {form: _allowed(laws[form], targets, found) for form, found in said.items()}
     return Predictions(name, made, level, {f: _fitted(laws[f]) for f in laws}, runs, allowed)
 
@@ -171,9 +189,9 @@ def _allowed(
     known = [(t, f) for t, f in zip(targets, found, strict=True) if f is not None]
     if not known:
         return 0
-    S, N, D, low, high = np.array([
-        (t.sparsity, t.nonzero_params, t.data_seen, f.low, f.high) for t, f in known
-    ]).T  # fmt: skip
+    S, N, D, low, high = np.array(
+        [(t.sparsity, t.nonzero_params, t.data_seen, f.low, f.high) for t, f in known]
+    ).T
     return allowed_misses(law_file, S, N, D, low, high)
 
 

@@ -61,17 +61,22 @@ def regime(runs: RunTable) -> Regime:
     amounts = np.array([runs.data_seen[data == i].mean() for i in range(data.max() + 1)])
     loss = _means(curve, data, runs.loss)
     steps = tuple(
-        step for i in range(1, len(amounts) - 1)
+        step
+        for i in range(1, len(amounts) - 1)
         if (step := _step(amounts[i - 1 : i + 2], loss[:, i - 1 : i + 2]))
-    )  # fmt: skip
+    )
     if not steps:
-        raise InputError("no curve has three amounts of data, so none shows where slopes rise: "
-                         "train more amounts of data")  # fmt: skip
+        raise InputError(
+            "no curve has three amounts of data, so none shows where slopes rise: "
+            "train more amounts of data"
+        )
     rising = [step.data_seen for step in steps if step.rises]
     start = rising[-1] if rising else amounts[0]
     if rising and rising[-1] == steps[-1].data_seen:
-        raise InputError("the loss falls ever faster up to the longest runs, which are still on a "
-                         "plateau: train longer")  # fmt: skip
+        raise InputError(
+            "the loss falls ever faster up to the longest runs, which are still on a "
+            "plateau: train longer"
+        )
     return Regime(float(start), steps)
 
 
@@ -91,5 +96,8 @@ def _step(amounts: Array, loss: Array) -> Step | None:
         return None
     falls = -np.diff(known, axis=1) / np.diff(np.log2(amounts))
     before, after = falls.mean(axis=0)
-    return Step(float(amounts[1]), (float(before), float(after)),
-                t_interval(falls[:, 1] - falls[:, 0], LEVEL))  # fmt: skip
+    return Step(
+        float(amounts[1]),
+        (float(before), float(after)),
+        t_interval(falls[:, 1] - falls[:, 0], LEVEL),
+    )

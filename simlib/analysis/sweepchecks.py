@@ -87,9 +87,10 @@ def lack_of_fit(law_file: LawFile, runs: RunTable, spread: Spread) -> LackOfFit:
     noise = spread.deviation**2
     F = square / noise
     return LackOfFit(
-        F, float(stats.f.sf(F, free, spread.degrees)),
+        F,
+        float(stats.f.sf(F, free, spread.degrees)),
         float(np.sqrt(max(square - noise, 0.0) / found.runs.mean())),
-    )  # fmt: skip
+    )
 
 
 def _cell_residuals(law_file: LawFile, found: Cells) -> Array:
@@ -151,11 +152,14 @@ def data_steps(law_file: LawFile, runs: RunTable, level: float = 0.9) -> tuple[D
     growth = [None, *(t_interval(step, level) for step in np.diff(gains).T)]
     return tuple(
         DataStep(
-            float(amounts[i]), float(amounts[i + 1]), t_interval(gains[:, i], level),
-            float(predicted[:, i].mean()), growth[i],
+            float(amounts[i]),
+            float(amounts[i + 1]),
+            t_interval(gains[:, i], level),
+            float(predicted[:, i].mean()),
+            growth[i],
         )
         for i in range(len(doublings))
-    )  # fmt: skip
+    )
 
 
 def before_power_law(steps: tuple[DataStep, ...]) -> float | None:
@@ -174,8 +178,9 @@ def without_shortest(
     runs = runs.finished
     longer = RunTable(r for r in runs if r.data_seen > runs.data_seen.min())
     try:
-        return fit_law(longer, objective=objective, name="without the shortest",
-                       resamples=resamples, seed=seed)  # fmt: skip
+        return fit_law(
+            longer, objective=objective, name="without the shortest", resamples=resamples, seed=seed
+        )
     except InputError:
         return None
 
@@ -238,12 +243,16 @@ def order(
     agree, expected = measured * predicted > 0, drawn * predicted > 0
     steps = tuple(
         Step(
-            float(levels[i]), float(levels[i + 1]), len(place), int((measured[:, i] > 0).sum()),
-            float((drawn[..., i] > 0).sum(axis=1).mean()), t_interval(measured[:, i], level),
+            float(levels[i]),
+            float(levels[i + 1]),
+            len(place),
+            int((measured[:, i] > 0).sum()),
+            float((drawn[..., i] > 0).sum(axis=1).mean()),
+            t_interval(measured[:, i], level),
             float(predicted[:, i].mean()),
         )
         for i in range(len(levels) - 1)
-    )  # fmt: skip
+    )
     counts = expected.all(axis=2).sum(axis=1)
     low, high = np.quantile(counts, [0.05, 0.95])
     ordered = int(agree.all(axis=1).sum())

@@ -83,10 +83,11 @@ def _regress(
         best = solve @ log_multipliers(pairs, law_file.joint, what)
         intervals = _intervals(design, log_multipliers(pairs, _members(law_file), what), level)
     return [
-        Estimate(float(b), ends, len(design)) if np.isfinite(b)
+        Estimate(float(b), ends, len(design))
+        if np.isfinite(b)
         else Estimate(float(b), (None, None), len(design))
         for b, ends in zip(best, intervals, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _members(law_file: LawFile) -> JointLaw:

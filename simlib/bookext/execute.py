@@ -42,11 +42,14 @@ def execute_ahead(app: Any, docnames: Sequence[str], together: int) -> None:
     with ThreadPoolExecutor(together) as pool:
         jobs = {
             pool.submit(
-                single_nb_execution, nb, cwd=str(page.parent), timeout=config.execution_timeout,
+                single_nb_execution,
+                nb,
+                cwd=str(page.parent),
+                timeout=config.execution_timeout,
                 allow_errors=config.execution_allow_errors,
             ): page
             for page, nb in due
-        }  # fmt: skip
+        }
         for job in as_completed(jobs):
             page, result = jobs[job], job.result()
             if result.err is not None:

@@ -27,9 +27,21 @@ from simlib.datasets import table_names
 from simlib.errors import InputError
 
 __all__ = [
-    "CLAIMS", "RULES", "SOURCES", "VERDICTS", "Claim", "Evidence", "Outcome", "Power", "Region",
-    "Rule", "Source", "Sources", "Verdict", "scorecard",
-]  # fmt: skip
+    "CLAIMS",
+    "RULES",
+    "SOURCES",
+    "VERDICTS",
+    "Claim",
+    "Evidence",
+    "Outcome",
+    "Power",
+    "Region",
+    "Rule",
+    "Source",
+    "Sources",
+    "Verdict",
+    "scorecard",
+]
 
 NEARLY_ALL = 0.9  # of a grid's runs: a few may diverge or be lost
 
@@ -71,12 +83,17 @@ def scorecard(sources: Sources | None = None, only: Sequence[str] = ()) -> dict[
     powers = _powers()
     outcomes = {}
     for claim in chosen:
-        asked = [(rule, runs) for rule in claim.rules for runs in rule.sets
-                 if sources or runs.source != "own" or runs.table in table_names()]  # fmt: skip
+        asked = [
+            (rule, runs)
+            for rule in claim.rules
+            for runs in rule.sets
+            if sources or runs.source != "own" or runs.table in table_names()
+        ]
         parts = [_outcome(rule, runs, found, live=sources is not None) for rule, runs in asked]
         outcome = sum(parts, Outcome())
-        evidence = tuple(replace(e, power=powers.get((e.rule, e.runs, e.part)))
-                         for e in outcome.evidence)  # fmt: skip
+        evidence = tuple(
+            replace(e, power=powers.get((e.rule, e.runs, e.part))) for e in outcome.evidence
+        )
         outcomes[claim] = Outcome(evidence, outcome.missing)
     return outcomes
 

@@ -48,8 +48,9 @@ def recount(runs: RunTable, count: str) -> RunTable:
 
 def smallest(runs: RunTable, count: str, sparsity: float) -> int:
     """The least size at a sparsity. Raises InputError where the table does not have the count."""
-    sizes = [r.nonzero_params for r in recount(runs, count)
-             if abs(r.sparsity - sparsity) < SAME_SPARSITY]  # fmt: skip
+    sizes = [
+        r.nonzero_params for r in recount(runs, count) if abs(r.sparsity - sparsity) < SAME_SPARSITY
+    ]
     if not sizes:
         raise InputError(f"the table has no run at {sparsity:.3g} sparsity")
     return min(sizes)

@@ -100,8 +100,9 @@ def at_equal_cost(runs: RunTable, law: DenseLaw, cost: CostModel, head: bool = F
 
 
 def _with_head(runs: RunTable, cost: CostModel) -> Share:
-    outside = {(round(r.sparsity, 3), float(r.nonzero_params)): _outside(r, cost)
-               for r in runs.finished}  # fmt: skip
+    outside = {
+        (round(r.sparsity, 3), float(r.nonzero_params)): _outside(r, cost) for r in runs.finished
+    }
 
     def share(S: float, N: float) -> float:
         dense = min((n for s, n in outside if s == 0), key=lambda n: abs(np.log(n / N)))

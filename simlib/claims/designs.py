@@ -82,18 +82,31 @@ class Design:
 def row(S: float, N: float, D: float, seed: int) -> RunRecord:
     """A run that says it is simulated, without a loss of its own."""
     return RunRecord(
-        run_id=f"{MARK}-{S:.4f}-{N:.0f}-{D:.0f}-{seed}", family="gpt", dataset=f"{MARK}:truth",
-        pruner="gmp" if S else "none", nonzero_params=round(N), dense_params=round(N / (1 - S)),
-        sparsity=S, data_seen=round(D), seed=seed, loss=1.0, device=MARK, commit=MARK,
-        schedule="cubic" if S else "", prune_start=0.25 if S else None,
+        run_id=f"{MARK}-{S:.4f}-{N:.0f}-{D:.0f}-{seed}",
+        family="gpt",
+        dataset=f"{MARK}:truth",
+        pruner="gmp" if S else "none",
+        nonzero_params=round(N),
+        dense_params=round(N / (1 - S)),
+        sparsity=S,
+        data_seen=round(D),
+        seed=seed,
+        loss=1.0,
+        device=MARK,
+        commit=MARK,
+        schedule="cubic" if S else "",
+        prune_start=0.25 if S else None,
         prune_end=0.75 if S else None,
-    )  # fmt: skip
+    )
 
 
 def drawn(
-    rows: Sequence[RunRecord], truth: Truth, base: Base, scatter: Scatter,
+    rows: Sequence[RunRecord],
+    truth: Truth,
+    base: Base,
+    scatter: Scatter,
     rng: np.random.Generator,
-) -> RunTable:  # fmt: skip
+) -> RunTable:
     """The rows with losses of a truth and their scatter."""
     S, N, D = np.array([(r.sparsity, r.nonzero_params, r.data_seen) for r in rows], float).T
     D = D * np.where([r.start == "scratch" for r in rows], 1.0, truth.head_start)
@@ -145,16 +158,19 @@ def vit_rows() -> list[RunRecord]:
     return [
         row(S, 0.66e6 * 2**n, 225e6 * 2**d, 0)
         for S, sizes in ((0.0, 7), (0.5, 7), (0.75, 7), (0.875, 5), (0.9375, 2))
-        for n in range(sizes) for d in range(4)
-    ]  # fmt: skip
+        for n in range(sizes)
+        for d in range(4)
+    ]
 
 
 def t5_rows() -> list[RunRecord]:
     """The released T5 runs: 48, one a cell."""
     return [
         row(S, 1.33e6 * 4**n, 250_000 * 2**d * 128 * 512, 0)
-        for S in FULL for n in range(4) for d in range(3)
-    ]  # fmt: skip
+        for S in FULL
+        for n in range(4)
+        for d in range(3)
+    ]
 
 
 def _simple(
@@ -171,18 +187,33 @@ def planned(config: RunConfig) -> RunRecord:
     """The row that a run is to leave, without a loss of its own."""
     sparse, dense = config.sparsity > 0, config.shape.dense_params
     return RunRecord(
-        run_id=config.run_id, family=config.family, dataset=config.corpus, start=config.start,
+        run_id=config.run_id,
+        family=config.family,
+        dataset=config.corpus,
+        start=config.start,
         pattern=config.pattern if sparse else "unstructured",
         pruner=config.pruner if sparse else "none",
-        nonzero_params=round(dense * (1 - config.sparsity)), dense_params=dense,
-        sparsity=config.sparsity, embeddings=config.embeddings if sparse else "dense",
-        data_seen=config.total_steps * config.data_per_step, steps=config.total_steps,
-        batch=config.batch, width=config.shape.width, depth=config.shape.depth, lr=config.peak_lr,
-        heads=config.shape.heads, seed=config.seed, schedule=config.ramp if sparse else "",
+        nonzero_params=round(dense * (1 - config.sparsity)),
+        dense_params=dense,
+        sparsity=config.sparsity,
+        embeddings=config.embeddings if sparse else "dense",
+        data_seen=config.total_steps * config.data_per_step,
+        steps=config.total_steps,
+        batch=config.batch,
+        width=config.shape.width,
+        depth=config.shape.depth,
+        lr=config.peak_lr,
+        heads=config.shape.heads,
+        seed=config.seed,
+        schedule=config.ramp if sparse else "",
         prune_start=config.prune_start if sparse else None,
-        prune_end=config.prune_end if sparse else None, optimizer=config.optimizer,
-        mask_optimizer=config.mask_optimizer, loss=1.0, device=MARK, commit=MARK,
-    )  # fmt: skip
+        prune_end=config.prune_end if sparse else None,
+        optimizer=config.optimizer,
+        mask_optimizer=config.mask_optimizer,
+        loss=1.0,
+        device=MARK,
+        commit=MARK,
+    )
 
 
 def of_rows(
@@ -214,9 +245,14 @@ def _shipped(runs: RunSet, *beside: RunSet) -> Design:
 
 
 def _held_out(
-    of: RunSet, runs: RunSet, says: str, grid: Sequence[RunRecord], held: Sequence[RunRecord],
-    base: Base, scatter: Scatter,
-) -> Design:  # fmt: skip
+    of: RunSet,
+    runs: RunSet,
+    says: str,
+    grid: Sequence[RunRecord],
+    held: Sequence[RunRecord],
+    base: Base,
+    scatter: Scatter,
+) -> Design:
     """A grid and the runs held out of it, and what the law of the one says of the other."""
 
     def sources(truth: Truth, rng: np.random.Generator) -> Sources:
@@ -247,8 +283,9 @@ def _points(law: JointLaw) -> list[Point]:
 def _optimum(truth: Truth, rng: np.random.Generator) -> Sources:
     """Runs at and about the optima that the pilots' law predicts, three seeds each."""
     points = _points(PILOT.law)
-    cells = {(S, p.nonzero_params, D) for p in points
-             for S, D in zip(p.sparsities, p.data, strict=True)}  # fmt: skip
+    cells = {
+        (S, p.nonzero_params, D) for p in points for S, D in zip(p.sparsities, p.data, strict=True)
+    }
     rows = [row(S, N, D, seed) for S, N, D in sorted(cells) for seed in range(3)]
     table = drawn(rows, truth, PILOT, OURS, rng)
     optima = PredictedOptima(OPTIMUM.table, {}, LEVEL, tuple(points))
@@ -259,32 +296,55 @@ DESIGNS: dict[str, Design] = {
     design.runs.table: design
     for design in (
         _simple(
-            LANGUAGE, "340 runs: N of 6,144 times 1 to 16; 0, 50, 75, 87.5 % sparsity everywhere, "
+            LANGUAGE,
+            "340 runs: N of 6,144 times 1 to 16; 0, 50, 75, 87.5 % sparsity everywhere, "
             "25 and 93.75 % at two sizes; 2 to 33M bytes; three seeds, two at the largest size. "
-            + _SCATTER, language_rows, PILOT, OURS,
+            + _SCATTER,
+            language_rows,
+            PILOT,
+            OURS,
         ),
         _held_out(
-            LANGUAGE, HELD_OUT, "12 runs: twice and four times the largest size of gpt-laptop on "
+            LANGUAGE,
+            HELD_OUT,
+            "12 runs: twice and four times the largest size of gpt-laptop on "
             "its most data, its second largest on three times that; 0, 50, 75, 87.5 % sparsity. "
-            + _SCATTER, language_rows(), held_out_rows(), PILOT, OURS,
+            + _SCATTER,
+            language_rows(),
+            held_out_rows(),
+            PILOT,
+            OURS,
         ),
         _simple(
-            VISION, "288 runs: N of 6,144 times 1 to 16; 0, 50, 75, 87.5 % sparsity everywhere, 25 "
+            VISION,
+            "288 runs: N of 6,144 times 1 to 16; 0, 50, 75, 87.5 % sparsity everywhere, 25 "
             "and 93.75 % at two sizes; 131K to 1M images; three seeds. " + _SCATTER_OF_IMAGES,
-            vision_rows, VISION_PILOT, OUR_IMAGES,
+            vision_rows,
+            VISION_PILOT,
+            OUR_IMAGES,
         ),
         Design(
-            OPTIMUM, "18 points: three sizes, 10 to 100 dense optima under dense cost, 1 to 10 "
-            "under sparse cost; five sparsities, three seeds. " + _SCATTER, _optimum,
+            OPTIMUM,
+            "18 points: three sizes, 10 to 100 dense optima under dense cost, 1 to 10 "
+            "under sparse cost; five sparsities, three seeds. " + _SCATTER,
+            _optimum,
         ),
         _simple(
-            VIT, "112 runs as released, one seed. Seeds scatter by .6 % of the loss, shapes by "
-            ".8 %.", vit_rows, VIT_BASE, THEIRS,
+            VIT,
+            "112 runs as released, one seed. Seeds scatter by .6 % of the loss, shapes by .8 %.",
+            vit_rows,
+            VIT_BASE,
+            THEIRS,
         ),
         _simple(
-            T5, "48 runs as released, one seed. Seeds scatter by .6 % of the loss, shapes by .8 %.",
-            t5_rows, T5_BASE, THEIRS,
+            T5,
+            "48 runs as released, one seed. Seeds scatter by .6 % of the loss, shapes by .8 %.",
+            t5_rows,
+            T5_BASE,
+            THEIRS,
         ),
-        _shipped(PATTERNS), _shipped(PRUNERS, PATTERNS), _shipped(PRETRAINED),
+        _shipped(PATTERNS),
+        _shipped(PRUNERS, PATTERNS),
+        _shipped(PRETRAINED),
     )
-}  # fmt: skip
+}

@@ -38,9 +38,13 @@ def of_law(
 
 
 def of_members(
-    law_file: LawFile, law: LawForm, members: LawForm, compute: Callable[[LawForm], Array],
-    paper: float | None = None, note: str = "",
-) -> Measured:  # fmt: skip
+    law_file: LawFile,
+    law: LawForm,
+    members: LawForm,
+    compute: Callable[[LawForm], Array],
+    paper: float | None = None,
+    note: str = "",
+) -> Measured:
     """The same of a law of any form."""
     with np.errstate(all="ignore"):
         value, values = float(compute(law)), np.asarray(compute(members))

@@ -17,8 +17,10 @@ Verdict = Literal["holds", "contradicted", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("holds", "contradicted", "undecided")
 Source = Literal["released", "others", "own"]
 SOURCES: dict[Source, str] = {
-    "released": "the authors' runs", "others": "other people's runs", "own": "our runs",
-}  # fmt: skip
+    "released": "the authors' runs",
+    "others": "other people's runs",
+    "own": "our runs",
+}
 Unit = Literal["", "%", "x", "n"]  # number, share to be read in percent, factor, count
 
 POWER = 0.8  # share of the false tables on which a rule must say so, for it to be believed

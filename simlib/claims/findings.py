@@ -59,9 +59,7 @@ def not_identified(sources: Sources, runs: RunSet) -> list[Measured]:
 def recounted(sources: Sources, runs: RunSet) -> Measured:
     """Worth of a weight when embeddings are counted, over that of the nominal count."""
     nominal = float(sources.law(runs.law).joint.multiplier(SPARSITY))
-    return of_law(
-        sources.law(f"{runs.law}-total"), lambda law: law.multiplier(SPARSITY) / nominal
-    )  # fmt: skip
+    return of_law(sources.law(f"{runs.law}-total"), lambda law: law.multiplier(SPARSITY) / nominal)
 
 
 def cost_decides(sources: Sources, runs: RunSet) -> Measured:
@@ -78,10 +76,11 @@ def too_narrow(sources: Sources, runs: RunSet) -> Measured:
     missed = round((1 - score.coverage) * score.predicted_runs)
     value = missed / (score.allowed + 1)
     return Measured(
-        value, (value, value),
+        value,
+        (value, value),
         f"{missed} of {score.predicted_runs}, chance allows {score.allowed}; stretched "
         f"{score.widen:.2g} times they would hold",
-    )  # fmt: skip
+    )
 
 
 def extrapolates_worse(sources: Sources, runs: RunSet) -> Measured:
@@ -90,9 +89,10 @@ def extrapolates_worse(sources: Sources, runs: RunSet) -> Measured:
     published = abs(np.log(float(sources.law(runs.table).joint(*point)) / T5_XL.loss))
     found = calibrate_run(sources.law(runs.law), T5_XL)
     return of_law(
-        sources.law(runs.law), lambda law: np.abs(np.log(law(*point) / T5_XL.loss)) / published,
+        sources.law(runs.law),
+        lambda law: np.abs(np.log(law(*point) / T5_XL.loss)) / published,
         note=f"error {found.bias:+.1%}",
-    )  # fmt: skip
+    )
 
 
 def beats_its_mask(sources: Sources, runs: RunSet) -> Measured:
@@ -118,8 +118,10 @@ def _checks(sources: Sources, runs: RunSet) -> dict[int, list[Check]]:
     """What was measured at every point that is predicted inside, by size."""
     inner = [p for p in sources.optimum(runs.table).points if p.optimum >= CORNER]
     if not inner:
-        raise InputError("every optimum was predicted in the corner of no sparsity, which cannot "
-                         "be wrong on that side")  # fmt: skip
+        raise InputError(
+            "every optimum was predicted in the corner of no sparsity, which cannot "
+            "be wrong on that side"
+        )
     found: dict[int, list[Check]] = {}
     for point in inner:
         check = check_optimum(sources.runs(runs.table), point, level=LEVEL)
@@ -153,87 +155,178 @@ def optimum_place(sources: Sources, runs: RunSet) -> Measured:
 
 CLAIMS = (
     Claim(
-        "B1", "The published T5 coefficients are not the optimum of the authors' own objective.",
-        "", "notebooks/fit_released.md",
-        (
-            Rule("B1", "objective of the published law above the least",
-                 "both are computed on the released runs", Region(WORSE), "%", (T5,), excess),
-        ),
-    ),
-    Claim(
-        "B2", "The released T5 runs do not identify the data exponent b_D nor the floor c.",
-        "", "notebooks/fit_released.md",
-        (
-            Rule("B2", "upper over lower end of its 90% profile interval",
-                 "the profile of the joint law, with a threshold from resampled residuals",
-                 Region(WIDE), "x", (T5,), not_identified),
-        ),
-    ),
-    Claim(
-        "B3", "What is counted as a parameter decides what a sparse one is worth.", "",
+        "B1",
+        "The published T5 coefficients are not the optimum of the authors' own objective.",
+        "",
         "notebooks/fit_released.md",
         (
-            Rule("B3", f"worth of a weight at {SPARSITY:.0%} with embeddings counted, over without",
-                 "two fits to the same runs, so that chance is common to both; the interval is "
-                 "that of the ensemble with embeddings", Region(high=RECOUNTED), "x", (T5,),
-                 recounted),
+            Rule(
+                "B1",
+                "objective of the published law above the least",
+                "both are computed on the released runs",
+                Region(WORSE),
+                "%",
+                (T5,),
+                excess,
+            ),
         ),
     ),
     Claim(
-        "B4", "Whether sparsity pays at the dense compute optimum hangs on the cost model.",
-        "0 against 0.35 (ViT), 0 against 0.43 (T5) [D]", "notebooks/optimal_sparsity.md",
+        "B2",
+        "The released T5 runs do not identify the data exponent b_D nor the floor c.",
+        "",
+        "notebooks/fit_released.md",
         (
-            Rule("B4", "best sparsity at the dense optimum, sparse less dense cost",
-                 "in the joint law; interval from its ensemble", Region(HANGS), "%", EVERY,
-                 cost_decides, "joint", "hardly any worth"),
+            Rule(
+                "B2",
+                "upper over lower end of its 90% profile interval",
+                "the profile of the joint law, with a threshold from resampled residuals",
+                Region(WIDE),
+                "x",
+                (T5,),
+                not_identified,
+            ),
         ),
     ),
     Claim(
-        "B5", "The sparsity that the law calls optimal is the best one when it is trained.",
-        "nobody has trained at the predicted optimum [D]", "notebooks/optimum_check.md",
+        "B3",
+        "What is counted as a parameter decides what a sparse one is worth.",
+        "",
+        "notebooks/fit_released.md",
         (
-            Rule("B5", "log loss at the predicted optimum above the least",
-                 "on a parabola in log density through the runs of equal N and cost; points "
-                 "predicted in the corner of no sparsity are left out; mean over the points of a "
-                 "size, then over sizes with Student's t", Region(high=SIMILAR), "%", (OPTIMUM,),
-                 optimum_regret, "joint", "hardly any worth"),
-            Rule("B5.place", "density of the measured optimum over that of the predicted one",
-                 "the least of the same parabola; geometric mean over the points of a size, then "
-                 "over sizes with Student's t", Region(1 / PLACE, PLACE), "x", (OPTIMUM,),
-                 optimum_place, "joint", "hardly any worth"),
+            Rule(
+                "B3",
+                f"worth of a weight at {SPARSITY:.0%} with embeddings counted, over without",
+                "two fits to the same runs, so that chance is common to both; the interval is "
+                "that of the ensemble with embeddings",
+                Region(high=RECOUNTED),
+                "x",
+                (T5,),
+                recounted,
+            ),
         ),
     ),
     Claim(
-        "B6", "Intervals of a law fitted to smaller runs are too narrow for larger ones.", "",
-        "notebooks/simulator.md",
-        (
-            Rule("B6", "larger runs outside their 90% interval, over one more than chance allows",
-                 "the half of least N D is fitted and the other forecast; chance allows what nine "
-                 "of ten draws from the ensemble stay within, which errors common to all runs "
-                 "raise", Region(1.0), "", EVERY, too_narrow, "interaction", "joint"),
-        ),
-    ),
-    Claim(
-        "B7", "The T5 fit that is better in sample extrapolates worse.",
-        "-1.0 % by the published law [D]", "notebooks/fit_released.md",
-        (
-            Rule("B7", "error on T5-XL over that of the published law",
-                 "two fits to the same runs, held against one; interval from the ensemble of the "
-                 "better one", Region(1.0), "x", (T5,), extrapolates_worse),
-        ),
-    ),
-    Claim(
-        "B8", "A law cannot be trusted between 0 and 50 % sparsity, where no run is.", "",
+        "B4",
+        "Whether sparsity pays at the dense compute optimum hangs on the cost model.",
+        "0 against 0.35 (ViT), 0 against 0.43 (T5) [D]",
         "notebooks/optimal_sparsity.md",
         (
-            Rule("B8", "largest worth over the size under the mask",
-                 "in the joint law: above 1 some sparse model is promised to beat the dense one "
-                 "that it was pruned from; interval from its ensemble", Region(1 + ROUNDING), "x",
-                 (T5,), beats_its_mask, "steep", "joint"),
-            Rule("B8.ours", "log-RMSE on unseen sparsities below 50%, beyond the spread over seeds",
-                 "by a law fitted without them; interval from curves drawn whole; more than the "
-                 "error of the published fits in sample", Region(PUBLISHED_ERROR), "%",
-                 (LANGUAGE,), misses_between, "bump", "joint"),
+            Rule(
+                "B4",
+                "best sparsity at the dense optimum, sparse less dense cost",
+                "in the joint law; interval from its ensemble",
+                Region(HANGS),
+                "%",
+                EVERY,
+                cost_decides,
+                "joint",
+                "hardly any worth",
+            ),
         ),
     ),
-)  # fmt: skip
+    Claim(
+        "B5",
+        "The sparsity that the law calls optimal is the best one when it is trained.",
+        "nobody has trained at the predicted optimum [D]",
+        "notebooks/optimum_check.md",
+        (
+            Rule(
+                "B5",
+                "log loss at the predicted optimum above the least",
+                "on a parabola in log density through the runs of equal N and cost; points "
+                "predicted in the corner of no sparsity are left out; mean over the points of a "
+                "size, then over sizes with Student's t",
+                Region(high=SIMILAR),
+                "%",
+                (OPTIMUM,),
+                optimum_regret,
+                "joint",
+                "hardly any worth",
+            ),
+            Rule(
+                "B5.place",
+                "density of the measured optimum over that of the predicted one",
+                "the least of the same parabola; geometric mean over the points of a size, then "
+                "over sizes with Student's t",
+                Region(1 / PLACE, PLACE),
+                "x",
+                (OPTIMUM,),
+                optimum_place,
+                "joint",
+                "hardly any worth",
+            ),
+        ),
+    ),
+    Claim(
+        "B6",
+        "Intervals of a law fitted to smaller runs are too narrow for larger ones.",
+        "",
+        "notebooks/simulator.md",
+        (
+            Rule(
+                "B6",
+                "larger runs outside their 90% interval, over one more than chance allows",
+                "the half of least N D is fitted and the other forecast; chance allows what nine "
+                "of ten draws from the ensemble stay within, which errors common to all runs "
+                "raise",
+                Region(1.0),
+                "",
+                EVERY,
+                too_narrow,
+                "interaction",
+                "joint",
+            ),
+        ),
+    ),
+    Claim(
+        "B7",
+        "The T5 fit that is better in sample extrapolates worse.",
+        "-1.0 % by the published law [D]",
+        "notebooks/fit_released.md",
+        (
+            Rule(
+                "B7",
+                "error on T5-XL over that of the published law",
+                "two fits to the same runs, held against one; interval from the ensemble of the "
+                "better one",
+                Region(1.0),
+                "x",
+                (T5,),
+                extrapolates_worse,
+            ),
+        ),
+    ),
+    Claim(
+        "B8",
+        "A law cannot be trusted between 0 and 50 % sparsity, where no run is.",
+        "",
+        "notebooks/optimal_sparsity.md",
+        (
+            Rule(
+                "B8",
+                "largest worth over the size under the mask",
+                "in the joint law: above 1 some sparse model is promised to beat the dense one "
+                "that it was pruned from; interval from its ensemble",
+                Region(1 + ROUNDING),
+                "x",
+                (T5,),
+                beats_its_mask,
+                "steep",
+                "joint",
+            ),
+            Rule(
+                "B8.ours",
+                "log-RMSE on unseen sparsities below 50%, beyond the spread over seeds",
+                "by a law fitted without them; interval from curves drawn whole; more than the "
+                "error of the published fits in sample",
+                Region(PUBLISHED_ERROR),
+                "%",
+                (LANGUAGE,),
+                misses_between,
+                "bump",
+                "joint",
+            ),
+        ),
+    ),
+)

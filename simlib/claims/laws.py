@@ -149,8 +149,12 @@ def held_out_misses(sources: Sources, runs: RunSet) -> Measured:
     found = judged(predictions, sources.runs(runs.table))
     missed, chance = len(found.runs) - found.inside, allowed(predictions, found)
     value = missed / (chance + 1)
-    return Measured(value, (value, value), f"{missed} of {len(found.runs)} outside their "
-                    f"{predictions.level:.0%} interval, chance allows {chance}")  # fmt: skip
+    return Measured(
+        value,
+        (value, value),
+        f"{missed} of {len(found.runs)} outside their "
+        f"{predictions.level:.0%} interval, chance allows {chance}",
+    )
 
 
 def worth(sources: Sources, runs: RunSet) -> Measured:
@@ -160,120 +164,200 @@ def worth(sources: Sources, runs: RunSet) -> Measured:
 
 def _unseen(id: str, sets: tuple[RunSet, ...]) -> Rule:
     return Rule(
-        id, "error on unseen sizes, share of the span of log losses",
+        id,
+        "error on unseen sizes, share of the span of log losses",
         "each size in turn is left out of the fit and predicted; root mean square of what is left "
         "beyond the spread over seeds, with an interval from curves drawn whole; the span is "
         "between the smallest size and data and the largest, dense",
-        Region(0, UNEXPLAINED), "%", sets, explains, "joint", "interaction",
-    )  # fmt: skip
+        Region(0, UNEXPLAINED),
+        "%",
+        sets,
+        explains,
+        "joint",
+        "interaction",
+    )
 
 
 def _fit(id: str, sets: tuple[RunSet, ...]) -> Rule:
     return Rule(
-        id, "log-RMSE of the fit beyond the spread over seeds",
+        id,
+        "log-RMSE of the fit beyond the spread over seeds",
         "over the settings of the table, means over seeds, less what seeds put into them; interval "
         "from curves drawn whole; at most that of the published fits",
-        Region(0, PUBLISHED_ERROR), "%", sets, fit_error, "joint", "cliff",
-    )  # fmt: skip
+        Region(0, PUBLISHED_ERROR),
+        "%",
+        sets,
+        fit_error,
+        "joint",
+        "cliff",
+    )
 
 
 CLAIMS = (
     Claim(
-        "C1", "One joint law of sparsity, size and data describes sparse pretraining in vision "
-        "and language.", "112 + 48 runs [R]", "notebooks/law_forms.md", (_unseen("C1", EVERY),),
+        "C1",
+        "One joint law of sparsity, size and data describes sparse pretraining in vision "
+        "and language.",
+        "112 + 48 runs [R]",
+        "notebooks/law_forms.md",
+        (_unseen("C1", EVERY),),
     ),
     Claim(
-        "C2", "Predicted losses agree with measured ones.",
-        "log-RMSE 1.05 % (ViT), 1.04 % (T5) [D]", "notebooks/fit_released.md",
+        "C2",
+        "Predicted losses agree with measured ones.",
+        "log-RMSE 1.05 % (ViT), 1.04 % (T5) [D]",
+        "notebooks/fit_released.md",
         (
             _fit("C2", OURS),
             Rule(
-                "C2.unseen", "log-RMSE on unseen sizes",
+                "C2.unseen",
+                "log-RMSE on unseen sizes",
                 "each size in turn is left out of the fit and predicted, since in sample a fit "
                 "cannot be worse than the published one; it holds the noise of seeds, too; at most "
                 "twice the error of the published fits in sample",
-                Region(0, 2 * PUBLISHED_ERROR), "%", RELEASED, unseen_sizes, "joint", "interaction",
+                Region(0, 2 * PUBLISHED_ERROR),
+                "%",
+                RELEASED,
+                unseen_sizes,
+                "joint",
+                "interaction",
             ),
         ),
     ),
     Claim(
-        "C3", "Sparsity acts as a multiplicative constant on the size term.",
-        "curves parallel in N [P]", "notebooks/law_forms.md",
+        "C3",
+        "Sparsity acts as a multiplicative constant on the size term.",
+        "curves parallel in N [P]",
+        "notebooks/law_forms.md",
         (
             Rule(
-                "C3", f"factor of {SPARSITY:.0%} sparsity on the size term, largest N over "
-                "smallest",
+                "C3",
+                f"factor of {SPARSITY:.0%} sparsity on the size term, largest N over smallest",
                 "in a law whose exponent of N may depend on sparsity; interval from its ensemble",
-                Region(1 / DRIFT, DRIFT), "x", EVERY, drift_with_size, "joint", "crossing curves",
+                Region(1 / DRIFT, DRIFT),
+                "x",
+                EVERY,
+                drift_with_size,
+                "joint",
+                "crossing curves",
             ),
         ),
     ),
     Claim(
-        "C4", "That constant is a saturating power law of density.",
-        "b_S, c_S = 0.821, 468 (ViT), 0.722, 45.0 (T5) [P]", "notebooks/law_forms.md",
+        "C4",
+        "That constant is a saturating power law of density.",
+        "b_S, c_S = 0.821, 468 (ViT), 0.722, 45.0 (T5) [P]",
+        "notebooks/law_forms.md",
         (
             Rule(
-                "C4", "c_S / (a_S + c_S)",
+                "C4",
+                "c_S / (a_S + c_S)",
                 "share of the dense size term that pruning never removes, in the joint law; "
                 "interval from its ensemble",
-                Region(LEAST_SHARE, 1 - LEAST_SHARE), "%", RELEASED, floor_share, "joint",
+                Region(LEAST_SHARE, 1 - LEAST_SHARE),
+                "%",
+                RELEASED,
+                floor_share,
+                "joint",
                 "no saturation",
             ),
             Rule(
-                "C4.early", "share of the log worth at 87.5% sparsity that is there at 50%",
+                "C4.early",
+                "share of the log worth at 87.5% sparsity that is there at 50%",
                 "in a law with one free worth a sparsity, since the share of the joint law is not "
                 "identified where nothing saturates: a third for a pure power of density, .48 in "
                 "both published laws; interval from its ensemble",
-                Region(EARLY), "", OURS, early_worth, "joint", "no saturation",
+                Region(EARLY),
+                "",
+                OURS,
+                early_worth,
+                "joint",
+                "no saturation",
             ),
         ),
     ),
     Claim(
-        "C5", "The data term does not depend on sparsity.", "", "notebooks/law_forms.md",
+        "C5",
+        "The data term does not depend on sparsity.",
+        "",
+        "notebooks/law_forms.md",
         (
             Rule(
-                "C5", f"data that {SPARSITY:.0%} sparsity needs, over dense, beyond size",
+                "C5",
+                f"data that {SPARSITY:.0%} sparsity needs, over dense, beyond size",
                 "in a law where sparsity may change what data is worth; interval from its ensemble",
-                Region(1 / DATA_WORTH, DATA_WORTH), "x", EVERY, data_factor, "joint",
+                Region(1 / DATA_WORTH, DATA_WORTH),
+                "x",
+                EVERY,
+                data_factor,
+                "joint",
                 "hungry for data",
             ),
         ),
     ),
     Claim(
-        "C6", "The law extrapolates to models larger than any fitted one.",
+        "C6",
+        "The law extrapolates to models larger than any fitted one.",
         "T5-XL at 75 %: 1.4828 measured [R], 1.468 by the published fit [D]",
         "notebooks/extrapolation.md",
         (
             Rule(
-                "C6", "error on the held-out run over the half-interval of its forecast",
+                "C6",
+                "error on the held-out run over the half-interval of its forecast",
                 "T5-XL, by the joint law of the smaller runs; its ensemble joined with their "
-                "residuals", Region(0, 1.0), "", (T5,), released_miss, "joint", "breaks",
+                "residuals",
+                Region(0, 1.0),
+                "",
+                (T5,),
+                released_miss,
+                "joint",
+                "breaks",
             ),
             Rule(
-                "C6.error", "log-RMSE on held-out runs",
+                "C6.error",
+                "log-RMSE on held-out runs",
                 "of predictions written down before the runs, which were never fitted; the number "
-                "itself decides", Region(0, HELD_OUT_ERROR, margin=HELD_OUT_ERROR / 2), "%",
-                (HELD_OUT,), held_out_error,
-                "joint", "breaks",
+                "itself decides",
+                Region(0, HELD_OUT_ERROR, margin=HELD_OUT_ERROR / 2),
+                "%",
+                (HELD_OUT,),
+                held_out_error,
+                "joint",
+                "breaks",
             ),
             Rule(
-                "C6.inside", "held-out runs outside their 90% interval, over one more than chance "
-                "allows",
+                "C6.inside",
+                "held-out runs outside their 90% interval, over one more than chance allows",
                 "of the same predictions; chance allows what nine of ten draws from the ensemble "
                 "stay within, which errors common to all runs raise; the number itself decides",
-                Region(0, 0.999), "", (HELD_OUT,), held_out_misses, "joint", "breaks",
+                Region(0, 0.999),
+                "",
+                (HELD_OUT,),
+                held_out_misses,
+                "joint",
+                "breaks",
             ),
         ),
     ),
-)  # fmt: skip
+)
 LANGUAGE_CLAIM = Claim(
-    "C16", "Decoder-only language models follow the law, too.", "", "notebooks/gpt_sweep.md",
+    "C16",
+    "Decoder-only language models follow the law, too.",
+    "",
+    "notebooks/gpt_sweep.md",
     (
-        _unseen("C16.unseen", LANGUAGES), _fit("C16.fit", LANGUAGES),
+        _unseen("C16.unseen", LANGUAGES),
+        _fit("C16.fit", LANGUAGES),
         Rule(
-            "C16.worth", f"worth of a weight at {SPARSITY:.0%}, in dense ones",
-            "in the joint law; interval from its ensemble", Region(WORTHWHILE), "x", LANGUAGES,
-            worth, "joint", "hardly any worth",
+            "C16.worth",
+            f"worth of a weight at {SPARSITY:.0%}, in dense ones",
+            "in the joint law; interval from its ensemble",
+            Region(WORTHWHILE),
+            "x",
+            LANGUAGES,
+            worth,
+            "joint",
+            "hardly any worth",
         ),
     ),
-)  # fmt: skip
+)

@@ -45,14 +45,34 @@ def slope(relative: bool) -> Ask:
 
 def slope_rules(id: str, region: Region, true: str, false: str) -> tuple[Rule, Rule]:
     """The rule on that change in nats, and the same of the loss that falls meanwhile."""
-    how = ("least squares in log2 of the dense partner's data with a level for each sparsity, size "
-           "by size; mean over sizes with Student's t")  # fmt: skip
+    how = (
+        "least squares in log2 of the dense partner's data with a level for each sparsity, size "
+        "by size; mean over sizes with Student's t"
+    )
     return (
-        Rule(f"{id}.nats", "gain of sparsity at equal N and cost, nats a doubling", how, region, "",
-             OURS, slope(False), true, false),
-        Rule(f"{id}.log", "gain of sparsity at equal N and cost, of the loss a doubling", how,
-             region, "%", OURS, slope(True), true, false),
-    )  # fmt: skip
+        Rule(
+            f"{id}.nats",
+            "gain of sparsity at equal N and cost, nats a doubling",
+            how,
+            region,
+            "",
+            OURS,
+            slope(False),
+            true,
+            false,
+        ),
+        Rule(
+            f"{id}.log",
+            "gain of sparsity at equal N and cost, of the loss a doubling",
+            how,
+            region,
+            "%",
+            OURS,
+            slope(True),
+            true,
+            false,
+        ),
+    )
 
 
 def rises(sources: Sources, runs: RunSet) -> Measured:
@@ -64,10 +84,16 @@ def rises(sources: Sources, runs: RunSet) -> Measured:
 def rise_rule(id: str, region: Region, true: str, false: str) -> Rule:
     """The rule on that rise, for released runs: by the law's form it can be no fall."""
     return Rule(
-        id, f"rise of the best sparsity from {BUDGETS[0]:g} to {BUDGETS[1]:g} times the dense "
-        "optimum", "in the joint law, under dense cost; interval from its ensemble", region, "%",
-        RELEASED, rises, true, false,
-    )  # fmt: skip
+        id,
+        f"rise of the best sparsity from {BUDGETS[0]:g} to {BUDGETS[1]:g} times the dense optimum",
+        "in the joint law, under dense cost; interval from its ensemble",
+        region,
+        "%",
+        RELEASED,
+        rises,
+        true,
+        false,
+    )
 
 
 def drift(sources: Sources, runs: RunSet) -> Measured:
@@ -98,8 +124,9 @@ def smaller(sources: Sources, runs: RunSet) -> Measured:
 
 def multiplier(sources: Sources, runs: RunSet) -> Measured:
     """Worth of a non-zero weight against the paper's."""
-    return of_law(sources.view(runs).law, lambda law: law.multiplier(SPARSITY),
-                  MULTIPLIERS.get(runs.table))  # fmt: skip
+    return of_law(
+        sources.view(runs).law, lambda law: law.multiplier(SPARSITY), MULTIPLIERS.get(runs.table)
+    )
 
 
 def gain_at(multiple: float) -> Callable[[Sources, RunSet], Measured]:
@@ -122,82 +149,129 @@ def gain_at(multiple: float) -> Callable[[Sources, RunSet], Measured]:
 
 CLAIMS = (
     Claim(
-        "C7", "At a fixed number of non-zero parameters, optimal sparsity grows with training.",
-        "", "notebooks/optimal_sparsity.md",
+        "C7",
+        "At a fixed number of non-zero parameters, optimal sparsity grows with training.",
+        "",
+        "notebooks/optimal_sparsity.md",
         (
             rise_rule("C7", Region(GROWTH), "joint", "no worth"),
             *slope_rules("C7", Region(0.0), "joint", "short training"),
         ),
     ),
     Claim(
-        "C8", "Contours of equal optimal sparsity are parallel to the Chinchilla line, under both "
-        "costs.", "", "notebooks/optimal_sparsity.md",
+        "C8",
+        "Contours of equal optimal sparsity are parallel to the Chinchilla line, under both costs.",
+        "",
+        "notebooks/optimal_sparsity.md",
         (
             Rule(
-                "C8", "break-even budget over Chinchilla's, factor a doubling of N",
+                "C8",
+                "break-even budget over Chinchilla's, factor a doubling of N",
                 "in a joint law the contours are parallel whatever its coefficients, so runs alone "
                 "can tell: gains at equal N and cost, in units of the size term, regressed on log "
                 "D and log N; interval from curves drawn whole and the law's ensemble",
-                Region(1 / PARALLEL, PARALLEL), "x", OURS, drift, "joint", "crossing curves",
+                Region(1 / PARALLEL, PARALLEL),
+                "x",
+                OURS,
+                drift,
+                "joint",
+                "crossing curves",
             ),
         ),
     ),
     Claim(
-        "C9", "Sparsity pays beyond the dense compute optimum.",
+        "C9",
+        "Sparsity pays beyond the dense compute optimum.",
         "past 1.27 times (ViT), 3.0 times (T5) Chinchilla data, dense cost [D]",
         "notebooks/optimal_sparsity.md",
         (
             Rule(
-                "C9", "budget past which sparsity pays, in dense optima",
+                "C9",
+                "budget past which sparsity pays, in dense optima",
                 "in the joint law, under dense cost; interval from its ensemble; at most the "
                 "larger of the published laws' multiples",
-                Region(0.0, max(ONSETS.values())), "x", RELEASED, onset, "joint", "little worth",
+                Region(0.0, max(ONSETS.values())),
+                "x",
+                RELEASED,
+                onset,
+                "joint",
+                "little worth",
             ),
             Rule(
-                "C9.runs", f"gain of 50% sparsity at equal N and cost, dense trained beyond "
-                f"{LAST:g} optima",
+                "C9.runs",
+                f"gain of 50% sparsity at equal N and cost, dense trained beyond {LAST:g} optima",
                 "mean over the pairs of a size, then over sizes with Student's t; the dense "
-                "optimum is that of the law of the dense runs", Region(0.0), "%", OURS, pays,
-                "joint", "no worth",
+                "optimum is that of the law of the dense runs",
+                Region(0.0),
+                "%",
+                OURS,
+                pays,
+                "joint",
+                "no worth",
             ),
         ),
     ),
     Claim(
-        "C10", "One training cost admits several sparse optima, which serve smaller models at "
-        "equal loss.", "", "notebooks/optimal_sparsity.md",
+        "C10",
+        "One training cost admits several sparse optima, which serve smaller models at equal loss.",
+        "",
+        "notebooks/optimal_sparsity.md",
         (
             Rule(
-                "C10", "least size of equal loss and cost, over the dense optimum's",
+                "C10",
+                "least size of equal loss and cost, over the dense optimum's",
                 "in the joint law, under sparse cost; interval from its ensemble",
-                Region(0.0, SMALLER), "%", EVERY, smaller, "joint", "hardly any worth",
+                Region(0.0, SMALLER),
+                "%",
+                EVERY,
+                smaller,
+                "joint",
+                "hardly any worth",
             ),
         ),
     ),
     Claim(
-        "C11", "A non-zero weight at 50, 75, 87.5 % is worth a stated number of dense ones.",
-        "1.60, 2.17, 2.63 (ViT), 1.59, 2.16, 2.63 (T5) [D]", "notebooks/fit_released.md",
+        "C11",
+        "A non-zero weight at 50, 75, 87.5 % is worth a stated number of dense ones.",
+        "1.60, 2.17, 2.63 (ViT), 1.59, 2.16, 2.63 (T5) [D]",
+        "notebooks/fit_released.md",
         (
             Rule(
-                "C11", f"worth of a weight at {SPARSITY:.0%}, in dense ones",
+                "C11",
+                f"worth of a weight at {SPARSITY:.0%}, in dense ones",
                 "in the joint law; interval from its ensemble; within a factor "
                 f"{NEAR_PAPER:g} of the published laws'",
-                Region(min(MULTIPLIERS.values()) / NEAR_PAPER,
-                       max(MULTIPLIERS.values()) * NEAR_PAPER),
-                "x", EVERY, multiplier, "paper's worth", "little worth",
+                Region(
+                    min(MULTIPLIERS.values()) / NEAR_PAPER, max(MULTIPLIERS.values()) * NEAR_PAPER
+                ),
+                "x",
+                EVERY,
+                multiplier,
+                "paper's worth",
+                "little worth",
             ),
         ),
     ),
-)  # fmt: skip
+)
 FAIR = Claim(
-    "C14", "A fair comparison holds non-zero size and training cost equal; data-limited and "
-    "over-trained ones flatter sparsity.", "", "notebooks/optimal_sparsity.md",
+    "C14",
+    "A fair comparison holds non-zero size and training cost equal; data-limited and "
+    "over-trained ones flatter sparsity.",
+    "",
+    "notebooks/optimal_sparsity.md",
     (
         Rule(
-            "C14", "gain of 50% sparsity at equal N and cost, at the dense optimum",
+            "C14",
+            "gain of 50% sparsity at equal N and cost, at the dense optimum",
             "in the joint law, under dense cost, where C11 says that it gains at equal N and data: "
             "the sign turns if the comparison is made fair; interval from its ensemble",
-            Region(high=0.0), "%", EVERY, gain_at(1.0), "joint", "early",
+            Region(high=0.0),
+            "%",
+            EVERY,
+            gain_at(1.0),
+            "joint",
+            "early",
         ),
         slope_rules("C14", Region(0.0), "joint", "short training")[0],
     ),
-)  # fmt: skip
+)

@@ -117,9 +117,13 @@ class Pairs:
         """
         level = np.unique(np.round(self.sparsity, 2), return_inverse=True)[1].reshape(-1)
         curve = np.unique(np.stack([level, self.size]), axis=1, return_inverse=True)[1].reshape(-1)
-        design = np.column_stack([
-            np.eye(level.max() + 1)[level], np.log(self.data_seen), np.log(self.nonzero_params),
-        ])  # fmt: skip
+        design = np.column_stack(
+            [
+                np.eye(level.max() + 1)[level],
+                np.log(self.data_seen),
+                np.log(self.nonzero_params),
+            ]
+        )
         if len(self) <= design.shape[1] or np.linalg.matrix_rank(design) < design.shape[1]:
             raise InputError(f"{len(self)} pairs of runs are too few for a trend")
         target = self.difference * (self.nonzero_params / self.nonzero_params.mean()) ** law.b_N
@@ -178,9 +182,13 @@ def along(dense: Dense, law: JointLaw | DenseLaw, N: float, D: float) -> Setting
 
 
 def pairs(
-    runs: RunTable, law: JointLaw | DenseLaw, *, size: float = 0.0, data: float | Share = 0.0,
+    runs: RunTable,
+    law: JointLaw | DenseLaw,
+    *,
+    size: float = 0.0,
+    data: float | Share = 0.0,
     partner: Partner = beside,
-) -> Pairs:  # fmt: skip
+) -> Pairs:
     """Every sparse setting whose partner is in the table: N (1-S)^-size and D (1-S)^-data, dense.
 
     `data` may also say by S and N how many times the data the partner sees; `partner` finds it

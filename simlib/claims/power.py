@@ -54,19 +54,26 @@ def compute_powers(
     counts = {
         name: _answers([r for r in asked if name in (r.true, r.false)], design, name, tables, seed)
         for name in names
-    }  # fmt: skip
+    }
 
     def share(rule: Rule, part: str, truth: str, answer: Answer) -> float:
         return counts[truth][rule.id, part, answer] / tables
 
     powers = [
-        Power(rule.id, runs.label, part, tables, *(
-            share(rule, part, truth, answer)
-            for truth in (rule.true, rule.false) for answer in ("supports", "contradicts")
-        ))
+        Power(
+            rule.id,
+            runs.label,
+            part,
+            tables,
+            *(
+                share(rule, part, truth, answer)
+                for truth in (rule.true, rule.false)
+                for answer in ("supports", "contradicts")
+            ),
+        )
         for rule in asked
         for part in sorted({p for c in counts.values() for r, p, _ in c if r == rule.id})
-    ]  # fmt: skip
+    ]
     size = len(design.sources(TRUTHS[asked[0].true], np.random.default_rng(seed)).runs(runs.table))
     truths = {name: TRUTHS[name].says for name in names}
     return Powers(runs.table, size, design.says, made, truths, tuple(powers))

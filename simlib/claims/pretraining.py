@@ -18,19 +18,23 @@ from simlib.claims.sources import PRETRAINED, RunSet, Sources
 from simlib.errors import InputError
 
 COST = "dense"  # masks save nothing while training: the cost that favours from scratch least
-NOISE = ("interval from draws of the noise that repeats show; an end beyond what was measured is "
-         "open")  # fmt: skip
+NOISE = (
+    "interval from draws of the noise that repeats show; an end beyond what was measured is open"
+)
 
 
 def multiples(sources: Sources, runs: RunSet) -> list[Measured]:
     """Data from scratch over data of pruning, at each size, sparsity and amount of data."""
     return [
         Measured(
-            m.value or m.bound, _open(m), "" if m.value else "beyond what was measured", _part(m),
+            m.value or m.bound,
+            _open(m),
+            "" if m.value else "beyond what was measured",
+            _part(m),
             PUBLISHED.get(round(m.sparsity, 3)),
         )
         for m in _settings(sources, runs)
-    ]  # fmt: skip
+    ]
 
 
 def _open(multiple: Multiple) -> tuple[float, float]:
@@ -77,32 +81,53 @@ def _break_even(multiple: Multiple) -> float:
 
 CLAIMS = (
     Claim(
-        "C13", "Pruning a trained dense model beats sparse training from scratch; if its training "
+        "C13",
+        "Pruning a trained dense model beats sparse training from scratch; if its training "
         "must be paid for, sparse from scratch wins.",
         "4.90, 4.27, 2.45 times more data from scratch at 50, 75, 87.5 % [P]",
         "notebooks/pretrained.md",
         (
             Rule(
-                "C13.data", "data from scratch over data of pruning, at equal loss",
-                "log loss from scratch interpolated in log data; " + NOISE, Region(1.0), "x",
-                (PRETRAINED,), multiples, "head start", "false start",
+                "C13.data",
+                "data from scratch over data of pruning, at equal loss",
+                "log loss from scratch interpolated in log data; " + NOISE,
+                Region(1.0),
+                "x",
+                (PRETRAINED,),
+                multiples,
+                "head start",
+                "false start",
             ),
             Rule(
-                "C13.paid", "models that must share the trained one before pruning costs less",
-                "from the same data, under dense cost; " + NOISE, Region(1.0), "", (PRETRAINED,),
-                paid, "small head start", "large head start",
+                "C13.paid",
+                "models that must share the trained one before pruning costs less",
+                "from the same data, under dense cost; " + NOISE,
+                Region(1.0),
+                "",
+                (PRETRAINED,),
+                paid,
+                "small head start",
+                "large head start",
             ),
         ),
     ),
     Claim(
-        "S5", "Starting from a pretrained model gives higher efficiency gains.", "",
+        "S5",
+        "Starting from a pretrained model gives higher efficiency gains.",
+        "",
         "notebooks/pretrained.md",
         (
             Rule(
-                "S5", "gain of pruning a trained model over from scratch, same data",
-                "log loss from scratch over that of pruning; " + NOISE, Region(0.0), "%",
-                (PRETRAINED,), gains, "head start", "false start",
+                "S5",
+                "gain of pruning a trained model over from scratch, same data",
+                "log loss from scratch over that of pruning; " + NOISE,
+                Region(0.0),
+                "%",
+                (PRETRAINED,),
+                gains,
+                "head start",
+                "false start",
             ),
         ),
     ),
-)  # fmt: skip
+)

@@ -61,9 +61,19 @@ class Rule:
 
     def _evidence(self, runs: RunSet, found: Measured) -> Evidence:
         return Evidence(
-            self.id, runs.label, runs.source, self.quantity, found.value, found.interval,
-            self.region, self.unit, found.part, found.paper, found.note, self.exact,
-        )  # fmt: skip
+            self.id,
+            runs.label,
+            runs.source,
+            self.quantity,
+            found.value,
+            found.interval,
+            self.region,
+            self.unit,
+            found.part,
+            found.paper,
+            found.note,
+            self.exact,
+        )
 
 
 @dataclass(frozen=True)

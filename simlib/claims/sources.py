@@ -88,9 +88,12 @@ class Sources:
                 found: View = LawView(self, runs.law, runs.table)
             else:
                 found = FittedView(
-                    self.runs(runs.table), runs.table, self.resamples,
-                    OBJECTIVES.get(runs.table, DEFAULT_OBJECTIVE), whole=runs.source == "own",
-                )  # fmt: skip
+                    self.runs(runs.table),
+                    runs.table,
+                    self.resamples,
+                    OBJECTIVES.get(runs.table, DEFAULT_OBJECTIVE),
+                    whole=runs.source == "own",
+                )
             self._views[runs.label] = found
         return self._views[runs.label]
 
@@ -110,8 +113,13 @@ class Sources:
 
     def comparison(self, name: str) -> Comparison:
         """A comparison of forms on one table."""
-        return self._find("comparison", name, self.comparisons, COMPARISONS.names(),
-                          lambda n: load_comparison(n).comparison)  # fmt: skip
+        return self._find(
+            "comparison",
+            name,
+            self.comparisons,
+            COMPARISONS.names(),
+            lambda n: load_comparison(n).comparison,
+        )
 
     def score(self, name: str) -> Score:
         """How forecasts from a table's smaller runs fared on the larger ones."""
@@ -119,18 +127,24 @@ class Sources:
 
     def predicted(self, name: str) -> Predictions:
         """What was predicted of a grid's runs before they were trained."""
-        return self._find("file of predictions", name, self.predictions, PREDICTIONS.names(),
-                          load_predictions)  # fmt: skip
+        return self._find(
+            "file of predictions", name, self.predictions, PREDICTIONS.names(), load_predictions
+        )
 
     def optimum(self, name: str) -> PredictedOptima:
         """The optimal sparsities that were predicted for a grid's points."""
-        return self._find("file of predicted optima", name, self.optima, OPTIMA.names(),
-                          load_optima)  # fmt: skip
+        return self._find(
+            "file of predicted optima", name, self.optima, OPTIMA.names(), load_optima
+        )
 
     def _find(
-        self, what: str, name: str, given: Mapping[str, Any], known: list[str],
+        self,
+        what: str,
+        name: str,
+        given: Mapping[str, Any],
+        known: list[str],
         load: Callable[[str], Content],
-    ) -> Content:  # fmt: skip
+    ) -> Content:
         if name in given:
             found: Content = given[name]
             return found

@@ -131,10 +131,14 @@ def guides(sources: Sources, runs: RunSet) -> Measured:
 
     found = at_equal_cost(sources, runs).by_size(of_size)
     if np.ptp(chosen) < INNER:
-        raise InputError(f"the law chooses {chosen[0]:.0%} everywhere, as a habit would, so its "
-                         "choices say nothing")  # fmt: skip
-    note = (f"{len(chosen)} settings of size and cost, choices of {min(chosen):.0%} to "
-            f"{max(chosen):.0%}; at random {np.mean(random):.1%}")  # fmt: skip
+        raise InputError(
+            f"the law chooses {chosen[0]:.0%} everywhere, as a habit would, so its "
+            "choices say nothing"
+        )
+    note = (
+        f"{len(chosen)} settings of size and cost, choices of {min(chosen):.0%} to "
+        f"{max(chosen):.0%}; at random {np.mean(random):.1%}"
+    )
     return of_estimate(found, note)
 
 
@@ -149,25 +153,41 @@ def _by_setting(found: Pairs) -> list[Pairs]:
 
 CLAIMS = (
     Claim(
-        "S1", "An optimal sparsity exists for a given effective model size and training budget.",
-        "", "notebooks/optimal_sparsity.md",
+        "S1",
+        "An optimal sparsity exists for a given effective model size and training budget.",
+        "",
+        "notebooks/optimal_sparsity.md",
         (
             Rule(
-                "S1", f"best sparsity at {LAST:g} times the dense optimum",
+                "S1",
+                f"best sparsity at {LAST:g} times the dense optimum",
                 "in the joint law, under dense cost; interval from its ensemble",
-                Region(INNER, 1 - INNER), "%", RELEASED, optimum_exists, "joint", "no worth",
+                Region(INNER, 1 - INNER),
+                "%",
+                RELEASED,
+                optimum_exists,
+                "joint",
+                "no worth",
             ),
             Rule(
-                "S1.runs", "gain of 50% sparsity at equal N and cost over dense and over the "
+                "S1.runs",
+                "gain of 50% sparsity at equal N and cost over dense and over the "
                 "sparsest, the lesser",
-                "at the longest training; mean over sizes with Student's t", Region(0.0), "%",
-                OURS, beats_both_ends, "joint", "no worth",
+                "at the longest training; mean over sizes with Student's t",
+                Region(0.0),
+                "%",
+                OURS,
+                beats_both_ends,
+                "joint",
+                "no worth",
             ),
         ),
     ),
     Claim(
-        "S2", "Sparsity improves efficiency especially when the training time is short.",
-        "contradicted by C7 [P]", "notebooks/optimal_sparsity.md",
+        "S2",
+        "Sparsity improves efficiency especially when the training time is short.",
+        "contradicted by C7 [P]",
+        "notebooks/optimal_sparsity.md",
         (
             rise_rule("S2", Region(high=0.0), "no worth", "joint"),
             *(
@@ -177,68 +197,118 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "S3", "Sparse models are as good as dense ones, or better, at the same compute.", "",
+        "S3",
+        "Sparse models are as good as dense ones, or better, at the same compute.",
+        "",
         "notebooks/optimal_sparsity.md",
         (
             Rule(
-                "S3", f"gain of 50% sparsity at equal N and cost, {LAST:g} times the dense optimum",
+                "S3",
+                f"gain of 50% sparsity at equal N and cost, {LAST:g} times the dense optimum",
                 "in the joint law, under dense cost; interval from its ensemble",
-                Region(-SIMILAR), "%", RELEASED, gain_at(LAST), "joint", "no worth",
+                Region(-SIMILAR),
+                "%",
+                RELEASED,
+                gain_at(LAST),
+                "joint",
+                "no worth",
             ),
             Rule(
-                "S3.runs", "gain of 50% sparsity at equal N and cost, longest training",
-                "mean over sizes with Student's t", Region(-SIMILAR), "%", OURS, as_good, "joint",
+                "S3.runs",
+                "gain of 50% sparsity at equal N and cost, longest training",
+                "mean over sizes with Student's t",
+                Region(-SIMILAR),
+                "%",
+                OURS,
+                as_good,
+                "joint",
                 "no worth",
             ),
         ),
     ),
     Claim(
-        "S6", "The law predicts performance at different sparsities accurately.", "",
+        "S6",
+        "The law predicts performance at different sparsities accurately.",
+        "",
         "notebooks/law_forms.md",
         (
             Rule(
-                "S6", "log-RMSE on unseen sparsities",
+                "S6",
+                "log-RMSE on unseen sparsities",
                 "each sparsity in turn is left out of the fit and predicted; it holds the noise of "
                 "seeds, too; at most twice the error of the published fits in sample",
-                Region(0, 2 * PUBLISHED_ERROR), "%", RELEASED, unseen_sparsity, "joint", "cliff",
+                Region(0, 2 * PUBLISHED_ERROR),
+                "%",
+                RELEASED,
+                unseen_sparsity,
+                "joint",
+                "cliff",
             ),
             Rule(
-                "S6.ours", "log-RMSE on unseen sparsities beyond the spread over seeds",
+                "S6.ours",
+                "log-RMSE on unseen sparsities beyond the spread over seeds",
                 "each sparsity in turn is left out of the fit and predicted; interval from curves "
                 "drawn whole; at most the error of the published fits in sample",
-                Region(0, PUBLISHED_ERROR), "%", OURS, unseen_sparsity, "joint", "cliff",
+                Region(0, PUBLISHED_ERROR),
+                "%",
+                OURS,
+                unseen_sparsity,
+                "joint",
+                "cliff",
             ),
         ),
     ),
     Claim(
-        "S7", "The effect of sparsity grows as training goes on.", "",
+        "S7",
+        "The effect of sparsity grows as training goes on.",
+        "",
         "notebooks/optimal_sparsity.md",
         (
             Rule(
-                "S7.log", "gain of sparsity at equal N and data, of the loss a doubling",
+                "S7.log",
+                "gain of sparsity at equal N and data, of the loss a doubling",
                 "least squares in log2 of data with a level for each sparsity, size by size; mean "
-                "over sizes with Student's t", Region(0.0), "%", OURS, effect(relative=True),
-                "joint", "short training",
+                "over sizes with Student's t",
+                Region(0.0),
+                "%",
+                OURS,
+                effect(relative=True),
+                "joint",
+                "short training",
             ),
             Rule(
-                "S7.nats", "the same in nats, of itself a doubling",
+                "S7.nats",
+                "the same in nats, of itself a doubling",
                 f"since the loss falls meanwhile; it may fall by {STEADY:.0%}: by the joint law it "
-                "stays", Region(-STEADY), "%", OURS, effect(relative=False), "joint",
+                "stays",
+                Region(-STEADY),
+                "%",
+                OURS,
+                effect(relative=False),
+                "joint",
                 "short training",
             ),
         ),
     ),
     Claim(
-        "S8", "The law guides the choice of a compression strategy.", "",
+        "S8",
+        "The law guides the choice of a compression strategy.",
+        "",
         "notebooks/simulator.md",
         (
             Rule(
-                "S8", "loss of the law's choices of sparsity above the least, equal N and cost",
+                "S8",
+                "loss of the law's choices of sparsity above the least, equal N and cost",
                 "at each size and cost, among the sparsities measured there, by a law fitted "
                 "without that size; mean over sizes with Student's t; nothing is said where it "
-                "always chooses the same", Region(high=SIMILAR), "%", OURS, guides, "joint",
+                "always chooses the same",
+                Region(high=SIMILAR),
+                "%",
+                OURS,
+                guides,
+                "joint",
                 "patchwork",
             ),
         ),
     ),
-)  # fmt: skip
+)

@@ -98,8 +98,10 @@ def _difference(sources: Sources, runs: RunSet, kind: str, family: str) -> Measu
     except InputError:
         return None
     found = difference_of_means(here.differences, there.differences)
-    note = (f"{percent(float(here.differences.mean()), 1)} in {family}, "
-            f"{percent(float(there.differences.mean()), 1)} in gpt")  # fmt: skip
+    note = (
+        f"{percent(float(here.differences.mean()), 1)} in {family}, "
+        f"{percent(float(there.differences.mean()), 1)} in gpt"
+    )
     return Measured(abs(found.mean), _magnitude(*ends(found.interval)), note, f"{kind}, {family}")
 
 
@@ -137,72 +139,120 @@ def stable(sources: Sources, runs: RunSet) -> Measured:
 
 CLAIMS = (
     Claim(
-        "C12", "n:m patterns follow the same law; 2:4 and 4:8 come close to unstructured sparsity, "
-        "75 % patterns lose some.", "", "notebooks/nm_patterns.md",
+        "C12",
+        "n:m patterns follow the same law; 2:4 and 4:8 come close to unstructured sparsity, "
+        "75 % patterns lose some.",
+        "",
+        "notebooks/nm_patterns.md",
         (
             Rule(
-                "C12.gentle", "log loss over unstructured",
+                "C12.gentle",
+                "log loss over unstructured",
                 "pairs of runs alike in all but the pattern, seeds averaged; mean over cells with "
-                "Student's t", Region(high=CLOSE), "%", (PATTERNS,), pattern_loss(GENTLE),
-                "mild patterns", "costly patterns",
+                "Student's t",
+                Region(high=CLOSE),
+                "%",
+                (PATTERNS,),
+                pattern_loss(GENTLE),
+                "mild patterns",
+                "costly patterns",
             ),
             Rule(
-                "C12.harsh", "log loss over unstructured", "the same, at 75 % sparsity",
-                Region(0.0), "%", (PATTERNS,), pattern_loss(HARSH), "mild patterns",
+                "C12.harsh",
+                "log loss over unstructured",
+                "the same, at 75 % sparsity",
+                Region(0.0),
+                "%",
+                (PATTERNS,),
+                pattern_loss(HARSH),
+                "mild patterns",
                 "free patterns",
             ),
             Rule(
-                "C12.drift", "worth over unstructured, factor a doubling of size",
+                "C12.drift",
+                "worth over unstructured, factor a doubling of size",
                 "least squares of the log of the worth that the law of language models gives each "
                 "pair, on log2 N and log2 D; Student's t joined with the law's ensemble",
-                Region(1 / ONE_LAW, ONE_LAW), "x", (PATTERNS,), pattern_drift, "mild patterns",
+                Region(1 / ONE_LAW, ONE_LAW),
+                "x",
+                (PATTERNS,),
+                pattern_drift,
+                "mild patterns",
                 "patterns that grow on size",
             ),
         ),
     ),
     Claim(
-        "C15", "Gradual magnitude pruning is as good as AC/DC and other choices; the optimizer "
-        "must know the masks.", "", "notebooks/pruners.md",
-        (
-            Rule(
-                "C15.pruners", "log loss over gradual magnitude pruning",
-                "pairs of runs alike in all but the pruner, seeds averaged, for each optimizer and "
-                "length of training; mean over cells with Student's t", Region(-CLOSE), "%",
-                (PRUNERS,),
-                against(lambda arm: arm.aware and arm.pruner != "gmp", lambda _: REFERENCE),
-                "worse pruners", "better pruners",
-            ),
-            Rule(
-                "C15.masks", "log loss of optimizers that ignore the masks, over that with them",
-                "the same, for runs alike in all but that", Region(0.0, margin=NOTHING), "%",
-                (PRUNERS,),
-                against(lambda arm: not arm.aware, lambda arm: arm._replace(aware=True)),
-                "worse pruners", "better pruners",
-            ),
-        ),
-    ),
-    Claim(
-        "S4", "Kinds of sparsification affect families of models differently.", "",
+        "C15",
+        "Gradual magnitude pruning is as good as AC/DC and other choices; the optimizer "
+        "must know the masks.",
+        "",
         "notebooks/pruners.md",
         (
             Rule(
-                "S4", "size of the difference in cost from language models",
-                "what a kind costs over unstructured magnitude pruning in pairs alike in all else, "
-                "one family less the other, with Welch's interval", Region(CLOSE), "%",
-                (PRUNERS,), families_differ, "families apart", "mild patterns",
+                "C15.pruners",
+                "log loss over gradual magnitude pruning",
+                "pairs of runs alike in all but the pruner, seeds averaged, for each optimizer and "
+                "length of training; mean over cells with Student's t",
+                Region(-CLOSE),
+                "%",
+                (PRUNERS,),
+                against(lambda arm: arm.aware and arm.pruner != "gmp", lambda _: REFERENCE),
+                "worse pruners",
+                "better pruners",
+            ),
+            Rule(
+                "C15.masks",
+                "log loss of optimizers that ignore the masks, over that with them",
+                "the same, for runs alike in all but that",
+                Region(0.0, margin=NOTHING),
+                "%",
+                (PRUNERS,),
+                against(lambda arm: not arm.aware, lambda arm: arm._replace(aware=True)),
+                "worse pruners",
+                "better pruners",
             ),
         ),
     ),
     Claim(
-        "S9", "The stability of sparse models was left for later: here, their spread over seeds is "
-        "that of dense ones.", "", "notebooks/pruners.md",
+        "S4",
+        "Kinds of sparsification affect families of models differently.",
+        "",
+        "notebooks/pruners.md",
         (
             Rule(
-                "S9", "spread over seeds, sparse over dense",
+                "S4",
+                "size of the difference in cost from language models",
+                "what a kind costs over unstructured magnitude pruning in pairs alike in all else, "
+                "one family less the other, with Welch's interval",
+                Region(CLOSE),
+                "%",
+                (PRUNERS,),
+                families_differ,
+                "families apart",
+                "mild patterns",
+            ),
+        ),
+    ),
+    Claim(
+        "S9",
+        "The stability of sparse models was left for later: here, their spread over seeds is "
+        "that of dense ones.",
+        "",
+        "notebooks/pruners.md",
+        (
+            Rule(
+                "S9",
+                "spread over seeds, sparse over dense",
                 "pooled over settings, with Fisher's F; runs that share a prefix of their training "
-                "count once", Region(1 / STABLE, STABLE), "x", OURS, stable, "joint",
+                "count once",
+                Region(1 / STABLE, STABLE),
+                "x",
+                OURS,
+                stable,
+                "joint",
                 "unruly sparse runs",
             ),
         ),
     ),
-)  # fmt: skip
+)

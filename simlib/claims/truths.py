@@ -38,14 +38,16 @@ class Base:
 # size and data, .25 and .35, and the floor are those of our first tables, rounded.
 PILOT = Base(
     JointLaw(a_S=1.75, b_S=1.0, c_S=6.98, b_N=0.25, a_D=9.78e4, b_D=0.35, c=0.805),
-    (6144, 98304), (2_048_000, 32_768_000),
-)  # fmt: skip
+    (6144, 98304),
+    (2_048_000, 32_768_000),
+)
 # Fitted to the vision pilots (nats an image; 36 runs with heads of 8 on 131K images and more, dense
 # and 75 % sparse) with b_S and the floor set, which these runs cannot tell: 0 and .05 fit alike.
 VISION_PILOT = Base(
     JointLaw(a_S=30.1, b_S=1.0, c_S=49.4, b_N=0.645, a_D=6.5e4, b_D=0.742, c=0.03),
-    (6144, 98304), (131_072, 1_048_576),
-)  # fmt: skip
+    (6144, 98304),
+    (131_072, 1_048_576),
+)
 VIT_BASE = Base(PUBLISHED["vit-jft"], (0.66e6, 42.5e6), (225e6, 1.8e9))
 T5_BASE = Base(PUBLISHED["t5-c4"], (1.33e6, 84.9e6), (1.64e10, 6.55e10))
 
@@ -139,8 +141,12 @@ def _steep(base: Base) -> Loss:
 
 
 def _by_pattern(**costs: float) -> Callable[[RunRecord], float]:
-    names = {"two_of_four": "2:4", "four_of_eight": "4:8", "one_of_four": "1:4",
-             "two_of_eight": "2:8"}  # fmt: skip
+    names = {
+        "two_of_four": "2:4",
+        "four_of_eight": "4:8",
+        "one_of_four": "1:4",
+        "two_of_eight": "2:8",
+    }
     by = {names[key]: cost for key, cost in costs.items()}
     return lambda run: by.get(run.pattern, 0.0)
 
@@ -167,52 +173,105 @@ _ALL = (
     Truth("joint", "the joint law, with coefficients like those of the runs"),
     Truth("paper's worth", "the joint law, a weight at 75 % worth 2.16 dense ones", _worth(2.16)),
     Truth("little worth", "the joint law, a weight at 75 % worth 1.3 dense ones", _worth(1.3)),
-    Truth("hardly any worth", "the joint law, a weight at 75 % worth 1.15 dense ones",
-          _worth(1.15)),
-    Truth("no worth", "the joint law, a weight at any sparsity worth one dense one",
-          lambda base: _share(base.law, 0.0)),
-    Truth("early", "the joint law, where pruning removes up to 60 % of the size term, so that "
-          "sparsity pays before the dense optimum", lambda base: _share(base.law, 0.6)),
+    Truth(
+        "hardly any worth", "the joint law, a weight at 75 % worth 1.15 dense ones", _worth(1.15)
+    ),
+    Truth(
+        "no worth",
+        "the joint law, a weight at any sparsity worth one dense one",
+        lambda base: _share(base.law, 0.0),
+    ),
+    Truth(
+        "early",
+        "the joint law, where pruning removes up to 60 % of the size term, so that "
+        "sparsity pays before the dense optimum",
+        lambda base: _share(base.law, 0.6),
+    ),
     Truth("steep", "the joint law, where pruning a little pays more than it takes away", _steep),
     Truth("no saturation", "a power of density without a limit, as large at 75 %", _no_saturation),
-    Truth("crossing curves", "sparsity's part of the size term falls 5.3 times faster over the "
-          "sizes than the rest: curves are not parallel in N", _crossing),
+    Truth(
+        "crossing curves",
+        "sparsity's part of the size term falls 5.3 times faster over the "
+        "sizes than the rest: curves are not parallel in N",
+        _crossing,
+    ),
     Truth("hungry for data", "75 % sparsity needs twice the data", _hungry),
-    Truth("short training", "sparsity lowers the data term, by up to 60 %, instead of the size "
-          "term", _short_training),
-    Truth("interaction", "sparsity's effect turns from gain to loss with size, by 10 % of the loss "
-          "from the middle to either end",
-          _times(lambda base, S, N, D: np.exp(0.1 * S * base.place(N)))),
-    Truth("patchwork", "sparsity's effect turns from gain to loss from one size to the next, by "
-          "20 % of the loss", _times(_patchwork)),
-    Truth("cliff", "beyond 80 % sparsity the loss is 7 % above the law",
-          _times(lambda base, S, N, D: np.where(S > 0.8, 1.07, 1.0))),
-    Truth("bump", "between 0 and 50 % sparsity the loss is 3 % above the law",
-          _times(lambda base, S, N, D: np.where((S > 0) & (S < 0.45), 1.03, 1.0))),
-    Truth("breaks", "beyond the sizes and data of the table the loss is 3 % above the law",
-          _times(_beyond)),
-    Truth("mild patterns", "2:4 and 4:8 cost .2 % of the loss, 1:4 and 2:8 1 %, in every family",
-          arm=_by_pattern(two_of_four=0.002, four_of_eight=0.002, one_of_four=0.01,
-                          two_of_eight=0.01)),
-    Truth("costly patterns", "every pattern costs 2 % of the loss",
-          arm=_by_pattern(two_of_four=0.02, four_of_eight=0.02, one_of_four=0.02,
-                          two_of_eight=0.02)),
-    Truth("free patterns", "1:4 and 2:8 gain 1 % of the loss",
-          arm=_by_pattern(one_of_four=-0.01, two_of_eight=-0.01)),
-    Truth("patterns that grow on size", "every pattern costs 2 % more of the loss with each "
-          "doubling of size", arm=_growing_patterns),
-    Truth("worse pruners", "other pruners cost .5 % of the loss, ignoring the masks 1 %",
-          arm=_pruners(0.005, 0.01)),
-    Truth("better pruners", "other pruners gain 3 % of the loss, ignoring the masks 1 %",
-          arm=_pruners(-0.03, -0.01)),
-    Truth("families apart", "patterns and random choice cost 4 % of the loss in language models "
-          "alone", arm=_families),
+    Truth(
+        "short training",
+        "sparsity lowers the data term, by up to 60 %, instead of the size term",
+        _short_training,
+    ),
+    Truth(
+        "interaction",
+        "sparsity's effect turns from gain to loss with size, by 10 % of the loss "
+        "from the middle to either end",
+        _times(lambda base, S, N, D: np.exp(0.1 * S * base.place(N))),
+    ),
+    Truth(
+        "patchwork",
+        "sparsity's effect turns from gain to loss from one size to the next, by 20 % of the loss",
+        _times(_patchwork),
+    ),
+    Truth(
+        "cliff",
+        "beyond 80 % sparsity the loss is 7 % above the law",
+        _times(lambda base, S, N, D: np.where(S > 0.8, 1.07, 1.0)),
+    ),
+    Truth(
+        "bump",
+        "between 0 and 50 % sparsity the loss is 3 % above the law",
+        _times(lambda base, S, N, D: np.where((S > 0) & (S < 0.45), 1.03, 1.0)),
+    ),
+    Truth(
+        "breaks",
+        "beyond the sizes and data of the table the loss is 3 % above the law",
+        _times(_beyond),
+    ),
+    Truth(
+        "mild patterns",
+        "2:4 and 4:8 cost .2 % of the loss, 1:4 and 2:8 1 %, in every family",
+        arm=_by_pattern(
+            two_of_four=0.002, four_of_eight=0.002, one_of_four=0.01, two_of_eight=0.01
+        ),
+    ),
+    Truth(
+        "costly patterns",
+        "every pattern costs 2 % of the loss",
+        arm=_by_pattern(two_of_four=0.02, four_of_eight=0.02, one_of_four=0.02, two_of_eight=0.02),
+    ),
+    Truth(
+        "free patterns",
+        "1:4 and 2:8 gain 1 % of the loss",
+        arm=_by_pattern(one_of_four=-0.01, two_of_eight=-0.01),
+    ),
+    Truth(
+        "patterns that grow on size",
+        "every pattern costs 2 % more of the loss with each doubling of size",
+        arm=_growing_patterns,
+    ),
+    Truth(
+        "worse pruners",
+        "other pruners cost .5 % of the loss, ignoring the masks 1 %",
+        arm=_pruners(0.005, 0.01),
+    ),
+    Truth(
+        "better pruners",
+        "other pruners gain 3 % of the loss, ignoring the masks 1 %",
+        arm=_pruners(-0.03, -0.01),
+    ),
+    Truth(
+        "families apart",
+        "patterns and random choice cost 4 % of the loss in language models alone",
+        arm=_families,
+    ),
     Truth("head start", "pruning a trained model is worth 3 times its data", head_start=3.0),
     Truth("false start", "pruning a trained model is worth .7 times its data", head_start=0.7),
-    Truth("small head start", "pruning a trained model is worth 1.5 times its data",
-          head_start=1.5),
-    Truth("large head start", "pruning a trained model is worth 20 times its data",
-          head_start=20.0),
+    Truth(
+        "small head start", "pruning a trained model is worth 1.5 times its data", head_start=1.5
+    ),
+    Truth(
+        "large head start", "pruning a trained model is worth 20 times its data", head_start=20.0
+    ),
     Truth("unruly sparse runs", "seeds of sparse runs scatter 5 times as widely", unruly=5.0),
-)  # fmt: skip
+)
 TRUTHS: dict[str, Truth] = {truth.name: truth for truth in _ALL}

@@ -64,8 +64,10 @@ def trusted(law_file: LawFile) -> LawFile:
     if status != "converged":
         raise InputError(f"the fit of {law_file.name} is {status}, so its law decides nothing")
     if converged < CONVERGED * members:
-        raise InputError(f"only {converged} of {members} refits of {law_file.name} converged, so "
-                         "its law decides nothing")  # fmt: skip
+        raise InputError(
+            f"only {converged} of {members} refits of {law_file.name} converged, so "
+            "its law decides nothing"
+        )
     return law_file
 
 
@@ -139,15 +141,18 @@ class FittedView:
     @cached_property
     def runs(self) -> RunTable:
         """The runs from scratch, unstructured, in the regime of a law."""
-        plain = RunTable(r for r in self._table.finished
-                         if r.pattern == "unstructured" and r.start == "scratch"
-                         and r.pruner in ("none", "gmp"))  # fmt: skip
+        plain = RunTable(
+            r
+            for r in self._table.finished
+            if r.pattern == "unstructured" and r.start == "scratch" and r.pruner in ("none", "gmp")
+        )
         return regime(plain).holds(plain) if self._whole else plain
 
     @cached_property
     def _columns(self) -> Runs:
-        return Runs(self.runs.sparsity, self.runs.nonzero_params, self.runs.data_seen,
-                    self.runs.loss)  # fmt: skip
+        return Runs(
+            self.runs.sparsity, self.runs.nonzero_params, self.runs.data_seen, self.runs.loss
+        )
 
     @cached_property
     def _curve(self) -> Indices:
@@ -161,25 +166,39 @@ class FittedView:
     @cached_property
     def dense(self) -> DenseLaw:
         """The dense law of the dense runs alone, so that no sparse run has a say in it."""
-        law = fit(self._columns.where(self._columns.sparsity == 0), FORMS["dense"],
-                  self._objective, resamples=0, profile_resamples=0).law  # fmt: skip
+        law = fit(
+            self._columns.where(self._columns.sparsity == 0),
+            FORMS["dense"],
+            self._objective,
+            resamples=0,
+            profile_resamples=0,
+        ).law
         assert isinstance(law, DenseLaw)
         return law
 
     @cached_property
     def score(self) -> Score:
         """How forecasts from the smaller half of the runs fare on the larger one."""
-        return fit_small_predict_large(self.runs, objective=self._objective, level=LEVEL,
-                                       resamples=self._resamples, whole=self._whole)  # fmt: skip
+        return fit_small_predict_large(
+            self.runs,
+            objective=self._objective,
+            level=LEVEL,
+            resamples=self._resamples,
+            whole=self._whole,
+        )
 
     def wider(self, form: str) -> LawFile:
         """The law of a form with its ensemble. Raises InputError where it decides nothing."""
         if form not in self._wider:
             self._wider[form] = fit_law(
-                self.runs, FORMS[form], self._objective, name=self._name,
-                resamples=self._resamples, starts=STARTS,
+                self.runs,
+                FORMS[form],
+                self._objective,
+                name=self._name,
+                resamples=self._resamples,
+                starts=STARTS,
                 clusters=self._curve if self._whole else None,
-            )  # fmt: skip
+            )
         return trusted(self._wider[form])
 
     def error(self, kind: Kind) -> tuple[float, tuple[float, float]]:
@@ -198,8 +217,10 @@ class FittedView:
         mean = np.bincount(cell, error) / count
         repeats = len(error) - len(count)
         noise = ((error - mean[cell]) ** 2).sum() / repeats if repeats else 0.0
-        total, cells = (np.bincount(curve, v / count[cell])
-                        for v in ((mean**2 - noise / count)[cell], np.ones(len(cell))))  # fmt: skip
+        total, cells = (
+            np.bincount(curve, v / count[cell])
+            for v in ((mean**2 - noise / count)[cell], np.ones(len(cell)))
+        )
         rng = np.random.default_rng(0)
         drawn = rng.multinomial(len(total), np.full(len(total), 1 / len(total)), size=DRAWS)
         means = (drawn @ total) / np.maximum(drawn @ cells, 1.0)
@@ -227,5 +248,11 @@ class FittedView:
         return self._without[kind]
 
     def _law_of(self, kept: Bools) -> Law:
-        return fit(self._columns.where(kept), FORMS["joint"], self._objective, starts=STARTS,
-                   resamples=0, profile_resamples=0).law  # fmt: skip
+        return fit(
+            self._columns.where(kept),
+            FORMS["joint"],
+            self._objective,
+            starts=STARTS,
+            resamples=0,
+            profile_resamples=0,
+        ).law

@@ -21,24 +21,45 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.option("--runs", "table", required=True, help="A released or shipped table, or a path.")
 @click.option("--columns", help="Your own column names, as field=column or field=column*factor.")
-@click.option("--share", type=float, default=0.5, show_default=True,
-              help="Share of the runs to fit: those of least size times data.")  # fmt: skip
+@click.option(
+    "--share",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="Share of the runs to fit: those of least size times data.",
+)
 @level_option
-@click.option("--resamples", type=click.IntRange(20), default=1000, show_default=True,
-              help="Size of the bootstrap ensemble.")  # fmt: skip
+@click.option(
+    "--resamples",
+    type=click.IntRange(20),
+    default=1000,
+    show_default=True,
+    help="Size of the bootstrap ensemble.",
+)
 @seed_option
 @click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
 @json_option
 def command(
-    table: str, columns: str | None, share: float, level: float, resamples: int, seed: int,
-    save: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    table: str,
+    columns: str | None,
+    share: float,
+    level: float,
+    resamples: int,
+    seed: int,
+    save: str | None,
+    as_json: bool,
+) -> None:
     """Fit the joint law to a table's smaller runs, forecast the others, and score the forecasts."""
     source = find_source(table, names=columns)
     found = fit_small_predict_large(
-        source.runs, objective=objective_for(table, None, None), share=share, level=level,
-        resamples=resamples, seed=seed, name=source.name,
-    )  # fmt: skip
+        source.runs,
+        objective=objective_for(table, None, None),
+        share=share,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+        name=source.name,
+    )
     score = Score(**{name: getattr(found, name) for name in Score.__dataclass_fields__})
     if save:
         path = SHELF.path(save)

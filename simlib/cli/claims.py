@@ -34,22 +34,43 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--only", multiple=True, metavar="ID", help="A claim's id; may be repeated.")
-@click.option("--power", "design", metavar="TABLE",
-              help="Compute level and power of the rules on a table, by virtual ones.")  # fmt: skip
-@click.option("--grid", metavar="FILE",
-              help="With --power: the runs of this grid, not those of the table.")  # fmt: skip
-@click.option("--tables", type=click.IntRange(1), default=60, show_default=True,
-              help="Virtual tables of each truth.")  # fmt: skip
-@click.option("--measure", "measured", metavar="TABLE",
-              help="Measure a shipped table's evidence on every rule that asks it.")  # fmt: skip
+@click.option(
+    "--power",
+    "design",
+    metavar="TABLE",
+    help="Compute level and power of the rules on a table, by virtual ones.",
+)
+@click.option(
+    "--grid", metavar="FILE", help="With --power: the runs of this grid, not those of the table."
+)
+@click.option(
+    "--tables",
+    type=click.IntRange(1),
+    default=60,
+    show_default=True,
+    help="Virtual tables of each truth.",
+)
+@click.option(
+    "--measure",
+    "measured",
+    metavar="TABLE",
+    help="Measure a shipped table's evidence on every rule that asks it.",
+)
 @seed_option
-@click.option("--save/--no-save", default=True,
-              help="Write what was computed where the book finds it.")  # fmt: skip
+@click.option(
+    "--save/--no-save", default=True, help="Write what was computed where the book finds it."
+)
 @json_option
 def command(
-    only: tuple[str, ...], design: str | None, grid: str | None, tables: int,
-    measured: str | None, seed: int, save: bool, as_json: bool,
-) -> None:  # fmt: skip
+    only: tuple[str, ...],
+    design: str | None,
+    grid: str | None,
+    tables: int,
+    measured: str | None,
+    seed: int,
+    save: bool,
+    as_json: bool,
+) -> None:
     """Decide each claim from the shipped laws and run tables: estimates, intervals, verdicts."""
     if design:
         _power(design, grid, tables, seed, save)

@@ -45,15 +45,28 @@ Examples:
 @click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
 @json_option
 def command(
-    table: str, forms: tuple[str, ...], held_out: str | None, delta: float | None,
-    log: bool | None, resamples: int, level: float, seed: int, save: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    table: str,
+    forms: tuple[str, ...],
+    held_out: str | None,
+    delta: float | None,
+    log: bool | None,
+    resamples: int,
+    level: float,
+    seed: int,
+    save: str | None,
+    as_json: bool,
+) -> None:
     """Compare forms of a law on one table: fit, held-out errors, criteria, tests, predictions."""
     source = find_source(table)
     found = compare(
-        source.runs, forms or COMPARED, objective_for(table, delta, log),
-        targets=_targets(table, held_out), resamples=resamples, level=level, seed=seed,
-    )  # fmt: skip
+        source.runs,
+        forms or COMPARED,
+        objective_for(table, delta, log),
+        targets=_targets(table, held_out),
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
     if save:
         path = SHELF.path(save)
         SHELF.write(path, ComparisonFile(path.stem, made(source), found))
@@ -80,9 +93,10 @@ def _text(table: str, found: Comparison) -> str:
     kinds = [h.name for h in found.assessments[0].holdouts]
     lines = [f"{table}: {found.runs} runs; errors are log-RMSE"]
     lines.append(
-        f"{'form':16} {'k':>2} {'in sample':>9} " + " ".join(f"{k:>16}" for k in kinds)
+        f"{'form':16} {'k':>2} {'in sample':>9} "
+        + " ".join(f"{k:>16}" for k in kinds)
         + f" {'AICc':>8} {'BIC':>8}"
-    )  # fmt: skip
+    )
     for a in found.assessments:
         errors = " ".join(f"{_percent(a.holdout(k).log_rmse):>16}" for k in kinds)
         aicc = "-" if a.aicc is None else f"{a.aicc:.1f}"

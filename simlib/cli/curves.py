@@ -21,8 +21,13 @@ Examples:
     "--table", required=True, help="Run table whose runs to take: a shipped one or a path."
 )
 @click.option("--only", multiple=True, help="column=value, or column=value,value; repeatable.")
-@click.option("--points", type=click.IntRange(2), default=40, show_default=True,
-              help="Bins of every curve, equally wide in steps.")  # fmt: skip
+@click.option(
+    "--points",
+    type=click.IntRange(2),
+    default=40,
+    show_default=True,
+    help="Bins of every curve, equally wide in steps.",
+)
 @click.option("--save", required=True, help="A path ending in .json, or the name of a shipped one.")
 def command(folder: Path, table: str, only: tuple[str, ...], points: int, save: str) -> None:
     """Take the curves of a table's runs from FOLDER, where they were trained, into one file."""

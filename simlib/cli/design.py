@@ -39,29 +39,56 @@ SHOWN = 3
 
 @click.command(epilog=EXAMPLES)
 @click.option("--law", "law_name", required=True, help="What is believed beforehand: a law.")
-@click.option("--flops", type=float,
-              help="Budget of all runs, FLOP.  [default: what your own grid costs]")  # fmt: skip
+@click.option(
+    "--flops", type=float, help="Budget of all runs, FLOP.  [default: what your own grid costs]"
+)
 @click.option("--sparsity", help="A grid of your own to hold beside: its sparsities, by commas.")
 @click.option("--nonzero-params", help="Its non-zero parameters, by commas.")
 @click.option("--data-seen", help="Its tokens or images, by commas.")
-@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True,
-              help="How often it does each run.")  # fmt: skip
-@click.option("--target", "targets", multiple=True,
-              help=f"What to pin down; repeat for more: {', '.join(QUANTITIES)}.  [default: the "
-                   "three exponents]")  # fmt: skip
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How often it does each run.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help=f"What to pin down; repeat for more: {', '.join(QUANTITIES)}.  [default: the "
+    "three exponents]",
+)
 @click.option("--noise", type=float, help="Deviation of log loss.  [default: the law's log-RMSE]")
 @click.option("--most-runs", type=int, default=150, show_default=True, help="Most runs allowed.")
-@click.option("--least-params", type=float,
-              help=f"Smallest size allowed.  [default: {LEAST_PARAMS:g}, or the law's own smallest "
-                   "run if smaller]")  # fmt: skip
-@click.option("--cost", type=click.Choice(list(COSTS)), default="dense", show_default=True,
-              help="Whether training saves the multiplications with pruned weights.")  # fmt: skip
+@click.option(
+    "--least-params",
+    type=float,
+    help=f"Smallest size allowed.  [default: {LEAST_PARAMS:g}, or the law's own smallest "
+    "run if smaller]",
+)
+@click.option(
+    "--cost",
+    type=click.Choice(list(COSTS)),
+    default="dense",
+    show_default=True,
+    help="Whether training saves the multiplications with pruned weights.",
+)
 @json_option
 def command(
-    law_name: str, flops: float | None, sparsity: str | None, nonzero_params: str | None,
-    data_seen: str | None, repeats: int, targets: tuple[str, ...], noise: float | None,
-    most_runs: int, least_params: float | None, cost: str, as_json: bool,
-) -> None:  # fmt: skip
+    law_name: str,
+    flops: float | None,
+    sparsity: str | None,
+    nonzero_params: str | None,
+    data_seen: str | None,
+    repeats: int,
+    targets: tuple[str, ...],
+    noise: float | None,
+    most_runs: int,
+    least_params: float | None,
+    cost: str,
+    as_json: bool,
+) -> None:
     """Recommend a grid of runs: sparsities, sizes and amounts of data that cost a budget together.
 
     Half-widths are those of a 90 % interval on the log scale: 0.2 is about 20 % either way. The
@@ -74,15 +101,24 @@ def command(
     grid = _own_grid(sparsity, nonzero_params, data_seen, repeats)
     yours = None if grid is None else evaluate(law, grid, noise, wanted, cost_model(cost))
     flops = budget_in_flops(yours.flops if yours and flops is None else flops)
-    best = recommend(law, flops, noise, targets=wanted, most_runs=most_runs,
-                     least_params=least_size(law_file) if least_params is None else least_params,
-                     cost=cost_model(cost))  # fmt: skip
+    best = recommend(
+        law,
+        flops,
+        noise,
+        targets=wanted,
+        most_runs=most_runs,
+        least_params=least_size(law_file) if least_params is None else least_params,
+        cost=cost_model(cost),
+    )
     quantities = {name: QUANTITIES[name] for name in wanted}
     drawn = simulated_widths(law, best[0].grid, noise, quantities=quantities)
     own = simulated_widths(law, yours.grid, noise, quantities=quantities) if yours else {}
     if as_json:
-        found = {"noise": noise, "recommended": [_object(d) for d in best],
-                 "simulated_intervals": _ends(drawn)}  # fmt: skip
+        found = {
+            "noise": noise,
+            "recommended": [_object(d) for d in best],
+            "simulated_intervals": _ends(drawn),
+        }
         mine = {**_object(yours), "simulated_intervals": _ends(own)} if yours else None
         click.echo(json.dumps({**found, "yours": mine}))
         return
@@ -96,7 +132,7 @@ def command(
 
 def _own_grid(
     sparsity: str | None, sizes: str | None, data: str | None, repeats: int
-) -> Grid | None:  # fmt: skip
+) -> Grid | None:
     given = {"sparsity": sparsity, "nonzero-params": sizes, "data-seen": data}
     missing = [name for name, text in given.items() if text is None]
     if len(missing) == len(given):

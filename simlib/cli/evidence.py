@@ -28,8 +28,12 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
 @click.option("--only", multiple=True, metavar="GRID", help="A grid's name; repeatable.")
 @click.option("--out", default="runs/evidence", show_default=True, help="Folder of the runs.")
-@click.option("--fresh", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Put the tables there, and train all that they lack.")  # fmt: skip
+@click.option(
+    "--fresh",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Put the tables there, and train all that they lack.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 def command(
     dry_run: bool, only: tuple[str, ...], out: str, fresh: Path | None, workers: int | None

@@ -91,10 +91,20 @@ class Source:
 @click.option("--save", help="Write a law file: a path ending in .json, or a shipped name.")
 @json_option
 def command(
-    table: str, columns: str | None, form: str, delta: float | None, log: bool | None,
-    count: Count, procedure: str, starts: int, resamples: int, level: float, seed: int,
-    save: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    table: str,
+    columns: str | None,
+    form: str,
+    delta: float | None,
+    log: bool | None,
+    count: Count,
+    procedure: str,
+    starts: int,
+    resamples: int,
+    level: float,
+    seed: int,
+    save: str | None,
+    as_json: bool,
+) -> None:
     """Fit a law to a table of runs: the global optimum, its ensemble and its intervals.
 
     Exit code 0: converged; 1: the fit did not converge; 2: the request or the table is wrong.
@@ -110,10 +120,17 @@ def command(
                 bar.update()
 
             result = fit(
-                source.runs, FORMS[form], objective, starts=starts, resamples=resamples,
-                profile_resamples=profile, level=level, seed=seed, stage=begin,
+                source.runs,
+                FORMS[form],
+                objective,
+                starts=starts,
+                resamples=resamples,
+                profile_resamples=profile,
+                level=level,
+                seed=seed,
+                stage=begin,
                 quantities=QUANTITIES if form == "joint" else None,
-            )  # fmt: skip
+            )
         law_file = _from_fit(result, source)
     else:
         law_file = _from_release(procedure, source, objective, starts, seed)
@@ -180,9 +197,13 @@ def _from_release(
     law, reached = PUBLISHED[source.name], {}
     if procedure != "published":
         found = authors_procedure(
-            source.runs, objective, DATA_UNITS[source.name], starts=starts, seed=seed,
+            source.runs,
+            objective,
+            DATA_UNITS[source.name],
+            starts=starts,
+            seed=seed,
             sum_runs=procedure == "authors-sum",
-        )  # fmt: skip
+        )
         law = found.law
         reached = {"values": found.values.tolist(), "success": found.success.tolist()}
     record = {
@@ -232,9 +253,12 @@ def made(source: Source) -> dict[str, str]:
 
 def _object(law_file: LawFile) -> dict[str, Any]:
     return {
-        "name": law_file.name, "coefficients": coefficients(law_file.law), **law_file.record,
-        "decides": law_file.decides, "why_not": law_file.why_not,
-    }  # fmt: skip
+        "name": law_file.name,
+        "coefficients": coefficients(law_file.law),
+        **law_file.record,
+        "decides": law_file.decides,
+        "why_not": law_file.why_not,
+    }
 
 
 def _text(law_file: LawFile) -> str:

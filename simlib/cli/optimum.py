@@ -35,7 +35,7 @@ Examples:
 @json_option
 def command(
     law_name: str, nonzero_params: float, flops: float, cost: str, level: float, as_json: bool
-) -> None:  # fmt: skip
+) -> None:
     """The sparsity that minimises the loss at N non-zero parameters and a training cost in FLOP."""
     found = recommend(load_law(law_name), nonzero_params, flops, cost, level)
     click.echo(json.dumps(found) if as_json else _text(found))

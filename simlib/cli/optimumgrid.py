@@ -24,24 +24,51 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--law", "law_name", required=True, help="A shipped law, or the path of a law file.")
-@click.option("--point", "points", multiple=True, required=True,
-              help="Non-zero parameters, FLOP and cost model as N:C:COST; repeatable.")  # fmt: skip
-@click.option("--like", type=click.Path(path_type=Path), default="notebooks/grids/gpt-laptop.yaml",
-              show_default=True, help="A grid file whose base the runs share.")  # fmt: skip
-@click.option("--count", type=click.IntRange(3), default=5, show_default=True,
-              help="Sparsities a point.")  # fmt: skip
-@click.option("--spread", type=float, default=4.0, show_default=True,
-              help="Factor between the largest and the smallest density.")  # fmt: skip
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True,
-              help="Runs of each setting.")  # fmt: skip
+@click.option(
+    "--point",
+    "points",
+    multiple=True,
+    required=True,
+    help="Non-zero parameters, FLOP and cost model as N:C:COST; repeatable.",
+)
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    default="notebooks/grids/gpt-laptop.yaml",
+    show_default=True,
+    help="A grid file whose base the runs share.",
+)
+@click.option(
+    "--count", type=click.IntRange(3), default=5, show_default=True, help="Sparsities a point."
+)
+@click.option(
+    "--spread",
+    type=float,
+    default=4.0,
+    show_default=True,
+    help="Factor between the largest and the smallest density.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each setting."
+)
 @level_option
 @click.option("--write-grid", type=click.Path(path_type=Path), help="Write the grid file there.")
-@click.option("--save", help="Write the predicted optima: a path ending in .json, or a name.  "
-              "[default: the grid's, where it is written]")  # fmt: skip
+@click.option(
+    "--save",
+    help="Write the predicted optima: a path ending in .json, or a name.  "
+    "[default: the grid's, where it is written]",
+)
 def command(
-    law_name: str, points: tuple[str, ...], like: Path, count: int, spread: float, seeds: int,
-    level: float, write_grid: Path | None, save: str | None,
-) -> None:  # fmt: skip
+    law_name: str,
+    points: tuple[str, ...],
+    like: Path,
+    count: int,
+    spread: float,
+    seeds: int,
+    level: float,
+    write_grid: Path | None,
+    save: str | None,
+) -> None:
     """Predict the best sparsity at sizes and costs, and write the grid that puts it to the test.
 
     Every run of a point has the same non-zero parameters and training cost; what more sparsity

@@ -45,19 +45,39 @@ FRONT_POINTS = 12
 @click.option("--gpu-hours", type=float, help="Budget in device-hours; needs --hardware.")
 @click.option("--money", type=float, help="Budget in money; needs --hardware and --price.")
 @click.option("--target-loss", type=float, help="Instead of a budget: the least that reaches it.")
-@click.option("--cost", type=click.Choice(list(COSTS)), default="dense", show_default=True,
-              help="Whether training saves the multiplications with pruned weights.")  # fmt: skip
+@click.option(
+    "--cost",
+    type=click.Choice(list(COSTS)),
+    default="dense",
+    show_default=True,
+    help="Whether training saves the multiplications with pruned weights.",
+)
 @click.option("--speedup", help="Measured speed-ups instead of --cost, such as 0.5:1.1,0.9:2.5.")
-@click.option("--speedup-24", type=float, default=1.0, show_default=True,
-              help="How much faster a step with a 2:4 mask trains.")  # fmt: skip
+@click.option(
+    "--speedup-24",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="How much faster a step with a 2:4 mask trains.",
+)
 @click.option("--hardware", help=f"Accelerator: {', '.join(CATALOGUE)}.")
 @click.option("--gpus", type=int, default=1, show_default=True, help="Number of devices.")
 @click.option("--precision", default="bf16", show_default=True, help="Precision of training.")
-@click.option("--utilisation", type=float, default=DEFAULT_UTILISATION, show_default=True,
-              help="Share of the dense peak that training reaches.")  # fmt: skip
+@click.option(
+    "--utilisation",
+    type=float,
+    default=DEFAULT_UTILISATION,
+    show_default=True,
+    help="Share of the dense peak that training reaches.",
+)
 @click.option("--price", type=float, help="Price of a device-hour.")
-@click.option("--serve-tokens", type=float, default=0.0, show_default=True,
-              help="Tokens to be served; the budget pays for them too.")  # fmt: skip
+@click.option(
+    "--serve-tokens",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Tokens to be served; the budget pays for them too.",
+)
 @click.option("--serve-zeros", is_flag=True, help="Zeros cost as much as values at inference.")
 @click.option("--max-params", type=float, help="Ceiling on non-zero parameters.")
 @click.option("--max-data", type=float, help="Ceiling on tokens or images.")
@@ -72,22 +92,36 @@ FRONT_POINTS = 12
     help="Prune a dense checkpoint of so many parameters too; with --checkpoint-data.",
 )
 @click.option("--checkpoint-data", type=float, help="Tokens or images that it has seen.")
-@click.option("--pay-checkpoint", is_flag=True,
-              help="The budget pays for the checkpoint's training too.")  # fmt: skip
-@click.option("--max-sparsity", type=float,
-              help="Ceiling on sparsity.  [default: that of the sparsest fitted run]")  # fmt: skip
+@click.option(
+    "--pay-checkpoint", is_flag=True, help="The budget pays for the checkpoint's training too."
+)
+@click.option(
+    "--max-sparsity",
+    type=float,
+    help="Ceiling on sparsity.  [default: that of the sparsest fitted run]",
+)
 @click.option("--memory", type=float, help="Ceiling on stored weights at inference, GB.")
-@click.option("--latency", type=float,
-              help="Ceiling on the time to read all weights, ms; needs --hardware.")  # fmt: skip
-@click.option("--storage", type=click.Choice(list(STORAGE)), default="bitmask", show_default=True,
-              help="How the sparse run's weights are stored.")  # fmt: skip
+@click.option(
+    "--latency", type=float, help="Ceiling on the time to read all weights, ms; needs --hardware."
+)
+@click.option(
+    "--storage",
+    type=click.Choice(list(STORAGE)),
+    default="bitmask",
+    show_default=True,
+    help="How the sparse run's weights are stored.",
+)
 @level_option
 @click.option("--noise", type=float, help="Deviation of log loss.  [default: the law's log-RMSE]")
-@click.option("--widen", type=float,
-              help="Stretch intervals of the loss.  [default: as far as the calibration on the "
-                   "law's table demands]")  # fmt: skip
-@click.option("--front", is_flag=True,
-              help="Also the least loss of each smaller size within the budget.")  # fmt: skip
+@click.option(
+    "--widen",
+    type=float,
+    help="Stretch intervals of the loss.  [default: as far as the calibration on the "
+    "law's table demands]",
+)
+@click.option(
+    "--front", is_flag=True, help="Also the least loss of each smaller size within the budget."
+)
 @json_option
 def command(**options: Any) -> None:
     """Spend a budget on training and serving: the best dense, sparse and 2:4 run side by side.
@@ -103,10 +137,17 @@ def command(**options: Any) -> None:
     flops, least = _budget(law_file, options, cost, limits, cluster)
     widen = demanded_stretch(law_file) if options["widen"] is None else options["widen"]
     plan = make_plan(
-        law_file, flops, cost, limits=limits, two_four=two_four_cost(options["speedup_24"]),
-        cluster=cluster, checkpoint=_checkpoint(options), level=options["level"],
-        noise=options["noise"], widen=widen,
-    )  # fmt: skip
+        law_file,
+        flops,
+        cost,
+        limits=limits,
+        two_four=two_four_cost(options["speedup_24"]),
+        cluster=cluster,
+        checkpoint=_checkpoint(options),
+        level=options["level"],
+        noise=options["noise"],
+        widen=widen,
+    )
     fronts = _fronts(law_file, flops, cost, limits) if options["front"] else {}
     if options["as_json"]:
         drawn = {"front": {kind: _points(front) for kind, front in fronts.items()}}
@@ -121,13 +162,14 @@ def _refuse_without_hardware(options: dict[str, Any]) -> None:
     typed = click.get_current_context().get_parameter_source
     for name in ("gpus", "precision", "utilisation", "price"):
         if options["hardware"] is None and typed(name) == ParameterSource.COMMANDLINE:
-            raise InputError(f"--{name} {options[name]} says nothing without --hardware: name an "
-                             "accelerator")  # fmt: skip
+            raise InputError(
+                f"--{name} {options[name]} says nothing without --hardware: name an accelerator"
+            )
 
 
 def _fronts(
     law_file: LawFile, flops: float, cost: TrainingCost, limits: Limits
-) -> dict[str, Front]:  # fmt: skip
+) -> dict[str, Front]:
     """What each size can reach within the budget, dense and sparse, from small to large."""
     dense = replace(limits, sparsity=0.0, kept=STORAGE["dense"])
     return {
@@ -151,30 +193,42 @@ def _cluster(options: dict[str, Any]) -> Cluster | None:
     if options["hardware"] is None:
         return None
     return Cluster(
-        accelerator(options["hardware"]), options["gpus"], options["utilisation"],
-        options["precision"], options["price"],
-    )  # fmt: skip
+        accelerator(options["hardware"]),
+        options["gpus"],
+        options["utilisation"],
+        options["precision"],
+        options["price"],
+    )
 
 
 def _limits(law_file: LawFile, options: dict[str, Any], cluster: Cluster | None) -> Limits:
     memory, latency = options["memory"], options["latency"]
     ceiling = weight_ceiling(
-        None if memory is None else memory * 1e9, None if latency is None else latency / 1e3,
+        None if memory is None else memory * 1e9,
+        None if latency is None else latency / 1e3,
         cluster,
-    )  # fmt: skip
+    )
     highest = fitted_limits(law_file).sparsity
     given = options["max_sparsity"]
     return Limits(
-        options["max_params"], options["max_data"], highest if given is None else given, ceiling,
-        STORAGE[options["storage"]], options["serve_tokens"], options["serve_zeros"],
+        options["max_params"],
+        options["max_data"],
+        highest if given is None else given,
+        ceiling,
+        STORAGE[options["storage"]],
+        options["serve_tokens"],
+        options["serve_zeros"],
         options["unique_data"],
-    )  # fmt: skip
+    )
 
 
 def _budget(
-    law_file: LawFile, options: dict[str, Any], cost: TrainingCost, limits: Limits,
+    law_file: LawFile,
+    options: dict[str, Any],
+    cost: TrainingCost,
+    limits: Limits,
     cluster: Cluster | None,
-) -> tuple[float, dict[str, Any] | None]:  # fmt: skip
+) -> tuple[float, dict[str, Any] | None]:
     """The budget in FLOP, and, for a target loss, the least budgets that reach it."""
     given = (options["flops"], options["gpu_hours"], options["money"])
     target = options["target_loss"]
@@ -229,8 +283,10 @@ def _text(plan: Plan, limits: Limits, least: dict[str, Any] | None) -> str:
             f"loss {least['target_loss']:g} takes at least {least[k]['flops']:.4g} FLOP {k}"
             for k in ("dense", "sparse")
         ]
-    lines += [f"{label:28}" + "".join(f"{cell(c):>22}" for c in plan.choices)
-              for label, cell in _rows(plan).items()]  # fmt: skip
+    lines += [
+        f"{label:28}" + "".join(f"{cell(c):>22}" for c in plan.choices)
+        for label, cell in _rows(plan).items()
+    ]
     lines += [
         f"probability that this sparse run beats this dense run: "
         f"{plan.probability_sparse_wins:.0%}; this 2:4 run: {plan.probability_two_four_wins:.0%}",
@@ -270,8 +326,12 @@ def _rows(plan: Plan) -> dict[str, Any]:
 
 
 def _points(front: Front) -> list[dict[str, float]]:
-    names = {"sparsity": front.S, "nonzero_params": front.N, "data_seen": front.D,
-             "loss": front.loss}  # fmt: skip
+    names = {
+        "sparsity": front.S,
+        "nonzero_params": front.N,
+        "data_seen": front.D,
+        "loss": front.loss,
+    }
     return [
         dict(zip(names, map(float, row), strict=True)) for row in zip(*names.values(), strict=True)
     ]

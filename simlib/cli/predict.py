@@ -41,27 +41,54 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.option("--law", help="A shipped law, or the path of a law file.  [default: fitted to RUNS]")
 @click.option("--runs", "table", help="The table to fit the other forms to; without it, no rival.")
-@click.option("--grid", type=click.Path(path_type=Path),
-              help="A grid of runs.  [default: what a released table holds out]")  # fmt: skip
-@click.option("--form", "forms", type=click.Choice(COMPARED), multiple=True,
-              help="Several; all by default.")  # fmt: skip
-@click.option("--share", type=float,
-              help="Fit this share of RUNS, the smaller ones, and predict the others.")  # fmt: skip
-@click.option("--regime", "cut", is_flag=True,
-              help="Fit only the data from where learning no longer speeds up.")  # fmt: skip
-@click.option("--curves", "whole", is_flag=True,
-              help="Draw the runs of a sparsity and size together: they err together.")  # fmt: skip
+@click.option(
+    "--grid",
+    type=click.Path(path_type=Path),
+    help="A grid of runs.  [default: what a released table holds out]",
+)
+@click.option(
+    "--form", "forms", type=click.Choice(COMPARED), multiple=True, help="Several; all by default."
+)
+@click.option(
+    "--share", type=float, help="Fit this share of RUNS, the smaller ones, and predict the others."
+)
+@click.option(
+    "--regime",
+    "cut",
+    is_flag=True,
+    help="Fit only the data from where learning no longer speeds up.",
+)
+@click.option(
+    "--curves",
+    "whole",
+    is_flag=True,
+    help="Draw the runs of a sparsity and size together: they err together.",
+)
 @level_option
-@click.option("--resamples", type=click.IntRange(20), default=400, show_default=True,
-              help="Size of the bootstrap ensembles.")  # fmt: skip
+@click.option(
+    "--resamples",
+    type=click.IntRange(20),
+    default=400,
+    show_default=True,
+    help="Size of the bootstrap ensembles.",
+)
 @seed_option
 @click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
 @json_option
 def command(
-    law: str | None, table: str | None, grid: Path | None, forms: tuple[str, ...],
-    share: float | None, cut: bool, whole: bool, level: float, resamples: int, seed: int,
-    save: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    law: str | None,
+    table: str | None,
+    grid: Path | None,
+    forms: tuple[str, ...],
+    share: float | None,
+    cut: bool,
+    whole: bool,
+    level: float,
+    resamples: int,
+    seed: int,
+    save: str | None,
+    as_json: bool,
+) -> None:
     """Predict the runs of a grid, which need not have been trained, by every form of a law."""
     if not (law or table):
         raise InputError("give a law to predict with, --law, or runs to fit laws to, --runs")
@@ -78,8 +105,14 @@ def command(
             runs, others = smaller_half(runs, share)
             targets = recorded(others)
         rivals = [form for form in forms or COMPARED if form not in laws]
-        laws |= fit_forms(runs, rivals, objective_for(table, None, None),
-                          resamples=resamples, seed=seed, whole=whole)  # fmt: skip
+        laws |= fit_forms(
+            runs,
+            rivals,
+            objective_for(table, None, None),
+            resamples=resamples,
+            seed=seed,
+            whole=whole,
+        )
         how |= made(source)
     path = SHELF.path(save or name)
     found = predict(path.stem, how, laws, targets, level)

@@ -31,17 +31,30 @@ Examples:
 @click.option("--nonzero-params", required=True, help="Non-zero parameters, by commas.")
 @click.option("--data-seen", required=True, help="Tokens or images, by commas.")
 @click.option("--repeats", type=int, default=1, show_default=True, help="Runs of each setting.")
-@click.option("--seed-noise", type=float,
-              help="Deviation of log loss between repeats of a setting.")  # fmt: skip
+@click.option(
+    "--seed-noise", type=float, help="Deviation of log loss between repeats of a setting."
+)
 @click.option("--misfit", type=float, help="A setting's deviation of log loss from the law.")
 @seed_option
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True,
-              help="The run table (.csv) to write.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The run table (.csv) to write.",
+)
 @json_option
 def command(
-    law_name: str, sparsity: str, nonzero_params: str, data_seen: str, repeats: int,
-    seed_noise: float | None, misfit: float | None, seed: int, out: Path, as_json: bool,
-) -> None:  # fmt: skip
+    law_name: str,
+    sparsity: str,
+    nonzero_params: str,
+    data_seen: str,
+    repeats: int,
+    seed_noise: float | None,
+    misfit: float | None,
+    seed: int,
+    out: Path,
+    as_json: bool,
+) -> None:
     """Draw a table of runs from a law with noise: every combination of the values given.
 
     Without --seed-noise and --misfit both are those of the runs behind the law, estimated from
@@ -50,13 +63,22 @@ def command(
     law_file = load_law(law_name)
     noise = _noise(law_file, seed_noise, misfit)
     axes = np.meshgrid(
-        numbers("sparsity", sparsity), numbers("nonzero-params", nonzero_params),
-        numbers("data-seen", data_seen), indexing="ij",
-    )  # fmt: skip
+        numbers("sparsity", sparsity),
+        numbers("nonzero-params", nonzero_params),
+        numbers("data-seen", data_seen),
+        indexing="ij",
+    )
     runs = virtual_runs(law_file.law, *axes, noise, name=law_file.name, repeats=repeats, seed=seed)
     write_table(out, runs)
-    found = {"out": str(out), "runs": len(runs), "law": law_file.name, "simulated": True,
-             "seed_noise": noise.seed, "misfit": noise.misfit, "seed": seed}  # fmt: skip
+    found = {
+        "out": str(out),
+        "runs": len(runs),
+        "law": law_file.name,
+        "simulated": True,
+        "seed_noise": noise.seed,
+        "misfit": noise.misfit,
+        "seed": seed,
+    }
     said = (
         f"wrote {len(runs)} simulated runs of {law_file.name} to {out}, with noise of log loss "
         f"{noise.seed or 0:.2%} between repeats and {noise.misfit:.2%} between settings"

@@ -29,18 +29,26 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--rows", "count", type=click.IntRange(1), default=6, show_default=True,
-              help="How many.")  # fmt: skip
+@click.option(
+    "--rows", "count", type=click.IntRange(1), default=6, show_default=True, help="How many."
+)
 @click.option("--table", "tables", multiple=True, help="Only of this shipped table; repeatable.")
-@click.option("--hours", type=click.FloatRange(0, min_open=True),
-              help="Draw only rows that take no more than their share of this.")  # fmt: skip
+@click.option(
+    "--hours",
+    type=click.FloatRange(0, min_open=True),
+    help="Draw only rows that take no more than their share of this.",
+)
 @click.option("--seed", type=int, help="Of the draw.  [default: today's date]")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 @click.option("--save", is_flag=True, help="Write the result where the book finds it.")
 def command(
-    count: int, tables: tuple[str, ...], hours: float | None, seed: int | None,
-    workers: int | None, save: bool,
-) -> None:  # fmt: skip
+    count: int,
+    tables: tuple[str, ...],
+    hours: float | None,
+    seed: int | None,
+    workers: int | None,
+    save: bool,
+) -> None:
     """Train rows of the shipped tables again, drawn by chance, and compare their losses.
 
     On the kind of processor and with the versions that made a row its loss must be equal to the
@@ -57,8 +65,10 @@ def command(
     skipped = {row.record.run_id: why for row in drawn if (why := absent(row))}
     kept = [row for row in drawn if row.record.run_id not in skipped]
     own = sum(row.seconds for row in kept) / 3600
-    click.echo(f"seed {seed}: {len(kept)} rows, {own:.2f} hours of one core where they were made, "
-               "without what runs share")  # fmt: skip
+    click.echo(
+        f"seed {seed}: {len(kept)} rows, {own:.2f} hours of one core where they were made, "
+        "without what runs share"
+    )
     for row in drawn:
         if row.record.run_id in skipped:
             click.echo(f"skipped {row.table} {row.record.run_id}: {skipped[row.record.run_id]}")
@@ -68,8 +78,10 @@ def command(
     for found in repeats:
         click.echo(_line(found))
     failed = sum(not found.agrees for found in repeats)
-    click.echo(f"{len(repeats) - failed} of {len(repeats)} agree: to the bit on the same kind of "
-               f"machine, within {TOLERANCE:.0%} elsewhere")  # fmt: skip
+    click.echo(
+        f"{len(repeats) - failed} of {len(repeats)} agree: to the bit on the same kind of "
+        f"machine, within {TOLERANCE:.0%} elsewhere"
+    )
     if save:
         given = [f"--rows {count}", *(f"--table {name}" for name in tables), f"--seed {seed}"]
         given += [] if hours is None else [f"--hours {hours:g}"]
@@ -96,8 +108,10 @@ def _line(found: Repeat) -> str:
     spread = "" if found.spread is None else f", seeds scatter by {found.spread:.2%}"
     where = "same kind of machine" if found.same_machine else "another kind of machine"
     verdict = "agrees" if found.agrees else "DIFFERS"
-    return (f"{verdict} {found.table} {found.run_id} ({found.run}): {found.recorded:.7f} recorded, "
-            f"{found.again:.7f} now, {found.difference:+.3%}; {where}{spread}")  # fmt: skip
+    return (
+        f"{verdict} {found.table} {found.run_id} ({found.run}): {found.recorded:.7f} recorded, "
+        f"{found.again:.7f} now, {found.difference:+.3%}; {where}{spread}"
+    )
 
 
 def _save(repeats: list[Repeat], made: dict[str, str]) -> None:

@@ -285,9 +285,13 @@ def load_glyphs(
         raise InputError(f"classes is {classes}, but only {len(characters)} characters are there")
     shape = (len(characters), manifest["faces"], _SIDE, _SIDE)
     options = f"recipe={_RECIPE} classes={classes} augment={augment} size={size}"
-    later = (("images", images, None), ("exponent", float(exponent), 1.0),
-             ("offset", float(offset), 1.0), ("polarity", polarity, "random"),
-             ("draw", draw, "random"))  # fmt: skip
+    later = (
+        ("images", images, None),
+        ("exponent", float(exponent), 1.0),
+        ("offset", float(offset), 1.0),
+        ("polarity", polarity, "random"),
+        ("draw", draw, "random"),
+    )
     # at its default an option that came later leaves the hash as it was
     options += "".join(f" {word}={value}" for word, value, usual in later if value != usual)
     digest = hashlib.sha256(f"{manifest['sha256']} {options}".encode()).hexdigest()
@@ -357,8 +361,9 @@ def _render(folder: Path, versions: dict[str, str]) -> Manifest:
     seen: set[bytes] = set()
     kept: list[str] = []
     with (folder / _ATLAS).open("wb") as file:
-        for character in tqdm(_common_characters(paths), desc="corpus 'glyphs'", delay=2,
-                              leave=False):  # fmt: skip
+        for character in tqdm(
+            _common_characters(paths), desc="corpus 'glyphs'", delay=2, leave=False
+        ):
             pictures = [_draw_character(character, face) for face in faces]
             # Two classes that look the same in some face could not be told apart.
             if all(any(picture) and picture not in seen for picture in pictures):
@@ -415,8 +420,11 @@ def _common_characters(paths: list[Path]) -> list[str]:
 def _warn_if_different(manifest: Manifest, versions: dict[str, str]) -> None:
     if manifest["sha256"] == SHA256:
         return
-    changed = [f"{name} {versions[name]} (recorded: {have})" for name, have in VERSIONS.items()
-               if versions[name] != have]  # fmt: skip
+    changed = [
+        f"{name} {versions[name]} (recorded: {have})"
+        for name, have in VERSIONS.items()
+        if versions[name] != have
+    ]
     cause = ", ".join(changed) or "another build of FreeType in Pillow"
     warnings.warn(
         f"the corpus 'glyphs' differs from the recorded one because of {cause}: losses cannot be "

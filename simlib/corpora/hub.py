@@ -138,8 +138,12 @@ def _hub_images(
     def build(work: Path) -> Manifest:
         sets = _HubImages(repo, config, split, images)
         made = write_images(sets.records(), work, size, f"corpus '{name}'", None)
-        return made | {"name": name, "repo": repo, "revision": sets.revision,
-                       "classes": sets.classes}  # fmt: skip
+        return made | {
+            "name": name,
+            "repo": repo,
+            "revision": sets.revision,
+            "classes": sets.classes,
+        }
 
     recipe = {"recipe": 1, "repo": repo, "config": config, "split": split}
     key = f"images-{recipe_key(recipe | {'images': images, 'size': size})}"

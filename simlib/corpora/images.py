@@ -165,8 +165,7 @@ def write_images(
 
     Raises InputError for an image without a class or that cannot be decoded, naming it.
     """
-    paths = {part: (folder / f"{part}_images.bin", folder / f"{part}_labels.bin")
-             for part in PARTS}  # fmt: skip
+    paths = {part: (folder / f"{part}_images.bin", folder / f"{part}_labels.bin") for part in PARTS}
     labels: dict[Part, list[int]] = {"train": [], "valid": []}
     with contextlib.ExitStack() as opened:
         files = {part: opened.enter_context(paths[part][0].open("wb")) for part in PARTS}

@@ -94,8 +94,11 @@ def _distribution(package: str) -> metadata.Distribution:
 def _warn_if_different(versions: dict[str, str], sha256: str) -> None:
     if sha256 == SHA256:
         return
-    changed = [f"{name} {have} (recorded: {VERSIONS[name]})" for name, have in versions.items()
-               if have != VERSIONS[name]]  # fmt: skip
+    changed = [
+        f"{name} {have} (recorded: {VERSIONS[name]})"
+        for name, have in versions.items()
+        if have != VERSIONS[name]
+    ]
     cause = ", ".join(changed) or "files of the pinned versions that were changed after install"
     warnings.warn(
         f"the corpus 'python' differs from the recorded one because of {cause}: losses cannot be "

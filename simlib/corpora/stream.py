@@ -104,8 +104,11 @@ def _verified(folder: Path) -> tuple[Position, dict[str, Any]]:
         pass
     for file in (_POSITION, TRAIN, VALID, _ENDS):
         set_aside(folder / file)
-    log.warning("%s is not as it was written: its files end in %s now, and the text is read again",
-                folder, DAMAGED)  # fmt: skip
+    log.warning(
+        "%s is not as it was written: its files end in %s now, and the text is read again",
+        folder,
+        DAMAGED,
+    )
     return Position(), {file: hashlib.sha256() for file in (TRAIN, VALID, _ENDS)}
 
 
@@ -133,8 +136,9 @@ def _fill(folder: Path, source: Source, wanted: int, describe: str) -> None:
     _cut_back(folder, position)
     writer = DocumentWriter(folder)
     documents, saved = position.documents, position.train
-    bar = tqdm(total=wanted, initial=saved, desc=describe, unit="B", unit_scale=True, delay=2,
-               leave=False)  # fmt: skip
+    bar = tqdm(
+        total=wanted, initial=saved, desc=describe, unit="B", unit_scale=True, delay=2, leave=False
+    )
     with bar, (folder / _ENDS).open("ab") as ends, contextlib.closing(writer):
         finished = True
         for document in source.read(position.documents, position.state):
@@ -150,8 +154,12 @@ def _fill(folder: Path, source: Source, wanted: int, describe: str) -> None:
                 break
             if train - saved >= _SAVE_EVERY:
                 saved = train
-                _save(folder, writer, ends, Position(documents, train, valid, False,
-                      source.state(), about, _hex(sums)))  # fmt: skip
+                _save(
+                    folder,
+                    writer,
+                    ends,
+                    Position(documents, train, valid, False, source.state(), about, _hex(sums)),
+                )
         state = None if finished else source.state()
         last = Position(documents, *writer.sizes(), finished, state, about, _hex(sums))
         _save(folder, writer, ends, last)

@@ -56,8 +56,9 @@ def tokenized(corpus: TextCorpus, tokenizer: str, cache: str | Path | None = Non
 
 def _encoded(text: np.ndarray, coder: Any, end: int, describe: str) -> Iterator[list[int]]:
     """Token ids of every document, `end` after each."""
-    with tqdm(total=len(text), desc=describe, unit="B", unit_scale=True, delay=2,
-              leave=False) as bar:  # fmt: skip
+    with tqdm(
+        total=len(text), desc=describe, unit="B", unit_scale=True, delay=2, leave=False
+    ) as bar:
         for group in _documents(text):
             strings = [document.decode(errors="replace") for document in group]
             # special tokens are for sentences that stand alone, not for a stream of text

@@ -120,12 +120,21 @@ def released_runs(which: Released, count: Count = "nominal") -> RunTable:
     columns = zip(sparsity, nonzero, dense, data, loss, strict=True)
     return RunTable(
         RunRecord(
-            run_id=f"{which}-{row:03d}", family=which, dataset=dataset, dataset_sha256="",
-            pruner="gmp" if S > 0 else "none", nonzero_params=round(n), dense_params=round(p),
-            sparsity=S, data_seen=round(d), loss=y, prune_start=0.25, prune_end=0.75,
+            run_id=f"{which}-{row:03d}",
+            family=which,
+            dataset=dataset,
+            dataset_sha256="",
+            pruner="gmp" if S > 0 else "none",
+            nonzero_params=round(n),
+            dense_params=round(p),
+            sparsity=S,
+            data_seen=round(d),
+            loss=y,
+            prune_start=0.25,
+            prune_end=0.75,
         )
         for row, (S, n, p, d, y) in enumerate(columns)
-    )  # fmt: skip
+    )
 
 
 def _vit(path: Path) -> tuple[Array, ...]:

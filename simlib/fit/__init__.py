@@ -29,10 +29,24 @@ from simlib.fit.rivalforms import RIVAL_FORMS
 from simlib.laws.law import Array, Indices
 
 __all__ = [
-    "DEFAULT_OBJECTIVE", "DENSE", "FORMS", "JOINT", "OBJECTIVES", "QUANTITIES", "AnyForm",
-    "FitResult", "Form", "Interval", "Objective", "Observations", "Quantity", "ensemble_intervals",
-    "fit", "log_residuals", "stages",
-]  # fmt: skip
+    "DEFAULT_OBJECTIVE",
+    "DENSE",
+    "FORMS",
+    "JOINT",
+    "OBJECTIVES",
+    "QUANTITIES",
+    "AnyForm",
+    "FitResult",
+    "Form",
+    "Interval",
+    "Objective",
+    "Observations",
+    "Quantity",
+    "ensemble_intervals",
+    "fit",
+    "log_residuals",
+    "stages",
+]
 
 FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EXTENSION_FORMS}
 
@@ -151,9 +165,14 @@ def _condition_number(problem: Problem, theta: Array) -> float:
 
 
 def _ensembles(
-    settled: Settled, theta: Array, members: int, rng: np.random.Generator,
-    clusters: Indices | None, both: bool, stage: Callable[[str], None],
-) -> tuple[Refits | None, Refits | None]:  # fmt: skip
+    settled: Settled,
+    theta: Array,
+    members: int,
+    rng: np.random.Generator,
+    clusters: Indices | None,
+    both: bool,
+    stage: Callable[[str], None],
+) -> tuple[Refits | None, Refits | None]:
     if members == 0:
         return None, None
     stage("resampled runs")
@@ -166,9 +185,14 @@ def _ensembles(
 
 
 def _profiles(
-    settled: Settled, theta: Array, members: int, level: float, rng: np.random.Generator,
-    quantities: Mapping[str, Quantity], stage: Callable[[str], None],
-) -> dict[str, Interval]:  # fmt: skip
+    settled: Settled,
+    theta: Array,
+    members: int,
+    level: float,
+    rng: np.random.Generator,
+    quantities: Mapping[str, Quantity],
+    stage: Callable[[str], None],
+) -> dict[str, Interval]:
     form, units, problem = settled.form, settled.units, settled.problem
     if members == 0 or form.hold is None:
         return {}

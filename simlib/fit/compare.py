@@ -137,22 +137,49 @@ def compare(
         except InputError as refusal:
             untested[nesting.name] = str(refusal)
     return Comparison(
-        len(columns.loss), objective, level, resamples, seed, tuple(assessments), tuple(tests),
+        len(columns.loss),
+        objective,
+        level,
+        resamples,
+        seed,
+        tuple(assessments),
+        tuple(tests),
         untested,
-    )  # fmt: skip
+    )
 
 
 def _assess(
-    runs: Runs, form: AnyForm, objective: Objective, targets: Sequence[Target], resamples: int,
-    starts: int, level: float, seed: int,
-) -> Assessment:  # fmt: skip
-    result = fit(runs, form, objective, starts=starts, resamples=resamples, profile_resamples=0,
-                 level=level, seed=seed)  # fmt: skip
+    runs: Runs,
+    form: AnyForm,
+    objective: Objective,
+    targets: Sequence[Target],
+    resamples: int,
+    starts: int,
+    level: float,
+    seed: int,
+) -> Assessment:
+    result = fit(
+        runs,
+        form,
+        objective,
+        starts=starts,
+        resamples=resamples,
+        profile_resamples=0,
+        level=level,
+        seed=seed,
+    )
 
     def errors(held_out: list[Bools]) -> Iterator[Array]:
         for out in held_out:
-            found = fit(runs.where(~out), form, objective, starts=starts, resamples=0,
-                        profile_resamples=0, seed=seed)  # fmt: skip
+            found = fit(
+                runs.where(~out),
+                form,
+                objective,
+                starts=starts,
+                resamples=0,
+                profile_resamples=0,
+                seed=seed,
+            )
             yield residuals(found.law, runs.where(out))
 
     aicc, bic = criteria(residuals(result.law, runs), len(result.form.names))

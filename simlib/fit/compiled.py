@@ -20,9 +20,19 @@ SHARED = 256  # members from which the cores share the work
 _SOURCE = Path(__file__).with_name("newton.c")
 _INTEGERS = ("members", "parts", "terms", "k", "log", "target_stride", "weights_stride", "steps")
 _POINTERS = (
-    "first", "coordinate", "values", "offset", "target", "weights", "lower", "upper", "valleys",
-    "at", "row", "constant",
-)  # fmt: skip
+    "first",
+    "coordinate",
+    "values",
+    "offset",
+    "target",
+    "weights",
+    "lower",
+    "upper",
+    "valleys",
+    "at",
+    "row",
+    "constant",
+)
 NUMBERS = ("delta", "tolerance", "ridge", "least", "damping", "less", "more")
 
 
@@ -33,7 +43,7 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in _INTEGERS),
         *((name, ctypes.c_void_p) for name in _POINTERS),
         *((name, ctypes.c_double) for name in NUMBERS),
-    ]  # fmt: skip
+    ]
 
 
 @cache
@@ -54,7 +64,7 @@ def usable(problem: Problem) -> bool:
 
 def minimise(
     problem: Problem, theta: Array, max_steps: int, hold: Hold | None, numbers: tuple[float, ...]
-) -> tuple[Array, Array, Bools]:  # fmt: skip
+) -> tuple[Array, Array, Bools]:
     """Local minima from starts theta (members, k): theta, objective and converged, per member.
 
     Members share the cores: what one finds does not depend on the others.
@@ -86,7 +96,7 @@ def _cores() -> int:
 
 def _steps(
     problem: Problem, theta: Array, max_steps: int, hold: Hold | None, numbers: tuple[float, ...]
-) -> tuple[Array, Array, Bools]:  # fmt: skip
+) -> tuple[Array, Array, Bools]:
     """`minimise` on one core; theta is overwritten."""
     found = library()
     assert found is not None
@@ -95,17 +105,22 @@ def _steps(
         hold = Hold(np.full(members, -1), np.zeros((members, k)), np.zeros(members))
     value, converged = np.empty(members), np.empty(members, dtype=np.bool_)
     valleys = np.array([*(i for valley in problem.valleys for i in valley), -1], dtype=np.int64)
-    arrays = [
-        *packed, problem.lower, problem.upper, valleys, *hold, theta, value, converged
-    ]  # fmt: skip
+    arrays = [*packed, problem.lower, problem.upper, valleys, *hold, theta, value, converged]
     kept = [np.ascontiguousarray(a) for a in arrays]  # must outlive the call
     *inputs, to_theta, to_value, to_converged = (a.ctypes.data for a in kept)
     parts = packed.target.shape[-1] // VECTOR
     asked = _Problem(
-        members, parts, problem.design.shape[1], k, problem.objective.log,
-        parts * (problem.target.ndim == 2), parts * (problem.weights.ndim == 2), max_steps,
-        *inputs, *numbers,
-    )  # fmt: skip
+        members,
+        parts,
+        problem.design.shape[1],
+        k,
+        problem.objective.log,
+        parts * (problem.target.ndim == 2),
+        parts * (problem.weights.ndim == 2),
+        max_steps,
+        *inputs,
+        *numbers,
+    )
     found.minimise(
         ctypes.byref(asked), *(ctypes.c_void_p(a) for a in (to_theta, to_value, to_converged))
     )

@@ -30,8 +30,11 @@ def _size_rows(S: Array, n: Array) -> list[Row]:
 
 def _size_law(raw: Raw) -> Raw:
     return {
-        "a_S": np.exp(raw["a"]), "b_S": raw["b_S"], "c_S": np.exp(raw["c_S"]), "b_N": raw["b_N"],
-    }  # fmt: skip
+        "a_S": np.exp(raw["a"]),
+        "b_S": raw["b_S"],
+        "c_S": np.exp(raw["c_S"]),
+        "b_N": raw["b_N"],
+    }
 
 
 def _size_raw(law: DataFactorLaw | DataExponentLaw) -> Raw:
@@ -54,9 +57,15 @@ def size_exponent() -> Form:
 
     entries = {**JOINT_SIZE, "a": Coordinate(AMPLITUDE, per_N="b_SN"), "b_SN": POWER}
     return assemble(
-        "size-exponent", SizeExponentLaw.names(), entries, rows, to_law, from_law,
-        distinct=(3, 3, 3), valleys=VALLEYS,
-    )  # fmt: skip
+        "size-exponent",
+        SizeExponentLaw.names(),
+        entries,
+        rows,
+        to_law,
+        from_law,
+        distinct=(3, 3, 3),
+        valleys=VALLEYS,
+    )
 
 
 def data_factor() -> Form:

@@ -108,9 +108,14 @@ def _joint_to_law(theta: Array, units: Units) -> JointLaw:
     log_a, b_S, log_c, b_N, log_e, b_D, log_floor = np.moveaxis(theta, -1, 0)
     raise_N = b_N * units.log_N
     return JointLaw(
-        np.exp(log_a + raise_N), b_S, np.exp(log_c + raise_N), b_N,
-        np.exp(np.minimum(log_e / b_D + units.log_D, 700)), b_D, np.exp(log_floor),
-    )  # fmt: skip
+        np.exp(log_a + raise_N),
+        b_S,
+        np.exp(log_c + raise_N),
+        b_N,
+        np.exp(np.minimum(log_e / b_D + units.log_D, 700)),
+        b_D,
+        np.exp(log_floor),
+    )
 
 
 def _joint_from_law(law: Law, units: Units) -> Array:
@@ -118,9 +123,14 @@ def _joint_from_law(law: Law, units: Units) -> Array:
     a_S, b_S, c_S, b_N, a_D, b_D, c = np.moveaxis(law.vector(), -1, 0)
     lower_N = b_N * units.log_N
     values = (
-        np.log(a_S) - lower_N, b_S, np.log(c_S) - lower_N, b_N,
-        b_D * (np.log(a_D) - units.log_D), b_D, np.log(c),
-    )  # fmt: skip
+        np.log(a_S) - lower_N,
+        b_S,
+        np.log(c_S) - lower_N,
+        b_N,
+        b_D * (np.log(a_D) - units.log_D),
+        b_D,
+        np.log(c),
+    )
     return np.stack(np.broadcast_arrays(*values), axis=-1)
 
 
@@ -157,8 +167,12 @@ def _dense_from_law(law: Law, units: Units) -> Array:
     assert isinstance(law, DenseLaw)
     A, alpha, B, beta, E = np.moveaxis(law.vector(), -1, 0)
     values = (
-        np.log(A) - alpha * units.log_N, alpha, np.log(B) - beta * units.log_D, beta, np.log(E),
-    )  # fmt: skip
+        np.log(A) - alpha * units.log_N,
+        alpha,
+        np.log(B) - beta * units.log_D,
+        beta,
+        np.log(E),
+    )
     return np.stack(np.broadcast_arrays(*values), axis=-1)
 
 
@@ -172,16 +186,26 @@ def _dense_hold(name: str, value: float, units: Units) -> Constraint:
 
 
 JOINT = Form(
-    "joint", JointLaw.names(),
+    "joint",
+    JointLaw.names(),
     *_bounds(AMPLITUDE, DENSITY_EXPONENT, AMPLITUDE, EXPONENT, AMPLITUDE, EXPONENT, AMPLITUDE),
     amplitudes=np.array([True, False, True, False, True, False, True]),
-    valleys=(Valley(4, 5, 6), Valley(0, 1, 2)), distinct=(3, 2, 3), design=_joint_design,
-    to_law=_joint_to_law, from_law=_joint_from_law, hold=_joint_hold,
-)  # fmt: skip
+    valleys=(Valley(4, 5, 6), Valley(0, 1, 2)),
+    distinct=(3, 2, 3),
+    design=_joint_design,
+    to_law=_joint_to_law,
+    from_law=_joint_from_law,
+    hold=_joint_hold,
+)
 DENSE = Form(
-    "dense", DenseLaw.names(),
+    "dense",
+    DenseLaw.names(),
     *_bounds(AMPLITUDE, EXPONENT, AMPLITUDE, EXPONENT, AMPLITUDE),
     amplitudes=np.array([True, False, True, False, True]),
-    valleys=(Valley(2, 3, 4),), distinct=(1, 3, 3), design=_dense_design, to_law=_dense_to_law,
-    from_law=_dense_from_law, hold=_dense_hold,
-)  # fmt: skip
+    valleys=(Valley(2, 3, 4),),
+    distinct=(1, 3, 3),
+    design=_dense_design,
+    to_law=_dense_to_law,
+    from_law=_dense_from_law,
+    hold=_dense_hold,
+)

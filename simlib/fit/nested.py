@@ -91,8 +91,9 @@ def nested_test(
     small, data, begin = prepare(runs, nesting.small, objective, starts, rng)
     large, _, begin_large = prepare(runs, nesting.large, objective, starts, rng)
     theta, value = _least(small.problem, begin)
-    inside = large.form.from_law(nesting.widen(small.form.to_law(theta, small.units), data.S),
-                                 large.units)  # fmt: skip
+    inside = large.form.from_law(
+        nesting.widen(small.form.to_law(theta, small.units), data.S), large.units
+    )
     wide, wide_value = _least(large.problem, np.vstack([begin_large, inside]))
     gain = value / wide_value - 1
 
@@ -153,9 +154,7 @@ def _joint(law: Law) -> JointLaw:
 
 def _saturating(law: Law, S: Array) -> JointLaw:
     assert isinstance(law, DensityPower)
-    return JointLaw(
-        law.a_N, law.k * law.b_N, law.a_N * ABSENT, law.b_N, law.a_D, law.b_D, law.c
-    )  # fmt: skip
+    return JointLaw(law.a_N, law.k * law.b_N, law.a_N * ABSENT, law.b_N, law.a_D, law.b_D, law.c)
 
 
 def _free(law: Law, S: Array) -> FreeMultiplier:
@@ -167,23 +166,38 @@ def _free(law: Law, S: Array) -> FreeMultiplier:
 
 NESTINGS = (
     Nesting(
-        "saturation", "does the worth of sparsity saturate?",
-        RIVAL_FORMS["density-power"], JOINT, _saturating,  # type: ignore[arg-type]
+        "saturation",
+        "does the worth of sparsity saturate?",
+        RIVAL_FORMS["density-power"],
+        JOINT,
+        _saturating,  # type: ignore[arg-type]
     ),
     Nesting(
-        "power of density", "does the multiplier leave the saturating power of the density?",
-        JOINT, RIVAL_FORMS["free-multiplier"], _free,
+        "power of density",
+        "does the multiplier leave the saturating power of the density?",
+        JOINT,
+        RIVAL_FORMS["free-multiplier"],
+        _free,
     ),
     Nesting(
-        "exponent of size", "does the exponent of N depend on sparsity?",
-        JOINT, EXTENSION_FORMS["size-exponent"], lambda law, S: SizeExponentLaw.of(_joint(law)),
+        "exponent of size",
+        "does the exponent of N depend on sparsity?",
+        JOINT,
+        EXTENSION_FORMS["size-exponent"],
+        lambda law, S: SizeExponentLaw.of(_joint(law)),
     ),
     Nesting(
-        "amount of data", "does sparsity change how much data is worth?",
-        JOINT, EXTENSION_FORMS["data-factor"], lambda law, S: DataFactorLaw.of(_joint(law)),
+        "amount of data",
+        "does sparsity change how much data is worth?",
+        JOINT,
+        EXTENSION_FORMS["data-factor"],
+        lambda law, S: DataFactorLaw.of(_joint(law)),
     ),
     Nesting(
-        "exponent of data", "does sparsity change the data term in amount or exponent?",
-        JOINT, EXTENSION_FORMS["data-exponent"], lambda law, S: DataExponentLaw.of(_joint(law)),
+        "exponent of data",
+        "does sparsity change the data term in amount or exponent?",
+        JOINT,
+        EXTENSION_FORMS["data-exponent"],
+        lambda law, S: DataExponentLaw.of(_joint(law)),
     ),
-)  # fmt: skip
+)

@@ -163,9 +163,12 @@ def _model(
 
 
 def minimise(
-    problem: Problem, theta: Array, delta: float | None = None, max_steps: int = 200,
+    problem: Problem,
+    theta: Array,
+    delta: float | None = None,
+    max_steps: int = 200,
     hold: Held | None = None,
-) -> tuple[Array, Array, Bools]:  # fmt: skip
+) -> tuple[Array, Array, Bools]:
     """Local minima from starts theta (members, k): theta, objective and converged, per member.
 
     A member has converged when its next step promises a relative fall below 1e-9 or no damping

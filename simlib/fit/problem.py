@@ -166,8 +166,10 @@ class Problem:
             np.searchsorted(terms, np.arange(self.design.shape[1] + 1)),
             np.array([j for _, j, _ in entries], dtype=np.intp),
             _padded(np.array([values for _, _, values in entries])),
-            _padded(self.offset.T), _padded(self.target), _padded(self.weights),
-        )  # fmt: skip
+            _padded(self.offset.T),
+            _padded(self.target),
+            _padded(self.weights),
+        )
 
     def members(self, keep: Indices) -> Problem:
         """The same problem for some members of the batch."""
@@ -182,9 +184,12 @@ class Problem:
         """The same problem on some of the runs, whose weights are made to add up to 1."""
         weights = self.weights[..., keep]
         return replace(
-            self, design=self.design[keep], offset=self.offset[keep],
-            target=self.target[..., keep], weights=weights / weights.sum(axis=-1, keepdims=True),
-        )  # fmt: skip
+            self,
+            design=self.design[keep],
+            offset=self.offset[keep],
+            target=self.target[..., keep],
+            weights=weights / weights.sum(axis=-1, keepdims=True),
+        )
 
     def lifted(self, theta: Array) -> tuple[Indices, Array]:
         """Members with amplitudes close to 0, and their theta with these raised, for a new start.

@@ -180,8 +180,12 @@ def _logit(value: Array) -> Array:
 
 
 _SCALES: dict[Scale, Callable[[Array], Array]] = {
-    "linear": np.asarray, "log": np.log, "logit": _logit,
-}  # fmt: skip
+    "linear": np.asarray,
+    "log": np.log,
+    "logit": _logit,
+}
 _VALUES: dict[Scale, Callable[[float], float]] = {
-    "linear": float, "log": _exp, "logit": lambda u: float(1 / (1 + np.exp(-u))),
-}  # fmt: skip
+    "linear": float,
+    "log": _exp,
+    "logit": lambda u: float(1 / (1 + np.exp(-u))),
+}

@@ -88,9 +88,12 @@ def runs_of(table: RunTable, whole: int) -> RepeatedRuns:
     """
     done = table.finished
     return RepeatedRuns(
-        done.sparsity, done.nonzero_params, done.data_seen,
-        np.array([distinct_images(r.dataset, whole) for r in done], dtype=float), done.loss,
-    )  # fmt: skip
+        done.sparsity,
+        done.nonzero_params,
+        done.data_seen,
+        np.array([distinct_images(r.dataset, whole) for r in done], dtype=float),
+        done.loss,
+    )
 
 
 def distinct_images(dataset: str, whole: int) -> int:
@@ -131,9 +134,13 @@ class RepeatedFit:
 
 
 def fit_repeated(
-    runs: RepeatedRuns, reading: Reading = READINGS[-1], *, starts: int = 12, resamples: int = 0,
+    runs: RepeatedRuns,
+    reading: Reading = READINGS[-1],
+    *,
+    starts: int = 12,
+    resamples: int = 0,
     seed: int = 0,
-) -> RepeatedFit:  # fmt: skip
+) -> RepeatedFit:
     """Fit `a_N (N (1-S)^-k)^-b_N + (a_D / D_eff)^b_D + c` with D counted as `reading` says.
 
     The size term is a power of density, since three sparsities cannot show a saturating one; N is
@@ -151,10 +158,16 @@ def fit_repeated(
     residual = np.log(law(runs.S, runs.N, runs.D, runs.U)) - np.log(runs.L)
     drawn = _resampled(runs, reading, theta, begin, residual, resamples, rng)
     return RepeatedFit(
-        reading, law, _ensemble(runs, reading, drawn), sum(end.converged for end in drawn),
-        value / len(runs), float(np.sqrt((residual**2).mean())), k,
-        float((values <= value * (1 + AGREE) + 1e-16).mean()), _at_bound(theta),
-    )  # fmt: skip
+        reading,
+        law,
+        _ensemble(runs, reading, drawn),
+        sum(end.converged for end in drawn),
+        value / len(runs),
+        float(np.sqrt((residual**2).mean())),
+        k,
+        float((values <= value * (1 + AGREE) + 1e-16).mean()),
+        _at_bound(theta),
+    )
 
 
 def left_out(runs: RepeatedRuns, reading: Reading, whole: RepeatedFit, seed: int = 0) -> Array:
@@ -177,9 +190,14 @@ class _End(NamedTuple):
 
 
 def _resampled(
-    runs: RepeatedRuns, reading: Reading, theta: Array, begin: Array, residual: Array,
-    members: int, rng: np.random.Generator,
-) -> list[_End]:  # fmt: skip
+    runs: RepeatedRuns,
+    reading: Reading,
+    theta: Array,
+    begin: Array,
+    residual: Array,
+    members: int,
+    rng: np.random.Generator,
+) -> list[_End]:
     """Refits of the fitted losses plus residuals drawn with replacement, widened for k.
 
     Each starts from the fit of all runs and, if that lowers any of every tenth, from one of the
@@ -228,9 +246,15 @@ def _minimise(runs: RepeatedRuns, reading: Reading, start: Array) -> _End:
     steps = STEP * np.eye(k)
     inside = np.clip(start, LOWER[:k] + 1e-6, UPPER[:k] - 1e-6)
     found = least_squares(
-        residuals, inside, jacobian, bounds=(LOWER[:k], UPPER[:k]), loss="huber",
-        f_scale=DELTA, x_scale="jac", max_nfev=300,
-    )  # fmt: skip
+        residuals,
+        inside,
+        jacobian,
+        bounds=(LOWER[:k], UPPER[:k]),
+        loss="huber",
+        f_scale=DELTA,
+        x_scale="jac",
+        max_nfev=300,
+    )
     return _End(found.x, float(found.cost), found.status > 0)
 
 
@@ -239,9 +263,13 @@ def _law(runs: RepeatedRuns, reading: Reading, theta: Array) -> WithRepeats:
     n, d = _units(runs)
     size, b_N, k, data, b_D, floor = np.moveaxis(theta[..., :SIZE_AND_DATA], -1, 0)
     law = DensityPower(
-        a_N=np.exp(size + n * b_N), k=k, b_N=b_N, a_D=np.exp(data / b_D + d), b_D=b_D,
+        a_N=np.exp(size + n * b_N),
+        k=k,
+        b_N=b_N,
+        a_D=np.exp(data / b_D + d),
+        b_D=b_D,
         c=np.exp(floor),
-    )  # fmt: skip
+    )
     return WithRepeats(law, reading.repetition(theta[..., SIZE_AND_DATA:]))
 
 

@@ -102,13 +102,17 @@ def assemble(
         return np.stack([inside[key] for key in keys], axis=-1)
 
     return Form(
-        name, names, lower, upper,
+        name,
+        names,
+        lower,
+        upper,
         amplitudes=np.array([entry.bounds == AMPLITUDE for entry in entries.values()]),
         valleys=tuple(Valley(*(keys.index(key) for key in of)) for of in (DATA, *valleys)),
-        distinct=distinct, design=design,
+        distinct=distinct,
+        design=design,
         to_law=lambda theta, units: to_law(shift(theta, units, 1)),
         from_law=inverse,
-    )  # fmt: skip
+    )
 
 
 def data_row(d: Array) -> Row:
@@ -221,9 +225,15 @@ def experts() -> Form:
 
     def to_law(raw: Raw) -> Law:
         return ExpertsLaw(
-            np.exp(raw["size"]), raw["b_N"], np.exp(raw["g"]), raw["lam"], np.exp(raw["d"]),
-            raw["delta"], raw["gamma"], **data_law(raw),
-        )  # fmt: skip
+            np.exp(raw["size"]),
+            raw["b_N"],
+            np.exp(raw["g"]),
+            raw["lam"],
+            np.exp(raw["d"]),
+            raw["delta"],
+            raw["gamma"],
+            **data_law(raw),
+        )
 
     def from_law(law: ExpertsLaw) -> Raw:
         size = {"size": np.log(law.a), "b_N": law.alpha, "g": np.log(law.g), "lam": law.lam}
@@ -231,9 +241,14 @@ def experts() -> Form:
         return {**size, **mixed, **data_raw(law)}
 
     entries = {
-        "size": SIZE, "b_N": POWER, "g": Coordinate(AMPLITUDE), "lam": FREE,
-        "d": Coordinate(AMPLITUDE, per_N="gamma"), "delta": FREE, "gamma": POWER,
-    }  # fmt: skip
+        "size": SIZE,
+        "b_N": POWER,
+        "g": Coordinate(AMPLITUDE),
+        "lam": FREE,
+        "d": Coordinate(AMPLITUDE, per_N="gamma"),
+        "delta": FREE,
+        "gamma": POWER,
+    }
     return assemble("experts", ExpertsLaw.names(), entries, rows, to_law, from_law)
 
 

@@ -104,6 +104,14 @@ class RepeatedDataLaw:
 
 # Their fit: language models up to 1.9e9 parameters, sparsity up to 93.75 %, 16 passes.
 PUBLISHED_REPEATED = RepeatedDataLaw(
-    E=2.3480, A=188.81, B=447.21, alpha=0.32682, beta=0.32682, eps=-0.00968, mu=0.84662, P=-0.27289,
-    parameters=Repetition(11.0876, 1.90396, -2.79909), data=Repetition(4.40475, 1.82138, -1.36531),
-)  # fmt: skip
+    E=2.3480,
+    A=188.81,
+    B=447.21,
+    alpha=0.32682,
+    beta=0.32682,
+    eps=-0.00968,
+    mu=0.84662,
+    P=-0.27289,
+    parameters=Repetition(11.0876, 1.90396, -2.79909),
+    data=Repetition(4.40475, 1.82138, -1.36531),
+)

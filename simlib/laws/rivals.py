@@ -276,9 +276,17 @@ def level_index(levels: Sequence[float], S: ArrayLike) -> Indices:
 # and alpha have no best sparsity inside (0, 1), though Q-Sparse reports one of 45.6 %; exchanged
 # they would have it at 50 %. Fits here use the form alone.
 PUBLISHED_EXPERTS = ExpertsLaw(
-    a=16612.5, alpha=0.5962, g=0.4598, lam=-0.1666, d=17.26, delta=0.1603, gamma=0.1595,
-    a_D=5455.67 ** (1 / 0.3954), b_D=0.3954, c=0.94,
-)  # fmt: skip
+    a=16612.5,
+    alpha=0.5962,
+    g=0.4598,
+    lam=-0.1666,
+    d=17.26,
+    delta=0.1603,
+    gamma=0.1595,
+    a_D=5455.67 ** (1 / 0.3954),
+    b_D=0.3954,
+    c=0.94,
+)
 PUBLISHED_ACTIVATION = ActivationLaw(
     B=0.01, C=1.89, beta=0.10, alpha=0.05, a_D=0.0, b_D=1.0, c=1.86
 )

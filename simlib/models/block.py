@@ -162,16 +162,26 @@ class Block(nn.Module):
     ) -> Tensor:
         own, cross, mlp = self.attention, self.cross, self.mlp
         x_BxLxW = fused.attention(
-            x_BxLxW, self.norm1.weight, own.qkv.weight, own.out.weight,
+            x_BxLxW,
+            self.norm1.weight,
+            own.qkv.weight,
+            own.out.weight,
             (_gain(own.norm_q), _gain(own.norm_k)),
-            heads=own.heads, causal=own.causal, bias_HxLxM=bias_HxLxL,
-        )  # fmt: skip
+            heads=own.heads,
+            causal=own.causal,
+            bias_HxLxM=bias_HxLxL,
+        )
         if cross is not None and self.norm_cross is not None:
             x_BxLxW = fused.attention(
-                x_BxLxW, self.norm_cross.weight, cross.q.weight, cross.out.weight,
+                x_BxLxW,
+                self.norm_cross.weight,
+                cross.q.weight,
+                cross.out.weight,
                 (_gain(cross.norm_q), _gain(cross.norm_k)),
-                heads=cross.heads, memory_BxMxW=memory_BxMxW, w_memory=cross.kv.weight,
-            )  # fmt: skip
+                heads=cross.heads,
+                memory_BxMxW=memory_BxMxW,
+                w_memory=cross.kv.weight,
+            )
         gated = isinstance(mlp, GatedMlp)
         return fused.mlp(x_BxLxW, self.norm2.weight, mlp.up.weight, mlp.down.weight, gated=gated)
 

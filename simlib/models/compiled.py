@@ -99,9 +99,12 @@ class SparseProduct:
         x_MxI = x_MxI.contiguous()
         y_MxO = x_MxI.new_empty(x_MxI.shape[0], self.outputs)
         self.library.forward(
-            *_at(x_MxI, values, y_MxO), x_MxI.shape[0], self.inputs, self.outputs,
+            *_at(x_MxI, values, y_MxO),
+            x_MxI.shape[0],
+            self.inputs,
+            self.outputs,
             *_at(self.rows.start, self.rows.place, self.scratch),
-        )  # fmt: skip
+        )
         return y_MxO
 
     def gradients(
@@ -114,10 +117,17 @@ class SparseProduct:
         values = self.columns.values(weight_OxI)
         self.library.backward(
             *_at(x_MxI, g_MxO, values, to_x_MxI, to_w_OxI),
-            x_MxI.shape[0], self.inputs, self.outputs,
-            *_at(self.rows.start, self.rows.place, self.columns.start, self.columns.place,
-                 self.scratch),
-        )  # fmt: skip
+            x_MxI.shape[0],
+            self.inputs,
+            self.outputs,
+            *_at(
+                self.rows.start,
+                self.rows.place,
+                self.columns.start,
+                self.columns.place,
+                self.scratch,
+            ),
+        )
         return to_x_MxI, to_w_OxI
 
 

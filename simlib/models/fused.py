@@ -77,17 +77,31 @@ def attention(
     B, L, W = x_BxLxW.shape
     M = L if memory_BxMxW is None else memory_BxMxW.shape[1]
     sizes = {
-        "batch": B, "length": L, "memory_length": M, "width": W, "heads": heads, "causal": causal,
-    }  # fmt: skip
+        "batch": B,
+        "length": L,
+        "memory_length": M,
+        "width": W,
+        "heads": heads,
+        "causal": causal,
+    }
     kept = {
-        "from_x": (B, L, w_x.shape[0]), "chances": (B, heads, L, M), "mixed": (B, L, W),
-    }  # fmt: skip
+        "from_x": (B, L, w_x.shape[0]),
+        "chances": (B, heads, L, M),
+        "mixed": (B, L, W),
+    }
     if memory_BxMxW is not None:
         kept["from_memory"] = (B, M, 2 * W)
     inputs = {
-        "x": x_BxLxW, "memory": memory_BxMxW, "gain": gain, "w_x": w_x, "w_memory": w_memory,
-        "gain_q": gains[0], "gain_k": gains[1], "w_out": w_out, "bias": bias_HxLxM,
-    }  # fmt: skip
+        "x": x_BxLxW,
+        "memory": memory_BxMxW,
+        "gain": gain,
+        "w_x": w_x,
+        "w_memory": w_memory,
+        "gain_q": gains[0],
+        "gain_k": gains[1],
+        "w_out": w_out,
+        "bias": bias_HxLxM,
+    }
     return _apply("attention", sizes, kept, x_BxLxW.shape, inputs)
 
 

@@ -152,9 +152,14 @@ def kernels_here(device: str) -> list[str]:
 
 
 def time_shape(
-    width: int, rows: int, sparsity: float, rounds: int, *, device: str = "cpu",
+    width: int,
+    rows: int,
+    sparsity: float,
+    rounds: int,
+    *,
+    device: str = "cpu",
     kernels: Sequence[str] | None = None,
-) -> list[Timing]:  # fmt: skip
+) -> list[Timing]:
     """Every kernel's products against dense ones, in turn; forward only for other `rows`.
 
     On a CPU one thread and its processor time, which other programs on the machine disturb least.
@@ -192,9 +197,18 @@ def _timings(
         low, middle, high = np.quantile(rival / seconds[name], [0.25, 0.5, 0.75])
         dense_ms, sparse_ms = 1e3 * np.median(rival), 1e3 * np.median(seconds[name])
         found.append(
-            Timing(name, product, *shape, _short(dense_ms), _short(sparse_ms), _short(middle),
-                   _short(low), _short(high), len(rival))
-        )  # fmt: skip
+            Timing(
+                name,
+                product,
+                *shape,
+                _short(dense_ms),
+                _short(sparse_ms),
+                _short(middle),
+                _short(low),
+                _short(high),
+                len(rival),
+            )
+        )
     return found
 
 

@@ -22,14 +22,21 @@ NEAR = 0.05  # of the loss: as close to the entropy of pairs as the shortest run
 def repeats_table(found: Verification) -> Table:
     """Every row that was trained again: both losses, and how far seeds of its setting scatter."""
     header = ("table", "run", "recorded", "again", "difference", "seeds scatter by", "machine")
-    return Table(header, [
-        (
-            r.table, r.run, f"{r.recorded:.6f}", f"{r.again:.6f}", _signed(r.difference),
-            "one seed" if r.spread is None else percent(r.spread, 2),
-            "the same kind" if r.same_machine else "another kind",
-        )
-        for r in found.repeats
-    ])  # fmt: skip
+    return Table(
+        header,
+        [
+            (
+                r.table,
+                r.run,
+                f"{r.recorded:.6f}",
+                f"{r.again:.6f}",
+                _signed(r.difference),
+                "one seed" if r.spread is None else percent(r.spread, 2),
+                "the same kind" if r.same_machine else "another kind",
+            )
+            for r in found.repeats
+        ],
+    )
 
 
 def _signed(share: float) -> str:
@@ -84,8 +91,13 @@ def statuses(names: tuple[str, ...]) -> str:
 
 def power_table() -> Table:
     """For every set of runs, how many parts of rules can come out either way, one way, or none."""
-    header = ("runs", "can hold or be contradicted", "can only hold", "only be contradicted",
-              "untestable")  # fmt: skip
+    header = (
+        "runs",
+        "can hold or be contradicted",
+        "can only hold",
+        "only be contradicted",
+        "untestable",
+    )
     return Table(header, [_powers(name) for name in POWERS.names()])
 
 

@@ -60,15 +60,28 @@ def contrast_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
     for pairs in sorted(contrasts, key=lambda p: p.effect().mean):
         worth = multiplier(pairs, law_file)
         rows.append(
-            (pairs.label, cells(pairs), change(pairs.effect()),
-             change(pairs.effect_over_cells()), number(cost_ratio(pairs), 2) + " ×",
-             with_interval(*worth[:2]), verdict(pairs))
-        )  # fmt: skip
+            (
+                pairs.label,
+                cells(pairs),
+                change(pairs.effect()),
+                change(pairs.effect_over_cells()),
+                number(cost_ratio(pairs), 2) + " ×",
+                with_interval(*worth[:2]),
+                verdict(pairs),
+            )
+        )
     return Table(
-        ("arm", "pairs", "loss, over pairs", "loss, over cells", "training FLOP", "worth in size",
-         "verdict"),
+        (
+            "arm",
+            "pairs",
+            "loss, over pairs",
+            "loss, over cells",
+            "training FLOP",
+            "worth in size",
+            "verdict",
+        ),
         rows,
-    )  # fmt: skip
+    )
 
 
 def group_table(
@@ -109,13 +122,27 @@ def awareness_table(runs: RunTable) -> Table:
             if arm.aware:
                 continue
             pairs = match(group, arm, reference=arm._replace(aware=True))
-            rows.append((optimizer, str(pairs.reference), cells(pairs), change(pairs.effect()),
-                         change(pairs.effect_over_cells()), verdict(pairs)))  # fmt: skip
+            rows.append(
+                (
+                    optimizer,
+                    str(pairs.reference),
+                    cells(pairs),
+                    change(pairs.effect()),
+                    change(pairs.effect_over_cells()),
+                    verdict(pairs),
+                )
+            )
     return Table(
-        ("optimizer", "way of pruning", "pairs", "loss if it ignores the masks", "over cells",
-         "verdict"),
+        (
+            "optimizer",
+            "way of pruning",
+            "pairs",
+            "loss if it ignores the masks",
+            "over cells",
+            "verdict",
+        ),
         rows,
-    )  # fmt: skip
+    )
 
 
 def size_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:

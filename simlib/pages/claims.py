@@ -63,13 +63,18 @@ def claim_table(outcomes: Mapping[Claim, Outcome]) -> Table:
 
     The id links to the page of the evidence, from a page in the folder of notebooks.
     """
-    return LinkedTable(HEADER, [
-        (
-            _link(claim.id, claim), claim.statement, claim.paper,
-            *(verdict_text(outcome, source) for source in SOURCES),
-        )
-        for claim, outcome in outcomes.items()
-    ])  # fmt: skip
+    return LinkedTable(
+        HEADER,
+        [
+            (
+                _link(claim.id, claim),
+                claim.statement,
+                claim.paper,
+                *(verdict_text(outcome, source) for source in SOURCES),
+            )
+            for claim, outcome in outcomes.items()
+        ],
+    )
 
 
 def verdict_text(outcome: Outcome, source: Source) -> str:
@@ -102,15 +107,32 @@ def evidence_table(outcomes: Mapping[Claim, Outcome]) -> Table:
     """One row a piece of evidence: what was estimated on which runs, and what was asked of it."""
     rows = [
         (
-            e.rule, e.label, e.quantity, estimate_text(e), region_text(e.region, e.unit),
-            "" if e.paper is None else written(e.paper, e.unit), e.answer, power_note(e),
-            e.verdict, e.note,
+            e.rule,
+            e.label,
+            e.quantity,
+            estimate_text(e),
+            region_text(e.region, e.unit),
+            "" if e.paper is None else written(e.paper, e.unit),
+            e.answer,
+            power_note(e),
+            e.verdict,
+            e.note,
         )
         for outcome in outcomes.values()
         for e in outcome.evidence
-    ]  # fmt: skip
-    header = ("rule", "runs", "quantity", "estimate", "claim holds for", "paper", "interval",
-              "power", "verdict", "note")  # fmt: skip
+    ]
+    header = (
+        "rule",
+        "runs",
+        "quantity",
+        "estimate",
+        "claim holds for",
+        "paper",
+        "interval",
+        "power",
+        "verdict",
+        "note",
+    )
     return Table(header, rows)
 
 
@@ -131,15 +153,26 @@ def rule_table(claims: Sequence[Claim]) -> Table:
     """
     rows = [
         (
-            _link(rule.id, claim), rule.quantity, rule.estimate,
-            region_text(rule.region, rule.unit), ", ".join(map(str, rule.sets)),
-            rule.true, rule.false,
+            _link(rule.id, claim),
+            rule.quantity,
+            rule.estimate,
+            region_text(rule.region, rule.unit),
+            ", ".join(map(str, rule.sets)),
+            rule.true,
+            rule.false,
         )
         for claim in claims
         for rule in claim.rules
-    ]  # fmt: skip
-    header = ("rule", "quantity", "how it is estimated", "claim holds for", "asked of",
-              "true where", "false where")  # fmt: skip
+    ]
+    header = (
+        "rule",
+        "quantity",
+        "how it is estimated",
+        "claim holds for",
+        "asked of",
+        "true where",
+        "false where",
+    )
     return LinkedTable(header, rows)
 
 
@@ -152,8 +185,14 @@ def _link(text: str, claim: Claim) -> str:
     return f"[{text}](../{Path(claim.page).with_suffix('.html')})"
 
 
-POWER_HEADER = ("rule", "true: holds", "true: contradicted", "false: holds",
-                "false: contradicted", "may say")  # fmt: skip
+POWER_HEADER = (
+    "rule",
+    "true: holds",
+    "true: contradicted",
+    "false: holds",
+    "false: contradicted",
+    "may say",
+)
 
 
 def power_tables(found: Sequence[Powers]) -> Table:
@@ -166,12 +205,19 @@ def _power_rows(found: Powers) -> list[tuple[str, ...]]:
     return [
         (
             f"{p.rule} {p.part}".strip(),
-            *(percent(v) for v in (p.supports_true, p.contradicts_true, p.supports_false,
-                                   p.contradicts_false)),
+            *(
+                percent(v)
+                for v in (
+                    p.supports_true,
+                    p.contradicts_true,
+                    p.supports_false,
+                    p.contradicts_false,
+                )
+            ),
             _may_say(p),
         )
         for p in found.powers
-    ]  # fmt: skip
+    ]
 
 
 def _may_say(power: Power) -> str:

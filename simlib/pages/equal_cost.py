@@ -22,8 +22,10 @@ from simlib.pages.tables import Table
 from simlib.runs.table import RunTable
 
 DIGITS = 2  # of a multiple of the dense optimum
-SAVINGS = {"dense": "if zeros cost as much as weights while training",
-           "sparse": "if multiplications with zeros are skipped while training"}  # fmt: skip
+SAVINGS = {
+    "dense": "if zeros cost as much as weights while training",
+    "sparse": "if multiplications with zeros are skipped while training",
+}
 PANELS = 3  # of the chart, side by side
 
 
@@ -50,8 +52,7 @@ def crossover_text(found: Crossover) -> str:
 
 def answer(found: Sequence[Crossover], cost: str) -> str:
     """One sentence: who is better beyond doubt, from how much training on, and by how much."""
-    by = {v: [c for c in found if c.verdict == v]
-          for v in ("ahead", "overtakes", "behind", "open")}  # fmt: skip
+    by = {v: [c for c in found if c.verdict == v] for v in ("ahead", "overtakes", "behind", "open")}
     parts = []
     if by["ahead"]:
         parts.append(f"{_names(by['ahead'])} wins from the shortest runs on")
@@ -98,14 +99,20 @@ def reach_sentence(found: Pairs, dense: FitResult, runs: RunTable) -> str:
     times = multiples(found, dense.law)
     past, extended = int((times > 1).sum()), int(beyond(found, runs).sum())
     ends = " to ".join(number(float(end), DIGITS) for end in (times.min(), times.max()))
-    text = (f"The {len(found)} pairs reach from {ends} times the dense optimum, and {past} lie "
-            "past it: what happens after longer training is not seen here.")  # fmt: skip
+    text = (
+        f"The {len(found)} pairs reach from {ends} times the dense optimum, and {past} lie "
+        "past it: what happens after longer training is not seen here."
+    )
     if extended:
-        text += (f" For {extended} of them the dense curve is drawn past its longest run, by a "
-                 f"factor of {number(SHORT, DIGITS)} at most.")  # fmt: skip
+        text += (
+            f" For {extended} of them the dense curve is drawn past its longest run, by a "
+            f"factor of {number(SHORT, DIGITS)} at most."
+        )
     if dense.status != "converged":
-        text += (f" The fit to the dense runs is {dense.status}: no multiple of their optimum on "
-                 "this page, and no line through the pairs, decides anything.")  # fmt: skip
+        text += (
+            f" The fit to the dense runs is {dense.status}: no multiple of their optimum on "
+            "this page, and no line through the pairs, decides anything."
+        )
     return text
 
 
@@ -116,8 +123,7 @@ def seen_sentence(found: Pairs, dense: DenseLaw, runs: RunTable) -> str:
     if np.isnan(half).all():
         half, told = np.zeros(len(found)), "with nothing known of the noise of seeds"
     above, below = found.gain > half, found.gain < -half
-    text = (f"In {above.sum()} of {len(found)} pairs sparse is better {told}, in {below.sum()} "
-            "dense")  # fmt: skip
+    text = f"In {above.sum()} of {len(found)} pairs sparse is better {told}, in {below.sum()} dense"
     if above.any() and below.any():
         times = multiples(found, dense)
         middle = [number(float(np.median(times[side])), DIGITS) for side in (above, below)]
@@ -147,15 +153,19 @@ def _agrees(found: Crossover, law: float) -> bool:
         return law > found.typical[1]
     if found.verdict == "ahead":
         return law < found.typical[0]
-    low, high = (end if own is None else own
-                 for own, end in zip(found.interval, found.reach, strict=True))  # fmt: skip
+    low, high = (
+        end if own is None else own for own, end in zip(found.interval, found.reach, strict=True)
+    )
     return low < law < high
 
 
 def crossover_table(
-    found: Sequence[Crossover], dense: DenseLaw, law_file: LawFile | None,
-    published: Mapping[str, JointLaw], cost: CostModel,
-) -> Table:  # fmt: skip
+    found: Sequence[Crossover],
+    dense: DenseLaw,
+    law_file: LawFile | None,
+    published: Mapping[str, JointLaw],
+    cost: CostModel,
+) -> Table:
     """Measured and predicted crossover of every sparsity, in multiples of the dense optimum.
 
     The published laws' are in multiples of the optimum of their own models.
@@ -175,9 +185,7 @@ def crossover_table(
 def _by_law(law_file: LawFile | None, c: Crossover, cost: CostModel, dense: DenseLaw) -> str:
     if law_file is None:
         return "decides nothing"
-    found = of_law(
-        law_file, lambda law: in_units(law, c.sparsity, c.nonzero_params, cost, dense)
-    )  # fmt: skip
+    found = of_law(law_file, lambda law: in_units(law, c.sparsity, c.nonzero_params, cost, dense))
     return with_interval(found.value, found.interval, DIGITS)
 
 
@@ -221,9 +229,10 @@ def gain_chart(
     sign = "datum.value ? format(datum.value, '+.0%') : '0%'"
     y = alt.Y("gain:Q", title=None, axis=alt.Axis(labelExpr=sign))
     base = alt.Chart().encode(
-        x=x, color=charts.sparsity_colour(np.round(found.sparsity, 3)),
+        x=x,
+        color=charts.sparsity_colour(np.round(found.sparsity, 3)),
         detail=alt.Detail("size:N", title="Model"),  # for the table of numbers
-    )  # fmt: skip
+    )
     layers = [
         alt.Chart().mark_rule(color=charts.GREY[0]).encode(y=alt.YDatum(0, title=None)),
         base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
@@ -263,14 +272,20 @@ def _rows(found: Pairs, dense: DenseLaw, law_file: LawFile | None, runs: RunTabl
     half = noise(found, runs)
     columns = {
         "size": np.array([_size(N) for N in _sizes(found)])[found.size],
-        "sparsity": np.round(found.sparsity, 3), "multiple": multiples(found, dense),
-        "gain": found.gain, "low": found.gain - half, "high": found.gain + half,
-    }  # fmt: skip
+        "sparsity": np.round(found.sparsity, 3),
+        "multiple": multiples(found, dense),
+        "gain": found.gain,
+        "low": found.gain - half,
+        "high": found.gain + half,
+    }
     if law_file is not None:
         columns["law"] = _law_gain(
-            law_file.joint, found.sparsity, found.nonzero_params, found.data_seen,
+            law_file.joint,
+            found.sparsity,
+            found.nonzero_params,
+            found.data_seen,
             found.own_data_seen,
-        )  # fmt: skip
+        )
     return charts.rows(**columns)
 
 
@@ -285,17 +300,25 @@ def head_sentence(
     pairs = [(a, b) for a, b in pairs if a.side == b.side == 0]
     if not pairs:
         return f"{_capital(SAVINGS[cost])}, that moves no crossover among the runs."
-    each = _listed([
-        f"at {_level(a)} from {number(a.multiple, DIGITS)} to {number(b.multiple, DIGITS)}"
-        for a, b in pairs
-    ])  # fmt: skip
+    each = _listed(
+        [
+            f"at {_level(a)} from {number(a.multiple, DIGITS)} to {number(b.multiple, DIGITS)}"
+            for a, b in pairs
+        ]
+    )
     return f"{_capital(SAVINGS[cost])}, that moves the crossovers {each} times the optimum."
 
 
 def count_table(tables: Mapping[str, RunTable]) -> Table:
     """What a weight at 75 % is worth by each count of the size, a row a table and count."""
-    header = ("runs", "embeddings", "counted as size", "smallest, dense", "smallest, 75% sparse",
-              "worth of a weight at 75%")  # fmt: skip
+    header = (
+        "runs",
+        "embeddings",
+        "counted as size",
+        "smallest, dense",
+        "smallest, 75% sparse",
+        "worth of a weight at 75%",
+    )
     rows = []
     for name, runs in tables.items():
         kind = "pruned" if counts.pruned_embeddings(runs) else "dense"

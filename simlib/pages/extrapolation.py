@@ -16,27 +16,33 @@ from simlib.pages.tables import Table
 def misses(found: Sequence[Held], level: float) -> alt.LayerChart:
     """Measured over predicted loss of every run, a row a form, on the form's mean interval."""
     points = [
-        {"form": h.form, "error": float(m / p - 1), "sparsity": run.sparsity,
-         "run": run.run_id}
+        {"form": h.form, "error": float(m / p - 1), "sparsity": run.sparsity, "run": run.run_id}
         for h in found
         for run, m, p in zip(h.runs, h.measured, h.loss, strict=True)
-    ]  # fmt: skip
+    ]
     spans = [
-        {"form": h.form, "low": float((h.low / h.loss).mean() - 1),
-         "high": float((h.high / h.loss).mean() - 1)}
+        {
+            "form": h.form,
+            "low": float((h.low / h.loss).mean() - 1),
+            "high": float((h.high / h.loss).mean() - 1),
+        }
         for h in found
-    ]  # fmt: skip
+    ]
     y = alt.Y("form:N", title=None, sort=[h.form for h in found], axis=alt.Axis(labelLimit=200))
     axis = alt.Axis(format="+.1%")
     bar = alt.Chart(alt.Data(values=spans)).mark_bar(opacity=0.25, color=charts.FITTED, height=14)
     marks = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=55, opacity=0.8)
     layers = (
-        bar.encode(x=alt.X("low:Q", title="Measured over predicted loss", axis=axis),
-                   x2="high:Q", y=y),
-        marks.encode(x=alt.X("error:Q", axis=axis), y=y,
-                     color=charts.sparsity_colour([run.sparsity for h in found for run in h.runs]),
-                     tooltip=["run:N", "form:N", alt.Tooltip("error:Q", format="+.2%")]),
-    )  # fmt: skip
+        bar.encode(
+            x=alt.X("low:Q", title="Measured over predicted loss", axis=axis), x2="high:Q", y=y
+        ),
+        marks.encode(
+            x=alt.X("error:Q", axis=axis),
+            y=y,
+            color=charts.sparsity_colour([run.sparsity for h in found for run in h.runs]),
+            tooltip=["run:N", "form:N", alt.Tooltip("error:Q", format="+.2%")],
+        ),
+    )
     said = "; ".join(f"{h.form} {h.inside} of {len(h.runs)}" for h in found)
     text = f"""Measured over predicted loss minus one of every predicted run, a row a form, coloured
         by sparsity, on a bar of the mean interval of {percent(level)}. Inside their own intervals:
@@ -50,8 +56,11 @@ def predicted_losses(found: Held) -> alt.LayerChart:
     """One form's predictions with their intervals and the measured losses, against sparsity."""
     data = charts.rows(
         sparsity=[f"{100 * run.sparsity:.4g}%" for run in found.runs],
-        loss=found.loss, low=found.low, high=found.high, measured=found.measured,
-    )  # fmt: skip
+        loss=found.loss,
+        low=found.low,
+        high=found.high,
+        measured=found.measured,
+    )
     base = alt.Chart(data).encode(
         x=alt.X("sparsity:N", title="Sparsity", sort=None, axis=alt.Axis(labelAngle=0))
     )
@@ -80,13 +89,21 @@ def held_table(found: Sequence[Held], level: float) -> Table:
     """Each form's runs inside their intervals, its bias and its error."""
     rows = [
         (
-            h.form, f"{h.inside} of {len(h.runs)}", f"{h.bias:+.2%}", percent(h.rmse, 2),
+            h.form,
+            f"{h.inside} of {len(h.runs)}",
+            f"{h.bias:+.2%}",
+            percent(h.rmse, 2),
             percent(h.width, 1),
         )
         for h in found
-    ]  # fmt: skip
-    header = ("form", f"inside {percent(level)}", "bias of the prediction", "log-RMSE",
-              "width of the interval")  # fmt: skip
+    ]
+    header = (
+        "form",
+        f"inside {percent(level)}",
+        "bias of the prediction",
+        "log-RMSE",
+        "width of the interval",
+    )
     return Table(header, rows)
 
 

@@ -28,9 +28,13 @@ def predicted_against_measured(
     S, N, D = runs.sparsity, runs.nonzero_params, runs.data_seen
     predicted = law(S, N, D)
     data = charts.rows(
-        sparsity=S, nonzero_params=N, data_seen=D, measured=runs.loss, predicted=predicted,
+        sparsity=S,
+        nonzero_params=N,
+        data_seen=D,
+        measured=runs.loss,
+        predicted=predicted,
         residual=predicted / runs.loss - 1,
-    )  # fmt: skip
+    )
     title = "Predicted over measured loss"
     chart = (
         alt.Chart(data)
@@ -62,24 +66,38 @@ def starts(mean: LawFile, total: LawFile, published: float, optimum: float) -> a
         )
         if value < 1e-3  # starts that diverged leave the scale
     ]
-    x = alt.X("objective:Q", title="Objective reached (mean Huber)", scale=alt.Scale(type="log"),
-              axis=alt.Axis(format=".1e"))  # fmt: skip
+    x = alt.X(
+        "objective:Q",
+        title="Objective reached (mean Huber)",
+        scale=alt.Scale(type="log"),
+        axis=alt.Axis(format=".1e"),
+    )
     row = alt.Y("minimises:N", title=None, axis=alt.Axis(labelLimit=220))
     shape = alt.Shape(
-        "success:N", title="BFGS reports success", scale=alt.Scale(range=["circle", "cross"],
-                                                                  domain=[True, False])
-    )  # fmt: skip
-    points = alt.Chart(alt.Data(values=values)).mark_point(size=70).encode(
-        x=x, y=row, shape=shape, yOffset=alt.YOffset("start:O")
-    )  # fmt: skip
-    marks = [
-        {"objective": published, "law": "published"}, {"objective": optimum, "law": "optimum"}
-    ]  # fmt: skip
-    rules = alt.Chart(alt.Data(values=marks)).mark_rule(strokeWidth=2).encode(
-        x=x,
-        color=alt.Color("law:N", title=None, scale=alt.Scale(
-            domain=["published", "optimum"], range=[charts.PUBLISHED, charts.FITTED])),
-    )  # fmt: skip
+        "success:N",
+        title="BFGS reports success",
+        scale=alt.Scale(range=["circle", "cross"], domain=[True, False]),
+    )
+    points = (
+        alt.Chart(alt.Data(values=values))
+        .mark_point(size=70)
+        .encode(x=x, y=row, shape=shape, yOffset=alt.YOffset("start:O"))
+    )
+    marks = [{"objective": published, "law": "published"}, {"objective": optimum, "law": "optimum"}]
+    rules = (
+        alt.Chart(alt.Data(values=marks))
+        .mark_rule(strokeWidth=2)
+        .encode(
+            x=x,
+            color=alt.Color(
+                "law:N",
+                title=None,
+                scale=alt.Scale(
+                    domain=["published", "optimum"], range=[charts.PUBLISHED, charts.FITTED]
+                ),
+            ),
+        )
+    )
     text = f"""Objective that each of the release's random starts reaches, once minimising the mean
         and once the sum over runs, with the published fit at {number(published)} and the optimum
         at {number(optimum)} as vertical lines. On the mean the starts scatter above the optimum, on
@@ -97,14 +115,26 @@ def data_exponent_and_floor(refit: LawFile, published: LawFile) -> alt.LayerChar
     ]
     x = alt.X("b_D:Q", title="Data exponent b_D")
     y = alt.Y("c:Q", title="Floor c (nats per token)")
-    cloud = alt.Chart(charts.rows(b_D=members.b_D, c=members.c)).mark_point(
-        filled=True, size=18, opacity=0.35, color=charts.GREY[0]
-    ).encode(x=x, y=y)  # fmt: skip
-    stars = alt.Chart(alt.Data(values=marked)).mark_point(filled=True, size=170).encode(
-        x=x, y=y,
-        color=alt.Color("law:N", title=None, scale=alt.Scale(
-            domain=["published", "optimum"], range=[charts.PUBLISHED, charts.FITTED])),
-    )  # fmt: skip
+    cloud = (
+        alt.Chart(charts.rows(b_D=members.b_D, c=members.c))
+        .mark_point(filled=True, size=18, opacity=0.35, color=charts.GREY[0])
+        .encode(x=x, y=y)
+    )
+    stars = (
+        alt.Chart(alt.Data(values=marked))
+        .mark_point(filled=True, size=170)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color(
+                "law:N",
+                title=None,
+                scale=alt.Scale(
+                    domain=["published", "optimum"], range=[charts.PUBLISHED, charts.FITTED]
+                ),
+            ),
+        )
+    )
     text = f"""Floor against data exponent for {len(members.vector())} refits of resampled T5 runs.
         The points lie along a curve that rises from a floor of zero at a small exponent to one nat
         at a large one; the published fit and the optimum both lie on it, far apart."""
@@ -116,8 +146,9 @@ def extrapolation(law_files: Sequence[LawFile], run: HeldOutRun, level: float) -
     """Predicted loss of a held-out run by each law, with its interval, against the measured one."""
     values: list[dict[str, Any]] = []
     for f in law_files:
-        loss, ends = estimate(f, lambda law: law(run.sparsity, run.nonzero_params, run.data_seen),
-                              level)  # fmt: skip
+        loss, ends = estimate(
+            f, lambda law: law(run.sparsity, run.nonzero_params, run.data_seen), level
+        )
         low, high = ends or (None, None)
         values.append({"law": f.name, "loss": loss, "low": low, "high": high})
     x = alt.X("loss:Q", title=f"Loss of {run.name} (nats per token)", scale=alt.Scale(zero=False))
@@ -126,9 +157,11 @@ def extrapolation(law_files: Sequence[LawFile], run: HeldOutRun, level: float) -
         x=alt.X("low:Q", scale=alt.Scale(zero=False)), x2="high:Q"
     )
     points = base.mark_point(filled=True, size=110, color=charts.FITTED).encode(x=x)
-    measured = alt.Chart(alt.Data(values=[{"loss": run.loss}])).mark_rule(
-        color=charts.ORANGE[0], strokeWidth=2, strokeDash=[5, 3]
-    ).encode(x=x)  # fmt: skip
+    measured = (
+        alt.Chart(alt.Data(values=[{"loss": run.loss}]))
+        .mark_rule(color=charts.ORANGE[0], strokeWidth=2, strokeDash=[5, 3])
+        .encode(x=x)
+    )
     said = "; ".join(f"{v['law']} {number(v['loss'], 4)}" for v in values)
     text = f"""Predicted loss of {run.name} by each law with its interval where it has one ({said}),
         against the measured loss of {number(run.loss, 5)} as a dashed line."""

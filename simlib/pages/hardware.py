@@ -86,9 +86,14 @@ def serving_table(timings: Sequence[Timing]) -> Table:
     serving = [t for t in timings if t.rows != TRAINING_ROWS]
     rows = []
     for shape in sorted({(t.rows, t.width) for t in serving}):
-        best = [max((t for t in serving if (t.rows, t.width, t.sparsity) == (*shape, s)),
-                    key=lambda t: t.speedup, default=None)
-                for s in levels(serving)]  # fmt: skip
+        best = [
+            max(
+                (t for t in serving if (t.rows, t.width, t.sparsity) == (*shape, s)),
+                key=lambda t: t.speedup,
+                default=None,
+            )
+            for s in levels(serving)
+        ]
         cells = [f"{_cell(t)} {t.kernel}" if t else "" for t in best]
         rows.append((*map(str, shape), *cells))
     return Table(("tokens", "width", *(percent(s, 1) for s in levels(serving))), rows)
@@ -97,36 +102,72 @@ def serving_table(timings: Sequence[Timing]) -> Table:
 def whole_steps_table(steps: Sequence[StepTiming]) -> Table:
     """Whole training steps, after the ramp, with sparse kernels against masks."""
     rows = [
-        (s.family, str(s.width), percent(s.sparsity, 1), str(s.tokens), number(s.masks_ms, 3),
-         number(s.sparse_ms, 3), _spread(s), _gap(s.loss_gap))
+        (
+            s.family,
+            str(s.width),
+            percent(s.sparsity, 1),
+            str(s.tokens),
+            number(s.masks_ms, 3),
+            number(s.sparse_ms, 3),
+            _spread(s),
+            _gap(s.loss_gap),
+        )
         for s in steps
-    ]  # fmt: skip
-    header = ("family", "width", "sparsity", "tokens", "masks, ms", "sparse, ms", "speed-up",
-              "losses apart")  # fmt: skip
+    ]
+    header = (
+        "family",
+        "width",
+        "sparsity",
+        "tokens",
+        "masks, ms",
+        "sparse, ms",
+        "speed-up",
+        "losses apart",
+    )
     return Table(header, rows)
 
 
 def whole_models_table(serving: Sequence[ServingTiming]) -> Table:
     """Forward passes of whole models, dense against sparse kernels."""
     rows = [
-        (s.family, str(s.width), percent(s.sparsity, 1), str(s.tokens),
-         f"{s.dense_per_second:,.0f}", f"{s.sparse_per_second:,.0f}", _spread(s),
-         _gap(s.logit_gap))
+        (
+            s.family,
+            str(s.width),
+            percent(s.sparsity, 1),
+            str(s.tokens),
+            f"{s.dense_per_second:,.0f}",
+            f"{s.sparse_per_second:,.0f}",
+            _spread(s),
+            _gap(s.logit_gap),
+        )
         for s in serving
-    ]  # fmt: skip
-    header = ("family", "width", "sparsity", "tokens", "dense, tokens/s", "sparse, tokens/s",
-              "speed-up", "logits apart")  # fmt: skip
+    ]
+    header = (
+        "family",
+        "width",
+        "sparsity",
+        "tokens",
+        "dense, tokens/s",
+        "sparse, tokens/s",
+        "speed-up",
+        "logits apart",
+    )
     return Table(header, rows)
 
 
 def switches_table(switches: Sequence[Mapping[str, Any]]) -> Table:
     """What a run's side file says of its kernels: what was measured, and what was chosen."""
     rows = [
-        (f"{s['inputs']} to {s['outputs']}", str(len(s["layers"])), str(s["tokens"]),
-         f"{number(s['speedup'], 2)} ×", f"{number(s['low'], 2)} ×",
-         "sparse" if s["sparse"] else "masks")
+        (
+            f"{s['inputs']} to {s['outputs']}",
+            str(len(s["layers"])),
+            str(s["tokens"]),
+            f"{number(s['speedup'], 2)} ×",
+            f"{number(s['low'], 2)} ×",
+            "sparse" if s["sparse"] else "masks",
+        )
         for s in switches
-    ]  # fmt: skip
+    ]
     header = ("shape", "layers", "tokens", "median", "lower quartile", "chosen")
     return Table(header, rows or [("nothing measured: no kernel here", "", "", "", "", "masks")])
 
@@ -154,10 +195,15 @@ def break_even(timings: Sequence[Timing]) -> alt.LayerChart:
     """Speed-up of the forward product of a step against sparsity, one line a kernel and width."""
     at = [t for t in timings if t.rows == TRAINING_ROWS and t.product == "forward"]
     values = [
-        {"sparsity": percent(t.sparsity, 2), "speedup": t.speedup, "kernel": t.kernel,
-         "width": str(t.width), "series": f"{t.kernel} {t.width}"}
+        {
+            "sparsity": percent(t.sparsity, 2),
+            "speedup": t.speedup,
+            "kernel": t.kernel,
+            "width": str(t.width),
+            "series": f"{t.kernel} {t.width}",
+        }
         for t in at
-    ]  # fmt: skip
+    ]
     names = list(dict.fromkeys(t.kernel for t in at))
     colours = alt.Scale(domain=names, range=[light for light, _ in charts.SERIES][: len(names)])
     x = alt.X("sparsity:O", title="Sparsity", axis=alt.Axis(labelAngle=0))
@@ -165,9 +211,11 @@ def break_even(timings: Sequence[Timing]) -> alt.LayerChart:
     base = alt.Chart(alt.Data(values=values)).encode(
         x=x, y=y, color=alt.Color("kernel:N", scale=colours, title="Kernel"), detail="series:N"
     )
-    even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(
-        strokeDash=[5, 3], color=charts.GREY[0]
-    ).encode(y=alt.Y("y:Q"))  # fmt: skip
+    even = (
+        alt.Chart(alt.Data(values=[{"y": 1}]))
+        .mark_rule(strokeDash=[5, 3], color=charts.GREY[0])
+        .encode(y=alt.Y("y:Q"))
+    )
     order = [str(w) for w in widths(at)]
     shape = alt.Shape("width:N", title="Width", scale=alt.Scale(domain=order))
     marks = base.mark_line() + base.mark_point(filled=True, size=50).encode(shape=shape)

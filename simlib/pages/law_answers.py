@@ -83,9 +83,12 @@ def where_it_pays_table(law_files: Sequence[LawFile], cost: str, level: float = 
     Compute is in multiples of the Chinchilla cost of the same size; these do not depend on size.
     """
     header = (
-        "law", "best sparsity at the dense optimum", "sparsity pays past", "50% is best at",
+        "law",
+        "best sparsity at the dense optimum",
+        "sparsity pays past",
+        "50% is best at",
         "75% is best at",
-    )  # fmt: skip
+    )
     rows = []
     for f in law_files:
         cells = [chinchilla_cell(f, cost, level)]
@@ -135,11 +138,15 @@ def coefficients(law: JointLaw) -> dict[str, float]:
 def _law_rows(laws: Mapping[str, JointLaw], sparsities: np.ndarray) -> alt.Data:
     """One row a law and sparsity, with the law's coefficients and its Chinchilla cost at N = 1."""
     values = [
-        {"law": name, "S": float(S), "chinchilla": float(chinchilla_flops(law, 1.0)),
-         **coefficients(law)}
+        {
+            "law": name,
+            "S": float(S),
+            "chinchilla": float(chinchilla_flops(law, 1.0)),
+            **coefficients(law),
+        }
         for name, law in laws.items()
         for S in sparsities
-    ]  # fmt: skip
+    ]
     return alt.Data(values=values)
 
 
@@ -153,12 +160,14 @@ def loss_at_budget(laws: Mapping[str, JointLaw], law: str, multiple: float = 30.
         name="law", value=law, bind=alt.binding_select(options=list(laws), name="Law")
     )
     pick_cost = alt.param(
-        name="cost", value="dense",
+        name="cost",
+        value="dense",
         bind=alt.binding_radio(
-            options=list(COSTS), name="Training cost",
+            options=list(COSTS),
+            name="Training cost",
             labels=["dense: masks save nothing", "sparse: zeros are skipped"],
         ),
-    )  # fmt: skip
+    )
     size = charts.slider("log10_N", "Non-zero parameters", 6, 12, 9, 0.1)
     budget = charts.slider(
         "log10_multiple", "Compute, in dense optima", -1, 4, float(np.log10(multiple)), 0.05

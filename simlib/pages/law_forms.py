@@ -41,14 +41,16 @@ def error_table(file: ComparisonFile) -> Table:
         (f"form, {file.name}", "coefficients", "in sample", *HELD_OUT, "AICc", "BIC"),
         [
             (
-                a.form, str(a.parameters), percent(a.log_rmse, 2),
+                a.form,
+                str(a.parameters),
+                percent(a.log_rmse, 2),
                 *(error_cell(a, name) for name in HELD_OUT),
                 "" if a.aicc is None else f"+{a.aicc - least_aicc:.1f}",
                 f"+{a.bic - least_bic:.1f}",
             )
             for a in rows
         ],
-    )  # fmt: skip
+    )
 
 
 def error_cell(assessment: Assessment, name: str) -> str:
@@ -80,18 +82,28 @@ def is_shown(test: NestedTest, significance: float) -> bool:
 def test_table(files: Sequence[ComparisonFile], significance: float) -> Table:
     """Each question to each table: answer, p-value, and what believing the answer would change."""
     return Table(
-        ("question", "runs", "answer", "p by runs", "p by curves", "largest change of a prediction",
-         "error on the largest size"),
+        (
+            "question",
+            "runs",
+            "answer",
+            "p by runs",
+            "p by curves",
+            "largest change of a prediction",
+            "error on the largest size",
+        ),
         [
             (
-                test.question, file.name,
+                test.question,
+                file.name,
                 "yes" if is_shown(test, significance) else "not shown",
-                f"{test.p_runs:.2g}", f"{test.p_curves:.2g}", percent(test.largest_change, 2),
+                f"{test.p_runs:.2g}",
+                f"{test.p_curves:.2g}",
+                percent(test.largest_change, 2),
                 f"{error_cell(small, 'largest size')} to {error_cell(large, 'largest size')}",
             )
             for file, test, small, large in _tests(files)
         ],
-    )  # fmt: skip
+    )
 
 
 class _Tested(NamedTuple):
@@ -108,11 +120,13 @@ def _tests(files: Sequence[ComparisonFile]) -> list[_Tested]:
     )
     return [
         _Tested(
-            file, test, file.comparison.assessment(test.small),
+            file,
+            test,
+            file.comparison.assessment(test.small),
             file.comparison.assessment(test.large),
         )
         for _, file, test in by_question
-    ]  # fmt: skip
+    ]
 
 
 def verdict_table(files: Sequence[ComparisonFile], significance: float) -> Table:
@@ -151,17 +165,17 @@ def forecast_table(file: ComparisonFile) -> Table:
         ("form", "run", "predicted", "measured", "error", "measured lies"),
         [
             (
-                a.form, f.name,
+                a.form,
+                f.name,
                 "outside its domain" if f.loss is None else with_interval(f.loss, f.interval, 4),
                 "" if f.measured is None else number(f.measured, 5),
-                "" if f.loss is None or f.measured is None
-                else f"{f.loss / f.measured - 1:+.1%}",
+                "" if f.loss is None or f.measured is None else f"{f.loss / f.measured - 1:+.1%}",
                 where_measured(f),
             )
             for a in file.comparison.assessments
             for f in a.forecasts
         ],
-    )  # fmt: skip
+    )
 
 
 def where_measured(forecast: Forecast) -> str:
@@ -212,10 +226,11 @@ def times_among_best(files: Sequence[ComparisonFile], form: str, tie: float) -> 
         {a.form for a in found}
         for file in files
         for found in (
-            *(best_forms(file, name, tie) for name in PURPOSES.values()), simplest_forms(file)
+            *(best_forms(file, name, tie) for name in PURPOSES.values()),
+            simplest_forms(file),
         )
         if found
-    ]  # fmt: skip
+    ]
     return sum(form in names for names in decided), len(decided)
 
 
@@ -245,11 +260,9 @@ def held_out_errors(file: ComparisonFile) -> alt.Chart:
     values = [
         {"form": a.form, "runs": name, "error": error}
         for a in found.assessments
-        for name, error in (
-            ("in sample", a.log_rmse), *((h.name, h.log_rmse) for h in a.holdouts)
-        )
+        for name, error in (("in sample", a.log_rmse), *((h.name, h.log_rmse) for h in a.holdouts))
         if error is not None
-    ]  # fmt: skip
+    ]
     order = [a.form for a in found.assessments]
     kinds = ["in sample", *HELD_OUT]
     scale = alt.Scale(domain=kinds, range=[light for light, _ in (charts.GREY, *charts.SERIES[:4])])
@@ -259,14 +272,18 @@ def held_out_errors(file: ComparisonFile) -> alt.Chart:
         alt.Chart(alt.Data(values=values))
         .mark_point(filled=True, size=90, opacity=0.9)
         .encode(
-            x=alt.X("error:Q", title="log-RMSE", scale=alt.Scale(type="log", nice=False),
-                    axis=alt.Axis(format=".1%", tickCount=6)),
+            x=alt.X(
+                "error:Q",
+                title="log-RMSE",
+                scale=alt.Scale(type="log", nice=False),
+                axis=alt.Axis(format=".1%", tickCount=6),
+            ),
             y=alt.Y("form:N", title=None, sort=order, axis=NO_TITLE),
             color=alt.Color("runs:N", title=None, scale=scale, legend=legend),
             shape=alt.Shape("runs:N", title=None, scale=shapes, legend=legend),
             tooltip=["form:N", "runs:N", alt.Tooltip("error:Q", format=".2%")],
         )
-    )  # fmt: skip
+    )
     joint = found.assessment("joint")
     worst = max(values, key=lambda value: float(str(value["error"])))
     text = f"""Error of each form on the {found.runs} runs of {file.name}, in sample and on runs
@@ -285,10 +302,14 @@ def forecasts(file: ComparisonFile, run: str) -> alt.LayerChart:
         if f.name == run and f.loss is not None
     ]
     values = [
-        {"form": form, "loss": f.loss, "low": (f.interval or (None, None))[0],
-         "high": (f.interval or (None, None))[1]}
+        {
+            "form": form,
+            "loss": f.loss,
+            "low": (f.interval or (None, None))[0],
+            "high": (f.interval or (None, None))[1],
+        }
         for form, f in found
-    ]  # fmt: skip
+    ]
     near = alt.Scale(zero=False)
     y = alt.Y("form:N", title=None, sort=[form for form, _ in found], axis=NO_TITLE)
     x = alt.X("loss:Q", title=f"Loss of {run} (nats per token)", scale=near)
@@ -302,9 +323,10 @@ def forecasts(file: ComparisonFile, run: str) -> alt.LayerChart:
     measured = found[0][1].measured if found else None
     if measured is not None:
         rule = alt.Chart(alt.Data(values=[{"loss": measured}]))
-        layers = [*layers, rule.mark_rule(
-            color=charts.ORANGE[0], strokeWidth=2, strokeDash=[5, 3]
-        ).encode(x=x)]  # fmt: skip
+        layers = [
+            *layers,
+            rule.mark_rule(color=charts.ORANGE[0], strokeWidth=2, strokeDash=[5, 3]).encode(x=x),
+        ]
     text = f"""Predicted loss of {run} by each form with its interval ({said}), against the
         measured loss of {number(measured, 5)} as a dashed line."""
     layered: alt.LayerChart = charts.describe(alt.layer(*layers).properties(height=280), text)

@@ -26,20 +26,29 @@ def contours(law_file: LawFile, cost: str, sizes: Array = SIZES) -> alt.LayerCha
         for S in CONTOURS
         for N, C in zip(sizes, contour(law, S, sizes, cost), strict=True)
     ]
-    x, y = charts.log_x("nonzero_params", "Non-zero parameters"), alt.Y(
-        "flops:Q", title="Training compute (FLOP)", scale=alt.Scale(type="log"),
-        axis=alt.Axis(
-            labelExpr="'1e' + round(log(datum.value) / LN10)",
-            values=[10.0**k for k in range(6, 36, 3)],
+    x, y = (
+        charts.log_x("nonzero_params", "Non-zero parameters"),
+        alt.Y(
+            "flops:Q",
+            title="Training compute (FLOP)",
+            scale=alt.Scale(type="log"),
+            axis=alt.Axis(
+                labelExpr="'1e' + round(log(datum.value) / LN10)",
+                values=[10.0**k for k in range(6, 36, 3)],
+            ),
         ),
-    )  # fmt: skip
-    lines = alt.Chart(alt.Data(values=values)).mark_line().encode(
-        x=x, y=y, color=charts.sparsity_colour(CONTOURS)
-    )  # fmt: skip
+    )
+    lines = (
+        alt.Chart(alt.Data(values=values))
+        .mark_line()
+        .encode(x=x, y=y, color=charts.sparsity_colour(CONTOURS))
+    )
     dense = charts.rows(nonzero_params=sizes, flops=chinchilla_flops(law, sizes))
-    optimum = alt.Chart(dense).mark_line(
-        strokeDash=[6, 4], color=charts.GREY[0], strokeWidth=2
-    ).encode(x=x, y=y)  # fmt: skip
+    optimum = (
+        alt.Chart(dense)
+        .mark_line(strokeDash=[6, 4], color=charts.GREY[0], strokeWidth=2)
+        .encode(x=x, y=y)
+    )
     title = {"dense": "Dense training cost", "sparse": "Sparse training cost"}[cost]
     text = f"""{title}, law {law_file.name}: the compute at which 0, 25, 50, 75 and 87.5 percent
         sparsity is optimal, against non-zero parameters, both logarithmic. The lines are straight
@@ -66,9 +75,13 @@ def sparsity_against_compute(
         )
     title = {"dense": "Dense training cost", "sparse": "Sparse training cost"}[cost]
     chart = bands(
-        columns, "multiple", "sparsity", "Compute, in multiples of the dense optimum",
-        "Optimal sparsity", log=True,
-    ).properties(title=title)  # fmt: skip
+        columns,
+        "multiple",
+        "sparsity",
+        "Compute, in multiples of the dense optimum",
+        "Optimal sparsity",
+        log=True,
+    ).properties(title=title)
     text = f"""{title}: optimal sparsity against training compute in multiples of the dense compute
         optimum, for the ViT and the T5 law fitted here, each with its interval. Both grow with
         compute; the interval of T5 is many times wider than that of ViT."""

@@ -26,20 +26,28 @@ def point_text(point: Point) -> str:
 def summary_table(checks: Sequence[Check]) -> Table:
     """Predicted and measured optimum of every point, and what the prediction cost."""
     header = (
-        "point", "predicted optimum", "measured optimum", "the prediction is",
-        "loss above the best, predicted choice", "noise of a run", "a parabola",
-    )  # fmt: skip
+        "point",
+        "predicted optimum",
+        "measured optimum",
+        "the prediction is",
+        "loss above the best, predicted choice",
+        "noise of a run",
+        "a parabola",
+    )
     return Table(header, [_summary(c) for c in checks])
 
 
 def _summary(check: Check) -> tuple[str, ...]:
     p = check.point
     return (
-        point_text(p), f"{percent(p.optimum)} ({percent(p.low)} to {percent(p.high)})",
-        measured_text(check), verdict(check), _above(check.regret, check.regret_ends),
+        point_text(p),
+        f"{percent(p.optimum)} ({percent(p.low)} to {percent(p.high)})",
+        measured_text(check),
+        verdict(check),
+        _above(check.regret, check.regret_ends),
         percent(check.noise, 2),
         "is too simple" if check.lack_of_fit < SIGNIFICANCE else "is not rejected",
-    )  # fmt: skip
+    )
 
 
 def measured_text(check: Check) -> str:
@@ -76,9 +84,15 @@ def arm_table(check: Check, forecasts: Mapping[str, tuple[float, float, float]])
         losses = [run.loss for run in arm.runs]
         measured = f"{number(arm.loss, 4)} ({number(min(losses), 4)} to {number(max(losses), 4)})"
         rows.append(
-            (percent(arm.sparsity, 1), f"{arm.data_seen:,}", str(len(losses)), measured, predicted,
-             _above(arm.regret, arm.regret_ends))
-        )  # fmt: skip
+            (
+                percent(arm.sparsity, 1),
+                f"{arm.data_seen:,}",
+                str(len(losses)),
+                measured,
+                predicted,
+                _above(arm.regret, arm.regret_ends),
+            )
+        )
     return Table(header, rows)
 
 
@@ -110,9 +124,11 @@ def loss_at_point(check: Check, law_file: LawFile) -> alt.LayerChart:
     x = alt.X("sparsity:Q", title="Sparsity", axis=alt.Axis(format="%"))
     y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
     law = alt.Chart(curve).mark_line(color=charts.FITTED).encode(x=x, y=y)
-    marks = alt.Chart(alt.Data(values=runs)).mark_point(
-        filled=True, size=40, color=charts.ORANGE[0], opacity=0.6
-    ).encode(x=x, y=y)  # fmt: skip
+    marks = (
+        alt.Chart(alt.Data(values=runs))
+        .mark_point(filled=True, size=40, color=charts.ORANGE[0], opacity=0.6)
+        .encode(x=x, y=y)
+    )
     line = alt.Chart(alt.Data(values=means)).mark_line(color=charts.ORANGE[0]).encode(x=x, y=y)
     predicted = _rule(point.optimum, charts.FITTED, [5, 3])
     measured = _rule(check.best, charts.ORANGE[0], [2, 2])

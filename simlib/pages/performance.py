@@ -34,10 +34,18 @@ def _versus(case: Case) -> str:
 def row_table(row: Row) -> Table:
     """Every case of a row: ours, the other's, the ratio with its quartiles, the target."""
     cells = [
-        (case.name, f"{number(case.ours)} {case.unit}".strip(), case.against, _other(case),
-         _ratio(case), _goal(case.goal, case.unit), _verdict(case), case.note)
+        (
+            case.name,
+            f"{number(case.ours)} {case.unit}".strip(),
+            case.against,
+            _other(case),
+            _ratio(case),
+            _goal(case.goal, case.unit),
+            _verdict(case),
+            case.note,
+        )
         for case in row.cases
-    ]  # fmt: skip
+    ]
     if row.failed:
         cells.append(("failed", "", "", "", "", "", "failed", row.failed))
     header = ("case", "ours", "against", "theirs", "ratio", "target", "reached", "note")
@@ -62,9 +70,13 @@ def _goal(goal: Goal | None, unit: str) -> str:
         return ""
     unit = "×" if goal.of == "ratio" else unit
     bounds = (("at least", goal.least), ("at most", goal.most))
-    said = [f"{word} {number(bound, 7).rstrip('0').rstrip('.')} {unit}".strip()
-            if bound and bound % 1 else f"{word} {bound:,.0f} {unit}".strip()
-            for word, bound in bounds if bound is not None]  # fmt: skip
+    said = [
+        f"{word} {number(bound, 7).rstrip('0').rstrip('.')} {unit}".strip()
+        if bound and bound % 1
+        else f"{word} {bound:,.0f} {unit}".strip()
+        for word, bound in bounds
+        if bound is not None
+    ]
     return " and ".join(said)
 
 
@@ -75,8 +87,10 @@ def _verdict(case: Case) -> str:
 def reasons_table(measured: BenchFile) -> Table:
     """What a profile says of the rows that miss a target, and what would reach it."""
     said = [(TITLES[row.name], row.why, row.needed) for row in measured.rows if row.why]
-    return Table(("row", "what the time goes to", "what would be needed"),
-                 said or [("every target measured is reached", "", "")])  # fmt: skip
+    return Table(
+        ("row", "what the time goes to", "what would be needed"),
+        said or [("every target measured is reached", "", "")],
+    )
 
 
 def standing(measured: BenchFile) -> str:

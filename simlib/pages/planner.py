@@ -200,9 +200,11 @@ def map_chart() -> alt.LayerChart:
     x = charts.log_x("nonzero_params", "Non-zero parameters")
     runs = charts.band(alt.NamedData("fitted"), x, "low", "high", charts.GREEN[0])
     y = alt.Y(
-        "flops:Q", title="Training compute (FLOP)", scale=alt.Scale(type="log"),
+        "flops:Q",
+        title="Training compute (FLOP)",
+        scale=alt.Scale(type="log"),
         axis=alt.Axis(labelExpr="'1e' + round(log(datum.value) / LN10)", tickCount=8),
-    )  # fmt: skip
+    )
     lines = alt.Chart(alt.NamedData("contours")).mark_line()
     optimum = alt.Chart(alt.NamedData("dense")).mark_line(
         strokeDash=[6, 4], color=charts.GREY[0], strokeWidth=2

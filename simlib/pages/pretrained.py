@@ -19,9 +19,15 @@ from simlib.runs.table import RunTable
 def multiple_table(found: Sequence[Multiple]) -> Table:
     """Data multiples with their intervals, one row a setting, beside the paper's."""
     header = (
-        "non-zero parameters", "sparsity", "data pruned over", "runs", "loss",
-        "better than from scratch by", "from scratch needs, times the data", "the paper's",
-    )  # fmt: skip
+        "non-zero parameters",
+        "sparsity",
+        "data pruned over",
+        "runs",
+        "loss",
+        "better than from scratch by",
+        "from scratch needs, times the data",
+        "the paper's",
+    )
     return Table(header, [_multiple_row(m) for m in found])
 
 
@@ -32,10 +38,15 @@ def _multiple_row(found: Multiple) -> tuple[str, ...]:
         gain = f"{percent(found.gain, 1)} ({percent(low, 1)} to {percent(high, 1)})"
     published = published_multiple(found)
     return (
-        f"{found.nonzero_params:,}", percent(found.sparsity, 1), f"{found.data_seen:,}",
-        str(found.seeds), number(found.loss, 4), gain, multiple_text(found),
+        f"{found.nonzero_params:,}",
+        percent(found.sparsity, 1),
+        f"{found.data_seen:,}",
+        str(found.seeds),
+        number(found.loss, 4),
+        gain,
+        multiple_text(found),
         "" if published is None else number(published),
-    )  # fmt: skip
+    )
 
 
 def multiple_text(found: Multiple) -> str:
@@ -73,16 +84,23 @@ def agrees(found: Multiple) -> bool | None:
 def break_even_table(found: Sequence[Multiple]) -> Table:
     """How many models must be pruned from one trained model until that costs less in all."""
     header = (
-        "non-zero parameters", "sparsity", "data pruned over", "trained on, times that",
-        "break even, sparse cost", "break even, dense cost",
-    )  # fmt: skip
+        "non-zero parameters",
+        "sparsity",
+        "data pruned over",
+        "trained on, times that",
+        "break even, sparse cost",
+        "break even, dense cost",
+    )
     rows = [
         (
-            f"{m.nonzero_params:,}", percent(m.sparsity, 1), f"{m.data_seen:,}",
-            number(m.start_data / m.data_seen, 2), *(break_even_text(m, c) for c in COSTS),
+            f"{m.nonzero_params:,}",
+            percent(m.sparsity, 1),
+            f"{m.data_seen:,}",
+            number(m.start_data / m.data_seen, 2),
+            *(break_even_text(m, c) for c in COSTS),
         )
         for m in found
-    ]  # fmt: skip
+    ]
     return Table(header, rows)
 
 
@@ -162,9 +180,11 @@ def scratch_and_pruned(runs: RunTable, nonzero_params: int) -> alt.LayerChart:
     base = alt.Chart(_points(scratch)).encode(x=x, color=colour)
     mean = base.mark_line().encode(y=alt.Y("mean(loss):Q", title="Loss (nats per byte)"))
     marks = base.mark_point(filled=True, size=30, opacity=0.6).encode(y=y)
-    triangles = alt.Chart(_points(pruned)).mark_point(
-        shape="triangle-up", filled=True, size=130
-    ).encode(x=x, y=y, color=colour)  # fmt: skip
+    triangles = (
+        alt.Chart(_points(pruned))
+        .mark_point(shape="triangle-up", filled=True, size=130)
+        .encode(x=x, y=y, color=colour)
+    )
     text = f"""{title}: loss against data, one line a sparsity from scratch, falling, and one
         triangle for each of {len(pruned)} runs that pruned a trained model over that data. How far
         to the right of a triangle the line of its colour comes down to its height is the data
@@ -200,9 +220,14 @@ def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("sparsity:O", title="Sparsity", axis=alt.Axis(labelAngle=0)),
         xOffset=alt.XOffset("series:N", sort=order),
-        color=alt.Color("series:N", sort=order, title=None, legend=legend,
-                        scale=alt.Scale(domain=order, range=colours[: len(order)])),
-    )  # fmt: skip
+        color=alt.Color(
+            "series:N",
+            sort=order,
+            title=None,
+            legend=legend,
+            scale=alt.Scale(domain=order, range=colours[: len(order)]),
+        ),
+    )
     title = "Data from scratch, times the data pruned over"
     bars = base.mark_rule(strokeWidth=3, opacity=0.4).encode(
         y=charts.log_y("low", title, nice=False), y2="high:Q"
@@ -211,9 +236,11 @@ def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
         y=charts.log_y("multiple", title, nice=False),
         shape=alt.Shape("series:N", sort=order, legend=None),
     )
-    even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(
-        strokeDash=[5, 3], color=charts.GREY[0]
-    ).encode(y="y:Q")  # fmt: skip
+    even = (
+        alt.Chart(alt.Data(values=[{"y": 1}]))
+        .mark_rule(strokeDash=[5, 3], color=charts.GREY[0])
+        .encode(y="y:Q")
+    )
     text = f"""Data that a model from scratch needs, as a multiple of what pruning a trained one
         saw, against sparsity, with intervals, for {len(names)} combinations of size and data, and
         the three numbers of the paper, {", ".join(number(v) for v in PUBLISHED.values())}. At the
@@ -231,7 +258,9 @@ def _row(found: Multiple) -> dict[str, object]:
     least, most = (end / found.data_seen for end in found.measured)
     low, high = found.ends
     return {
-        "sparsity": percent(found.sparsity, 1), "series": _series(found),
-        "multiple": found.value, "low": least if low is None else low,
+        "sparsity": percent(found.sparsity, 1),
+        "series": _series(found),
+        "multiple": found.value,
+        "low": least if low is None else low,
         "high": most if high is None else high,
-    }  # fmt: skip
+    }

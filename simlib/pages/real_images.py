@@ -25,11 +25,23 @@ def live_table(runs: Sequence[RunRecord], whole: int | None) -> Table:
         passes = f"{r.data_seen / limit:.1f}" if limit else "none twice"
         gap = "" if r.train_loss is None else f"{r.loss - r.train_loss:+.3f}"
         rows.append(
-            (f"{limit:,}" if limit else "no end", passes, percent(r.sparsity),
-             number(r.train_loss), with_error(r), gap)
-        )  # fmt: skip
-    header = ("distinct images", "passes", "sparsity", "training loss", "validation loss",
-              "validation above training")  # fmt: skip
+            (
+                f"{limit:,}" if limit else "no end",
+                passes,
+                percent(r.sparsity),
+                number(r.train_loss),
+                with_error(r),
+                gap,
+            )
+        )
+    header = (
+        "distinct images",
+        "passes",
+        "sparsity",
+        "training loss",
+        "validation loss",
+        "validation above training",
+    )
     return Table(header, rows)
 
 
@@ -111,7 +123,7 @@ def reading_table(fits: Sequence[RepeatedFit], outside: Mapping[str, float]) -> 
 
 def worth_table(
     fits: Mapping[str, RepeatedFit], sparsities: Sequence[float], level: float
-) -> Table:  # fmt: skip
+) -> Table:
     """R(S) of fits with intervals, beside the published one for language models."""
     rows = []
     for S in sparsities:
@@ -172,9 +184,10 @@ def worth(fit: RepeatedFit, level: float) -> alt.LayerChart:
             ends = (low, high) if source == "these runs" else (y, y)
             values += [
                 {"passes": p, "worth": v, "low": a, "high": b, "sparsity": S, "source": source}
-                for p, v, a, b in zip(passes.tolist(), y.tolist(), *map(np.ndarray.tolist, ends),
-                                      strict=True)
-            ]  # fmt: skip
+                for p, v, a, b in zip(
+                    passes.tolist(), y.tolist(), *map(np.ndarray.tolist, ends), strict=True
+                )
+            ]
     data = alt.Data(values=values)
     x = charts.log_x("passes", "Passes over the images", domain=[1, PASSES], nice=False)
     colour = charts.sparsity_colour([0.0, 0.75])

@@ -58,13 +58,14 @@ def excess(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
         best = min(curve, key=lambda a: a.run.loss)
         rows += [
             {
-                "family": config.family, "norms": NORMS[config.qk_norm],
+                "family": config.family,
+                "norms": NORMS[config.qk_norm],
                 "run": f"{config.family}, {config.nonzero_params:,}, {percent(config.sparsity)}",
                 "ratio": config.peak_lr / best.config.peak_lr,
                 "excess": run.loss / best.run.loss - 1,
             }
             for config, run in curve
-        ]  # fmt: skip
+        ]
     return rows
 
 
@@ -160,10 +161,24 @@ def time_table(runs: RunTable) -> Table:
         if found[True] and found[False]:
             dense, sparse = (float(np.median(found[kind])) for kind in (False, True))
             counts = f"{len(found[False])}, {len(found[True])}"
-            rows.append((f"{size:,}", counts, f"{1000 * dense:.1f}", f"{1000 * sparse:.1f}",
-                         percent(sparse / dense), percent(left[size])))  # fmt: skip
-    header = ("weights under the mask", "runs (dense, sparse)", "dense, ms a step",
-              "sparse, ms a step", "time, sparse over dense", "work without zeros")  # fmt: skip
+            rows.append(
+                (
+                    f"{size:,}",
+                    counts,
+                    f"{1000 * dense:.1f}",
+                    f"{1000 * sparse:.1f}",
+                    percent(sparse / dense),
+                    percent(left[size]),
+                )
+            )
+    header = (
+        "weights under the mask",
+        "runs (dense, sparse)",
+        "dense, ms a step",
+        "sparse, ms a step",
+        "time, sparse over dense",
+        "work without zeros",
+    )
     return Table(header, rows)
 
 

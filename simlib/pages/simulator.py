@@ -41,11 +41,16 @@ def gain_against_sparsity(
     columns = []
     for f in law_files:
         found = summarise(f, worth, SPARSITIES, level=level)
-        columns.append(charts.rows(law=f.name, sparsity=SPARSITIES, gain=found.value,
-                                   low=found.low, high=found.high))  # fmt: skip
-    even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(
-        strokeDash=[5, 3], color=charts.GREY[0]
-    ).encode(y="y:Q")  # fmt: skip
+        columns.append(
+            charts.rows(
+                law=f.name, sparsity=SPARSITIES, gain=found.value, low=found.low, high=found.high
+            )
+        )
+    even = (
+        alt.Chart(alt.Data(values=[{"y": 1}]))
+        .mark_rule(strokeDash=[5, 3], color=charts.GREY[0])
+        .encode(y="y:Q")
+    )
     chart = bands(columns, "sparsity", "gain", "Sparsity", "Worth of the budget, times") + even
     best = ", ".join(
         f"{f.name} at {percent(float(SPARSITIES[np.argmax(worth(f.joint, SPARSITIES))]))}"
@@ -71,8 +76,9 @@ def sparsity_against_serving(
         values[0, i] = best_allocation(law_file.joint, flops, model, within).S
         members = best_allocation(law_file.members(), flops, model, within).S
         values[1:, i] = np.quantile(members, tails(level))
-    data = charts.rows(law=law_file.name, served=served, sparsity=values[0], low=values[1],
-                       high=values[2])  # fmt: skip
+    data = charts.rows(
+        law=law_file.name, served=served, sparsity=values[0], low=values[1], high=values[2]
+    )
     chart = bands([data], "served", "sparsity", "Tokens to serve", "Best sparsity", log=True)
     text = f"""Best sparsity against the number of tokens that a budget of {number(flops)} FLOP has
         to serve after training, {TITLES[cost].lower()}, with its band. It goes from
@@ -89,16 +95,21 @@ def fronts(law_file: LawFile, flops: float, cost: str, limits: Limits) -> alt.La
         front = pareto_front(law_file.joint, flops, model, within, points=30)
         ends[kind] = front
         values += [
-            {"run": kind, "nonzero_params": float(N), "loss": float(y), "sparsity": float(S),
-             "data_seen": float(D)}
+            {
+                "run": kind,
+                "nonzero_params": float(N),
+                "loss": float(y),
+                "sparsity": float(S),
+                "data_seen": float(D),
+            }
             for S, N, D, y in zip(front.S, front.N, front.D, front.loss, strict=True)
-        ]  # fmt: skip
+        ]
     scale = alt.Scale(domain=["dense", "sparse"], range=[charts.GREY[0], charts.BLUE[0]])
     base = alt.Chart(alt.Data(values=values)).encode(
         x=charts.log_x("nonzero_params", "Non-zero parameters"),
         y=alt.Y("loss:Q", title="Predicted loss (nats)", scale=alt.Scale(zero=False)),
         color=alt.Color("run:N", scale=scale, title=None),
-    )  # fmt: skip
+    )
     chart = base.mark_line() + base.mark_point(filled=True, size=40)
     dense, sparse = ends["dense"], ends["sparse"]
     shared = [max(dense.N[0], sparse.N[0]), min(dense.N[-1], sparse.N[-1])]
@@ -130,9 +141,11 @@ def widths_against_span(
         y=alt.Y("width:Q", title=f"Half-width of {name}, relative", axis=alt.Axis(format="%")),
         color=alt.Color("values of D:N", scale=colours, sort=order, title="Values of D"),
     )
-    rule = alt.Chart(alt.Data(values=[{"y": goal}])).mark_rule(
-        strokeDash=[5, 3], color=charts.GREY[0]
-    ).encode(y="y:Q")  # fmt: skip
+    rule = (
+        alt.Chart(alt.Data(values=[{"y": goal}]))
+        .mark_rule(strokeDash=[5, 3], color=charts.GREY[0])
+        .encode(y="y:Q")
+    )
     chart = base.mark_line() + base.mark_point(filled=True, size=45) + rule
     text = f"""Expected half-width of the interval of {name} against the span of the amounts of
         data, one line for each number of them. With {counts[0]} amounts it goes from
@@ -148,9 +161,11 @@ def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
     seen = found.forecast
     order = np.argsort(seen.distance.compute)
     data = charts.rows(
-        compute=seen.distance.compute[order], measured=(found.measured / seen.loss)[order] - 1,
-        low=(seen.low / seen.loss)[order] - 1, high=(seen.high / seen.loss)[order] - 1,
-    )  # fmt: skip
+        compute=seen.distance.compute[order],
+        measured=(found.measured / seen.loss)[order] - 1,
+        low=(seen.low / seen.loss)[order] - 1,
+        high=(seen.high / seen.loss)[order] - 1,
+    )
     x = charts.log_x("compute", "Compute, times the most that was fitted")
     y_title = "Measured over forecast loss"
     base = alt.Chart(data).encode(x=x)
@@ -209,47 +224,78 @@ def _sparsity(choice: Choice) -> str:
 def story_table(plans: Mapping[str, Plan]) -> Table:
     """Several budgets or sizes, one row each: what is best and how sure that is."""
     header = (
-        "", "sparsity", "non-zero parameters", "data", "loss, sparse", "loss, dense",
-        "sparse wins in", "beyond the fitted compute",
-    )  # fmt: skip
+        "",
+        "sparsity",
+        "non-zero parameters",
+        "data",
+        "loss, sparse",
+        "loss, dense",
+        "sparse wins in",
+        "beyond the fitted compute",
+    )
     rows = [
         (
-            name, _sparsity(p.sparse), number(p.sparse.nonzero_params), number(p.sparse.data_seen),
+            name,
+            _sparsity(p.sparse),
+            number(p.sparse.nonzero_params),
+            number(p.sparse.data_seen),
             with_interval(p.sparse.loss, p.sparse.interval, 4),
             with_interval(p.dense.loss, p.dense.interval, 4),
-            percent(p.probability_sparse_wins), number(float(p.sparse.distance.compute)) + " ×",
+            percent(p.probability_sparse_wins),
+            number(float(p.sparse.distance.compute)) + " ×",
         )
         for name, p in plans.items()
-    ]  # fmt: skip
+    ]
     return Table(header, rows)
 
 
 def measurement_table(found: Sequence[Measurement]) -> Table:
     """The most telling runs, each after those before it."""
     header = (
-        "sparsity", "non-zero parameters", "data", "FLOP", "explains, with those above",
+        "sparsity",
+        "non-zero parameters",
+        "data",
+        "FLOP",
+        "explains, with those above",
         "chance that the sign turns",
-    )  # fmt: skip
+    )
     rows = [
-        (percent(m.sparsity, 1), number(m.nonzero_params), number(m.data_seen), number(m.flops),
-         percent(m.explains), percent(m.changes_the_answer, 1))
+        (
+            percent(m.sparsity, 1),
+            number(m.nonzero_params),
+            number(m.data_seen),
+            number(m.flops),
+            percent(m.explains),
+            percent(m.changes_the_answer, 1),
+        )
         for m in found
-    ]  # fmt: skip
+    ]
     return Table(header, rows or [("no run tells anything", *[""] * (len(header) - 1))])
 
 
 def calibration_table(found: Mapping[str, Score]) -> Table:
     """Forecasts of runs kept out of the fit: coverage, bias and what they demand."""
-    header = ("", "runs fitted", "runs predicted", "inside the interval", "bias", "rmse",
-              "stretch needed")  # fmt: skip
+    header = (
+        "",
+        "runs fitted",
+        "runs predicted",
+        "inside the interval",
+        "bias",
+        "rmse",
+        "stretch needed",
+    )
     rows = [
         (
-            name, str(c.fitted_runs), str(c.predicted_runs),
+            name,
+            str(c.fitted_runs),
+            str(c.predicted_runs),
             f"{percent(c.coverage)} of {percent(c.level)}",
-            f"{c.bias:+.1%}", percent(c.rmse, 1), number(c.widen, 2) + " ×",
+            f"{c.bias:+.1%}",
+            percent(c.rmse, 1),
+            number(c.widen, 2) + " ×",
         )
         for name, c in found.items()
-    ]  # fmt: skip
+    ]
     return Table(header, rows)
 
 
@@ -259,11 +305,14 @@ def design_table(designs: Sequence[Design]) -> Table:
     header = ("runs", "sparsities", "sizes", "data", *(f"{t} ±" for t in targets))
     rows = [
         (
-            str(len(d.grid)), _ends(d.grid.sparsities, percent), _ends(d.grid.sizes, number),
-            _ends(d.grid.data, number), *(percent(d.widths[t], 1) for t in targets),
+            str(len(d.grid)),
+            _ends(d.grid.sparsities, percent),
+            _ends(d.grid.sizes, number),
+            _ends(d.grid.data, number),
+            *(percent(d.widths[t], 1) for t in targets),
         )
         for d in designs
-    ]  # fmt: skip
+    ]
     return Table(header, rows)
 
 
@@ -296,8 +345,10 @@ def sentences(said: Sequence[str], none: str = "nothing to warn of") -> Table:
 
 
 PHASE_NAMES = {
-    "dense": "dense phase", "ramp": "ramp", "final": "after the ramp, rate still high",
-}  # fmt: skip
+    "dense": "dense phase",
+    "ramp": "ramp",
+    "final": "after the ramp, rate still high",
+}
 
 
 def one_a_sparsity(fare: Fare) -> list[Miss]:
@@ -313,8 +364,15 @@ def ways(law_file: LawFile, fare: Fare, level: float = 0.9) -> alt.LayerChart:
     recorded, lines, ends = [], [], []
     for miss in shown:
         r, s = miss.record, round(miss.record.sparsity, 3)
-        way = trajectory(law_file, r.sparsity, r.nonzero_params, r.data_seen,
-                         accounting=fare.accounting, gap=fare.gap, level=level)  # fmt: skip
+        way = trajectory(
+            law_file,
+            r.sparsity,
+            r.nonzero_params,
+            r.data_seen,
+            accounting=fare.accounting,
+            gap=fare.gap,
+            level=level,
+        )
         lines += [
             {"data": float(d), "sparsity": s, "loss": float(y), "now": float(x)}
             for d, y, x in zip(way.data_seen, way.running, way.sparsity, strict=True)
@@ -335,9 +393,7 @@ def ways(law_file: LawFile, fare: Fare, level: float = 0.9) -> alt.LayerChart:
     line = alt.Chart(alt.Data(values=lines)).mark_line().encode(x=x, y=y, color=colour)
     point = alt.Chart(alt.Data(values=recorded)).mark_point(filled=True, size=26, opacity=0.7)
     end = alt.Chart(alt.Data(values=ends)).mark_point(shape="diamond", size=110, strokeWidth=2)
-    chart = (
-        line + point.encode(x=x, y=y, color=colour) + end.encode(x=x, y=y, color=colour)
-    )  # fmt: skip
+    chart = line + point.encode(x=x, y=y, color=colour) + end.encode(x=x, y=y, color=colour)
     text = f"""Training loss against tokens seen of {len(shown)} runs that were kept out, one a
         sparsity: recorded points, the law's line raised by the measured gap, and a diamond for the
         law's loss at the end, after the learning rate has fallen. The lines of sparse runs bend
@@ -349,15 +405,23 @@ def ways(law_file: LawFile, fare: Fare, level: float = 0.9) -> alt.LayerChart:
 
 def fares_table(fares: Sequence[Fare]) -> Table:
     """Errors of every accounting on the runs that chose and on those kept out, by phase."""
-    header = ("accounting", "gap", "error, runs that chose", "error, runs kept out",
-              *(PHASE_NAMES[p] for p in PHASES))  # fmt: skip
+    header = (
+        "accounting",
+        "gap",
+        "error, runs that chose",
+        "error, runs kept out",
+        *(PHASE_NAMES[p] for p in PHASES),
+    )
     rows = [
         (
-            f"{f.accounting} density", f"{f.gap:+.1%}", percent(f.chosen_rms, 2),
-            percent(f.held_out_rms, 2), *(percent(rms(f.held_out, f.gap, p), 2) for p in PHASES),
+            f"{f.accounting} density",
+            f"{f.gap:+.1%}",
+            percent(f.chosen_rms, 2),
+            percent(f.held_out_rms, 2),
+            *(percent(rms(f.held_out, f.gap, p), 2) for p in PHASES),
         )
         for f in fares
-    ]  # fmt: skip
+    ]
     return Table(header, rows)
 
 
@@ -371,8 +435,15 @@ def ends_table(fare: Fare) -> Table:
         late = [m.ratio[m.high_rate & (m.phase == PHASES.index("final"))] for m in found]
         before = float(np.mean([x.mean() for x in late if x.size]))
         after = float(np.mean([m.ratio[-1] for m in found]))
-        rows.append((percent(s, 1), str(len(found)), f"{before:+.1%}", f"{after:+.1%}",
-                     number(before - after, 2)))  # fmt: skip
+        rows.append(
+            (
+                percent(s, 1),
+                str(len(found)),
+                f"{before:+.1%}",
+                f"{after:+.1%}",
+                number(before - after, 2),
+            )
+        )
     return Table(
         ("sparsity", "runs", "gap before the cool-down", "gap at its end", "cool-down, log loss"),
         rows,

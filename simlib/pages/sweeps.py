@@ -54,16 +54,18 @@ def law_curves(law_file: LawFile, runs: RunTable, along: str) -> alt.LayerChart:
     titles = {"size": "Non-zero parameters", "data_seen": DATA.get(family, "Data seen")}
     options = _label(np.unique(getattr(found, other))).tolist()
     pick = alt.param(
-        name=f"chosen_{other}", value=options[len(options) // 2],
+        name=f"chosen_{other}",
+        value=options[len(options) // 2],
         bind=alt.binding_radio(options=options, name=titles[other]),
-    )  # fmt: skip
+    )
     title = titles[ALONG["nonzero_params" if along == "data_seen" else "data_seen"]]
     encoding = {
         "x": charts.log_x(along, title, nice=False),
-        "y": alt.Y("loss:Q", title=LOSS.get(family, "Loss (nats per byte)"),
-                   scale=alt.Scale(zero=False)),
+        "y": alt.Y(
+            "loss:Q", title=LOSS.get(family, "Loss (nats per byte)"), scale=alt.Scale(zero=False)
+        ),
         "color": charts.sparsity_colour(found.sparsity),
-    }  # fmt: skip
+    }
     keep = f"datum.chosen == chosen_{other}"
     curve = alt.Chart(_curve_rows(law_file, found, along)).mark_line()
     point = alt.Chart(_run_rows(runs, found, other)).mark_point(filled=True, size=60)
@@ -93,9 +95,12 @@ def _run_rows(runs: RunTable, found: Cells, other: str) -> alt.Data:
     sizes = np.unique(found.size)
     nearest = sizes[np.abs(np.log(N[:, None] / sizes)).argmin(axis=1)]
     return charts.rows(
-        sparsity=np.round(runs.sparsity, 3), nonzero_params=N, data_seen=D, loss=runs.loss,
+        sparsity=np.round(runs.sparsity, 3),
+        nonzero_params=N,
+        data_seen=D,
+        loss=runs.loss,
         chosen=_label(nearest if other == "size" else D),
-    )  # fmt: skip
+    )
 
 
 def _label(values: np.ndarray) -> np.ndarray:
@@ -112,21 +117,33 @@ def residuals(law_file: LawFile, runs: RunTable, spread: Spread) -> alt.LayerCha
     error = np.expm1(log_law - found.log_loss)
     sizes = _label(np.unique(found.size)).tolist()
     data = charts.rows(
-        data_seen=found.data_seen, error=error, size=_label(found.size), sparsity=found.sparsity,
+        data_seen=found.data_seen,
+        error=error,
+        size=_label(found.size),
+        sparsity=found.sparsity,
         runs=found.runs,
-    )  # fmt: skip
+    )
     colours = [light for light, _ in charts.SERIES]
     scale = alt.Scale(domain=sizes, range=[colours[i % len(colours)] for i in range(len(sizes))])
     shapes = alt.Scale(domain=np.unique(found.sparsity).tolist())
     y = alt.Y("error:Q", title="Predicted over measured loss", axis=alt.Axis(format="+.1%"))
     title = DATA.get(runs.records[0].family, "Data seen")
-    points = alt.Chart(data).mark_point(filled=True, size=70, opacity=0.85).encode(
-        x=charts.log_x("data_seen", title), y=y,
-        color=alt.Color("size:N", title="Non-zero parameters", scale=scale),
-        shape=alt.Shape("sparsity:O", title="Sparsity", scale=shapes,
-                        legend=alt.Legend(labelExpr="format(datum.value, '.4~p')")),
-        tooltip=["size:N", "sparsity:Q", "data_seen:Q", "error:Q", "runs:Q"],
-    )  # fmt: skip
+    points = (
+        alt.Chart(data)
+        .mark_point(filled=True, size=70, opacity=0.85)
+        .encode(
+            x=charts.log_x("data_seen", title),
+            y=y,
+            color=alt.Color("size:N", title="Non-zero parameters", scale=scale),
+            shape=alt.Shape(
+                "sparsity:O",
+                title="Sparsity",
+                scale=shapes,
+                legend=alt.Legend(labelExpr="format(datum.value, '.4~p')"),
+            ),
+            tooltip=["size:N", "sparsity:Q", "data_seen:Q", "error:Q", "runs:Q"],
+        )
+    )
     ends = {"low": -2 * spread.deviation, "high": 2 * spread.deviation}
     band = alt.Chart(alt.Data(values=[ends])).mark_rect(opacity=0.15, color=charts.GREY[0])
     shade = band.encode(y=alt.Y("low:Q"), y2="high:Q")
@@ -184,15 +201,17 @@ def learning_rates(attempts: Sequence[Attempt]) -> alt.Chart:
     sizes = sorted({a.config.nonzero_params for a in runs})
     options = [f"{size:,}" for size in sizes]
     pick = alt.param(
-        name="recipe_size", value=options[-1],
+        name="recipe_size",
+        value=options[-1],
         bind=alt.binding_radio(options=options, name="Non-zero parameters"),
-    )  # fmt: skip
+    )
     data = charts.rows(
-        rate=[a.config.peak_lr for a in runs], loss=[a.run.loss for a in runs],
+        rate=[a.config.peak_lr for a in runs],
+        loss=[a.run.loss for a in runs],
         sparsity=[a.config.sparsity for a in runs],
         size=[f"{a.config.nonzero_params:,}" for a in runs],
         norms=[NORMS[a.config.qk_norm] for a in runs],
-    )  # fmt: skip
+    )
     known = [name for name in NORMS.values() if any(NORMS[a.config.qk_norm] == name for a in runs)]
     chart = (
         alt.Chart(data)
@@ -261,14 +280,21 @@ def data_table(steps: Sequence[DataStep]) -> Table:
     """Fall of log loss with each doubling of data, and whether it grows where no law lets it."""
     rows = [
         (
-            f"{step.low:,.0f} to {step.high:,.0f}", signed(step.gain, 1), f"{step.predicted:+.1%}",
+            f"{step.low:,.0f} to {step.high:,.0f}",
+            signed(step.gain, 1),
+            f"{step.predicted:+.1%}",
             "" if step.growth is None else signed(step.growth, 1),
             "" if step.growth is None else "yes" if step.growth.sign > 0 else "no",
         )
         for step in steps
-    ]  # fmt: skip
-    header = ("data", "fall of log loss a doubling", "by the law", "more than the step before",
-              "grows")  # fmt: skip
+    ]
+    header = (
+        "data",
+        "fall of log loss a doubling",
+        "by the law",
+        "more than the step before",
+        "grows",
+    )
     return Table(header, rows)
 
 
@@ -291,15 +317,22 @@ def order_table(found: Order) -> Table:
     rows = [
         (
             f"{percent(step.low, 1)} to {percent(step.high, 1)}",
-            f"{step.better} of {step.settings}", number(step.expected, 3),
-            signed(step.gain, 1), f"{step.predicted:+.1%}",
+            f"{step.better} of {step.settings}",
+            number(step.expected, 3),
+            signed(step.gain, 1),
+            f"{step.predicted:+.1%}",
         )
         for step in found.steps
-    ]  # fmt: skip
+    ]
     whole = f"{found.ordered} of {found.settings}"
     rows.append(("all in the law's order", whole, number(found.expected, 3), "", ""))
-    header = ("step in sparsity", "sparser is better", "expected by law and noise",
-              "lower loss", "lower loss, by the law")  # fmt: skip
+    header = (
+        "step in sparsity",
+        "sparser is better",
+        "expected by law and noise",
+        "lower loss",
+        "lower loss, by the law",
+    )
     return Table(header, rows)
 
 
@@ -338,11 +371,18 @@ def exponent_table(law_file: LawFile, published: Sequence[LawFile], level: float
         low, high = profiles.get(name, resampled or (None, None))
         theirs = {f.name: float(quantity(f.joint)) for f in published}
         outside = [
-            n for n, v in theirs.items()
+            n
+            for n, v in theirs.items()
             if (low is not None and v < low) or (high is not None and v > high)
-        ]  # fmt: skip
-        rows.append((name, with_interval(value, (low, high)), *map(number, theirs.values()),
-                     ", ".join(outside) or "none"))  # fmt: skip
+        ]
+        rows.append(
+            (
+                name,
+                with_interval(value, (low, high)),
+                *map(number, theirs.values()),
+                ", ".join(outside) or "none",
+            )
+        )
     return Table(("", law_file.name, *(f.name for f in published), "outside"), rows)
 
 
@@ -367,14 +407,29 @@ def rate_table(attempts: Sequence[Attempt]) -> Table:
         best = int(losses.argmin())
         config = curve[best].config
         edge = " (edge)" if best in (0, len(curve) - 1) else ""
-        rows.append((
-            f"{config.nonzero_params:,}", str(config.shape.width), percent(config.sparsity),
-            NORMS[config.qk_norm], number(config.peak_lr) + edge, number(losses[best], 4),
-            *(_above(losses, best + k) for k in (1, 2)),
-            percent(max(_cliff(losses), 0.0), 1),
-        ))  # fmt: skip
-    header = ("non-zero weights", "width", "sparsity", "queries and keys", "best rate", "loss",
-              "next rate", "the one after", "steepest step")  # fmt: skip
+        rows.append(
+            (
+                f"{config.nonzero_params:,}",
+                str(config.shape.width),
+                percent(config.sparsity),
+                NORMS[config.qk_norm],
+                number(config.peak_lr) + edge,
+                number(losses[best], 4),
+                *(_above(losses, best + k) for k in (1, 2)),
+                percent(max(_cliff(losses), 0.0), 1),
+            )
+        )
+    header = (
+        "non-zero weights",
+        "width",
+        "sparsity",
+        "queries and keys",
+        "best rate",
+        "loss",
+        "next rate",
+        "the one after",
+        "steepest step",
+    )
     return Table(header, rows)
 
 
@@ -474,23 +529,32 @@ def _status(law_file: LawFile) -> str:
 
 
 def sweep_facts(
-    law_file: LawFile, runs: RunTable, laws: Sequence[LawFile], objective: Objective,
-    *, level: float = 0.9, seed: int = 0,
-) -> SweepFacts:  # fmt: skip
+    law_file: LawFile,
+    runs: RunTable,
+    laws: Sequence[LawFile],
+    objective: Objective,
+    *,
+    level: float = 0.9,
+    seed: int = 0,
+) -> SweepFacts:
     """All checks of a sweep's page; `laws` are held beside the law of the sweep.
 
     Raises InputError for runs without repeats, or with too few amounts of data.
     """
     spread = seed_spread(runs, level)
     return SweepFacts(
-        law_file, tuple(laws), runs, level, spread,
+        law_file,
+        tuple(laws),
+        runs,
+        level,
+        spread,
         test=lack_of_fit(law_file, runs, spread),
         bend=interaction(law_file, runs, level),
         order=order(law_file, runs, spread, level, seed),
         steps=data_steps(law_file, runs, level),
         known=identified(law_file),
         longer=without_shortest(runs, objective, seed=seed),
-    )  # fmt: skip
+    )
 
 
 def _worth(law: JointLaw) -> Array:

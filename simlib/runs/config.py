@@ -279,8 +279,11 @@ class RunConfig(BaseModel):
     def can_be_fused(self) -> bool:
         """Whether fused operations know this kind of run."""
         return (self.device, self.precision, self.threads, self.kernels) == (
-            "cpu", "float32", 1, "masks",
-        )  # fmt: skip
+            "cpu",
+            "float32",
+            1,
+            "masks",
+        )
 
     @cached_property
     def canonical(self) -> dict[str, Any]:

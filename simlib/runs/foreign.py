@@ -70,8 +70,9 @@ def read_foreign(path: str | Path, columns: dict[str, Column]) -> RunTable:
     _refuse_missing(path, header, known)
     for number, row in enumerate(body, start=2):
         if row and len(row) != len(header):
-            raise InputError(f"{path}: row {number} has {len(row)} values where the header has "
-                             f"{len(header)}")  # fmt: skip
+            raise InputError(
+                f"{path}: row {number} has {len(row)} values where the header has {len(header)}"
+            )
     cells = [{f: _cell(row, header, f, c) for f, c in known.items()} for row in body if row]
     fields = list(_with_nonzero(dict.fromkeys(known, "")))
     filled = [list(_with_nonzero(row).values()) for row in cells]
@@ -93,12 +94,15 @@ def read_cells(path: Path) -> list[list[str]]:
 def _refuse_missing(path: Path, header: list[str], known: dict[str, Column]) -> None:
     for field, column in known.items():
         if column.source not in header and not _is_number(column.source):
-            raise InputError(f"{path}: there is no column {column.source!r} for {field}; there are "
-                             f"{', '.join(header)}")  # fmt: skip
+            raise InputError(
+                f"{path}: there is no column {column.source!r} for {field}; there are "
+                f"{', '.join(header)}"
+            )
         if header.count(column.source) > 1:
-            raise InputError(f"{path}: {header.count(column.source)} columns are called "
-                             f"{column.source!r}: give the one that holds {field} a name of its own"
-                             )  # fmt: skip
+            raise InputError(
+                f"{path}: {header.count(column.source)} columns are called "
+                f"{column.source!r}: give the one that holds {field} a name of its own"
+            )
     missing = [name for name in ESSENTIAL if name not in _with_nonzero(dict.fromkeys(known, ""))]
     if missing:
         hint = " (write sparsity=0 if all runs are dense)" * (missing[0] == "sparsity")
@@ -145,16 +149,22 @@ def _plausible(path: Path, fields: list[str], cells: list[list[str]]) -> list[li
         values = [float(row[at]) for row in cells if _is_number(row[at])]
         most[field] = max(values, default=float("nan"))
     if 1 < most["sparsity"] <= 100:
-        raise InputError(f"{path}: sparsity reaches {most['sparsity']:g}; it is a fraction here: "
-                         "for percentages write sparsity=COLUMN*0.01, for percentages of what is "
-                         "left sparsity=1-COLUMN*0.01")  # fmt: skip
+        raise InputError(
+            f"{path}: sparsity reaches {most['sparsity']:g}; it is a fraction here: "
+            "for percentages write sparsity=COLUMN*0.01, for percentages of what is "
+            "left sparsity=1-COLUMN*0.01"
+        )
     if most["sparsity"] == 1:
-        raise InputError(f"{path}: sparsity reaches 1, a model of zeros; if the column holds "
-                         "densities, write sparsity=1-COLUMN")  # fmt: skip
+        raise InputError(
+            f"{path}: sparsity reaches 1, a model of zeros; if the column holds "
+            "densities, write sparsity=1-COLUMN"
+        )
     for field in ("nonzero_params", "data_seen"):
         if most[field] < FEWEST:
-            raise InputError(f"{path}: {field} is {most[field]:g} at most; if that is in millions, "
-                             f"write {field}=COLUMN*1e6")  # fmt: skip
+            raise InputError(
+                f"{path}: {field} is {most[field]:g} at most; if that is in millions, "
+                f"write {field}=COLUMN*1e6"
+            )
     if most["loss"] > MOST_NATS:
         raise InputError(
             f"{path}: loss reaches {most['loss']:g}, more than any cross-entropy in nats; if it is "

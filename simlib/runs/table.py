@@ -321,8 +321,10 @@ def _set_aside(path: Path, half: bytes) -> None:
         extend_file(file, aside.stat().st_size, half + b"\n")
     log.warning(
         "%s: the last row was cut off while it was written; it lies in %s now, and its run counts "
-        "as new", path, aside.name,
-    )  # fmt: skip
+        "as new",
+        path,
+        aside.name,
+    )
 
 
 @lru_cache(maxsize=256)
@@ -352,8 +354,9 @@ def _line(values: Iterable[object]) -> bytes:
 def _row(record: RunRecord) -> list[object]:
     """The values of a row, which is one line."""
     values = (getattr(record, name) for name in FIELDS)
-    return [" ".join(v.splitlines()) if isinstance(v, str) else "" if v is None else v
-            for v in values]  # fmt: skip
+    return [
+        " ".join(v.splitlines()) if isinstance(v, str) else "" if v is None else v for v in values
+    ]
 
 
 def _check_header(path: Path, header: list[str]) -> None:

@@ -52,9 +52,12 @@ class Allocation(NamedTuple):
 
 
 def allocate(
-    law: JointLaw, S: ArrayLike, flops: ArrayLike, cost: TrainingCost = COSTS["dense"],
+    law: JointLaw,
+    S: ArrayLike,
+    flops: ArrayLike,
+    cost: TrainingCost = COSTS["dense"],
     limits: Limits = Limits(),  # noqa: B008  frozen
-) -> Allocation:  # fmt: skip
+) -> Allocation:
     """The size and data that minimise the loss at sparsity S within a budget in FLOP.
 
     S, flops and the law's coefficients broadcast. The budget is spent exactly, unless ceilings on
@@ -119,9 +122,11 @@ def _log_training_share(
 
 
 def best_allocation(
-    law: JointLaw, flops: ArrayLike, cost: TrainingCost = COSTS["dense"],
+    law: JointLaw,
+    flops: ArrayLike,
+    cost: TrainingCost = COSTS["dense"],
     limits: Limits = Limits(),  # noqa: B008  frozen
-) -> Allocation:  # fmt: skip
+) -> Allocation:
     """The sparsity, size and data that minimise the loss within a budget in FLOP.
 
     flops and the law's coefficients broadcast. The sparsity is bracketed on a grid, so that cost
@@ -179,9 +184,11 @@ def free_sparsity_dense_cost(law: JointLaw) -> Array:
 
 
 def least_flops(
-    law: JointLaw, loss: float, cost: TrainingCost = COSTS["dense"],
+    law: JointLaw,
+    loss: float,
+    cost: TrainingCost = COSTS["dense"],
     limits: Limits = Limits(),  # noqa: B008  frozen
-) -> Array:  # fmt: skip
+) -> Array:
     """The least budget in FLOP that reaches a loss; infinite where none does.
 
     The loss falls with the budget, so bisection on its logarithm finds it.

@@ -56,9 +56,13 @@ class Calibration(Score):
 
 
 def calibrate(
-    law_file: LawFile, runs: RunTable, *, level: float = 0.9, noise: float | None = None,
+    law_file: LawFile,
+    runs: RunTable,
+    *,
+    level: float = 0.9,
+    noise: float | None = None,
     fitted_runs: int = 0,
-) -> Calibration:  # fmt: skip
+) -> Calibration:
     """Hold a law's forecasts against runs it has not seen. Raises InputError without any run."""
     runs = runs.finished
     if len(runs) == 0:
@@ -92,10 +96,17 @@ def smaller_half(runs: RunTable, share: float = 0.5) -> tuple[RunTable, RunTable
 
 
 def fit_small_predict_large(
-    runs: RunTable, form: AnyForm = JOINT, objective: Objective = DEFAULT_OBJECTIVE, *,
-    share: float = 0.5, level: float = 0.9, resamples: int = 1000, seed: int = 0,
-    name: str = "half", whole: bool = False,
-) -> Calibration:  # fmt: skip
+    runs: RunTable,
+    form: AnyForm = JOINT,
+    objective: Objective = DEFAULT_OBJECTIVE,
+    *,
+    share: float = 0.5,
+    level: float = 0.9,
+    resamples: int = 1000,
+    seed: int = 0,
+    name: str = "half",
+    whole: bool = False,
+) -> Calibration:
     """Fit the smaller part of a table, forecast the rest, and score it.
 
     With `whole` the ensemble draws curves of one sparsity and size whole. Raises InputError for a
@@ -103,8 +114,9 @@ def fit_small_predict_large(
     """
     small, large = smaller_half(runs, share)
     clusters = curves(small.sparsity, small.nonzero_params) if whole else None
-    law_file = fit_law(small, form, objective, name=name, resamples=resamples, seed=seed,
-                       clusters=clusters)  # fmt: skip
+    law_file = fit_law(
+        small, form, objective, name=name, resamples=resamples, seed=seed, clusters=clusters
+    )
     return calibrate(law_file, large, level=level, fitted_runs=len(small))
 
 
@@ -115,10 +127,17 @@ def _score(
     ratios = np.sort(_ratios(found, measured))
     rank = min(int(np.ceil((len(ratios) + 1) * level)), len(ratios))
     return Calibration(
-        fitted_runs, len(ratios), level, float((ratios <= 1).mean()), float(miss.mean()),
-        float(np.sqrt((miss**2).mean())), max(float(ratios[rank - 1]), 1.0), found, measured,
+        fitted_runs,
+        len(ratios),
+        level,
+        float((ratios <= 1).mean()),
+        float(miss.mean()),
+        float(np.sqrt((miss**2).mean())),
+        max(float(ratios[rank - 1]), 1.0),
+        found,
+        measured,
         allowed=allowed,
-    )  # fmt: skip
+    )
 
 
 def _ratios(found: Forecast, measured: Array) -> Array:

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 def warnings_of(
-    plan: Plan, law_file: LawFile, limits: Limits, cluster: Cluster | None,
+    plan: Plan,
+    law_file: LawFile,
+    limits: Limits,
+    cluster: Cluster | None,
     checkpoint: Checkpoint | None,
-) -> tuple[str, ...]:  # fmt: skip
+) -> tuple[str, ...]:
     """All that is to be said of a plan, what weighs most first."""
     return (
         *_distances(plan),
@@ -134,8 +137,9 @@ def _choices(plan: Plan, limits: Limits) -> list[str]:
 def _memory(plan: Plan, cluster: Cluster | None) -> list[str]:
     if cluster is None:
         return []
-    need = {c.kind: int(least_devices(c.training_bytes, cluster.device.memory))
-            for c in plan.choices}  # fmt: skip
+    need = {
+        c.kind: int(least_devices(c.training_bytes, cluster.device.memory)) for c in plan.choices
+    }
     kind = max(need, key=lambda k: need[k])
     if need[kind] <= cluster.devices:
         return []

@@ -65,9 +65,12 @@ def worth(S: ArrayLike) -> Array:
 
 
 def prune_checkpoint(
-    law: JointLaw, checkpoint: Checkpoint, flops: float, cost: TrainingCost = COSTS["dense"],
+    law: JointLaw,
+    checkpoint: Checkpoint,
+    flops: float,
+    cost: TrainingCost = COSTS["dense"],
     limits: Limits = Limits(),  # noqa: B008  frozen
-) -> Allocation:  # fmt: skip
+) -> Allocation:
     """The sparsity and data that prune a checkpoint best within a budget in FLOP.
 
     Size and sparsity go together: `N = (1 - S) P`. Returns scalars. Raises InputError where data

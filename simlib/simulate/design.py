@@ -53,8 +53,10 @@ class Grid:
         bad = [s for s in self.sparsities if not 0 <= s < 1]
         bad += [v for v in (*self.sizes, *self.data) if not (np.isfinite(v) and v > 0)]
         if bad or self.repeats < 1 or not (self.sparsities and self.sizes and self.data):
-            raise InputError(f"a grid needs sparsities in [0, 1), positive sizes and data, and at "
-                             f"least one repeat; got {bad[:1] or self}")  # fmt: skip
+            raise InputError(
+                f"a grid needs sparsities in [0, 1), positive sizes and data, and at "
+                f"least one repeat; got {bad[:1] or self}"
+            )
 
     @property
     def columns(self) -> tuple[Array, Array, Array]:
@@ -102,9 +104,14 @@ def huber_inflation(ratio: float) -> float:
 
 
 def fisher_widths(
-    law: JointLaw, grid: Grid, noise: float, *, quantities: Mapping[str, Quantity] | None = None,
-    level: float = 0.9, objective: Objective = DEFAULT_OBJECTIVE,
-) -> dict[str, float]:  # fmt: skip
+    law: JointLaw,
+    grid: Grid,
+    noise: float,
+    *,
+    quantities: Mapping[str, Quantity] | None = None,
+    level: float = 0.9,
+    objective: Objective = DEFAULT_OBJECTIVE,
+) -> dict[str, float]:
     """Expected half-width of each quantity's interval on the log scale, from Fisher information.
 
     `noise` is the standard deviation of log loss. 0.2 means about 20 % either way. Infinite where
@@ -144,9 +151,16 @@ def _check_noise(noise: float) -> None:
 
 
 def simulated_widths(
-    law: JointLaw, grid: Grid, noise: float, *, quantities: Mapping[str, Quantity] | None = None,
-    level: float = 0.9, objective: Objective = DEFAULT_OBJECTIVE, tables: int = 200, seed: int = 0,
-) -> dict[str, tuple[float, float]]:  # fmt: skip
+    law: JointLaw,
+    grid: Grid,
+    noise: float,
+    *,
+    quantities: Mapping[str, Quantity] | None = None,
+    level: float = 0.9,
+    objective: Objective = DEFAULT_OBJECTIVE,
+    tables: int = 200,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
     """Central interval of each quantity over fits to tables drawn from the law on the grid."""
     check_level(level)
     _check_noise(noise)
@@ -165,26 +179,41 @@ def simulated_widths(
 
 
 def widths_by_data(
-    law: JointLaw, sparsities: Sequence[float], sizes: Sequence[float], most_data: float,
-    counts: Sequence[int], spans: Sequence[float], noise: float, *, quantity: str = "b_D",
+    law: JointLaw,
+    sparsities: Sequence[float],
+    sizes: Sequence[float],
+    most_data: float,
+    counts: Sequence[int],
+    spans: Sequence[float],
+    noise: float,
+    *,
+    quantity: str = "b_D",
     level: float = 0.9,
-) -> Array:  # fmt: skip
+) -> Array:
     """Half-width of a quantity for so many amounts of data over such a span, (counts, spans).
 
     The amounts are evenly spaced in their logarithm below `most_data`: shorter runs, which cost
     least.
     """
-    return np.array([
+    return np.array(
         [
-            fisher_widths(
-                law, Grid(tuple(sparsities), tuple(sizes),
-                          tuple(np.geomspace(most_data / span, most_data, count))),
-                noise, quantities={quantity: QUANTITIES[quantity]}, level=level,
-            )[quantity]
-            for span in spans
+            [
+                fisher_widths(
+                    law,
+                    Grid(
+                        tuple(sparsities),
+                        tuple(sizes),
+                        tuple(np.geomspace(most_data / span, most_data, count)),
+                    ),
+                    noise,
+                    quantities={quantity: QUANTITIES[quantity]},
+                    level=level,
+                )[quantity]
+                for span in spans
+            ]
+            for count in counts
         ]
-        for count in counts
-    ])  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -198,9 +227,12 @@ class Design:
 
 
 def evaluate(
-    law: JointLaw, grid: Grid, noise: float, targets: Sequence[str] = EXPONENTS,
+    law: JointLaw,
+    grid: Grid,
+    noise: float,
+    targets: Sequence[str] = EXPONENTS,
     cost: TrainingCost = COSTS["dense"],
-) -> Design:  # fmt: skip
+) -> Design:
     """A grid with its cost and the half-widths of the targets; the score is the widest.
 
     Raises InputError for an unknown target and a grid that no fit would accept.
@@ -212,8 +244,9 @@ def evaluate(
 def _quantities(targets: Sequence[str]) -> dict[str, Quantity]:
     unknown = [t for t in targets if t not in QUANTITIES]
     if unknown or not targets:
-        raise InputError(f"unknown target {(unknown or ['none'])[0]!r}: choose of "
-                         f"{', '.join(QUANTITIES)}")  # fmt: skip
+        raise InputError(
+            f"unknown target {(unknown or ['none'])[0]!r}: choose of {', '.join(QUANTITIES)}"
+        )
     return {name: QUANTITIES[name] for name in targets}
 
 
@@ -230,10 +263,16 @@ def least_size(law_file: LawFile) -> float:
 
 
 def recommend(
-    law: JointLaw, flops: float, noise: float, *, targets: Sequence[str] = EXPONENTS,
-    most_runs: int = 150, least_params: float = LEAST_PARAMS,
-    cost: TrainingCost = COSTS["dense"], keep: int = 10,
-) -> list[Design]:  # fmt: skip
+    law: JointLaw,
+    flops: float,
+    noise: float,
+    *,
+    targets: Sequence[str] = EXPONENTS,
+    most_runs: int = 150,
+    least_params: float = LEAST_PARAMS,
+    cost: TrainingCost = COSTS["dense"],
+    keep: int = 10,
+) -> list[Design]:
     """The grids that pin the targets down best for a budget in FLOP, best first.
 
     Each candidate is scaled so that all its runs together cost the budget; the score is the
@@ -271,9 +310,14 @@ def _spread(count: int, span: float) -> Array:
 
 
 def _scaled(
-    law: JointLaw, flops: float, S: tuple[float, ...], sizes: Array, data: Array, tilt: float,
+    law: JointLaw,
+    flops: float,
+    S: tuple[float, ...],
+    sizes: Array,
+    data: Array,
+    tilt: float,
     cost: TrainingCost,
-) -> Grid:  # fmt: skip
+) -> Grid:
     """The grid about the dense optimum (times tilt in data) whose runs together cost the budget."""
     shape = np.asarray(cost.multiplier(S)).sum() * sizes.sum() * data.sum() * tilt
     one = np.log(chinchilla_flops(law, 1.0))  # C = chinchilla_flops(1) N^(1 + b_N / b_D)

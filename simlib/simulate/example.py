@@ -34,8 +34,9 @@ def stranger_table(folder: Path) -> Example:
     if available("t5"):
         runs, what = released_runs("t5"), "the authors' 48 released T5 runs"
     else:
-        S, N, D = np.meshgrid([0.0, 0.5, 0.75, 0.875], 1327104 * 4.0 ** np.arange(4),
-                              16.384e9 * 2.0 ** np.arange(3))  # fmt: skip
+        S, N, D = np.meshgrid(
+            [0.0, 0.5, 0.75, 0.875], 1327104 * 4.0 ** np.arange(4), 16.384e9 * 2.0 ** np.arange(3)
+        )
         runs = virtual_runs(PUBLISHED["t5-c4"], S, N, D, Noise(0.0, 0.007), name="t5-c4")
         what = "48 runs simulated from the published T5 law"
     return Example(_write(folder / "stranger.csv", runs), COLUMNS, what)

@@ -11,10 +11,17 @@ from simlib.simulate.virtual import simulated_warning
 
 
 def fit_law(
-    runs: RunTable, form: AnyForm | None = None, objective: Objective = DEFAULT_OBJECTIVE, *,
-    name: str = "yours", resamples: int = 400, profile_resamples: int = 0, seed: int = 0,
-    starts: int = 25, clusters: Indices | None = None,
-) -> LawFile:  # fmt: skip
+    runs: RunTable,
+    form: AnyForm | None = None,
+    objective: Objective = DEFAULT_OBJECTIVE,
+    *,
+    name: str = "yours",
+    resamples: int = 400,
+    profile_resamples: int = 0,
+    seed: int = 0,
+    starts: int = 25,
+    clusters: Indices | None = None,
+) -> LawFile:
     """The law of a run table with its ensemble, range, residual noise, intervals and warnings.
 
     Without a form it is the joint law, or the dense law where no run is sparse. Raises InputError
@@ -22,9 +29,17 @@ def fit_law(
     """
     runs = runs.finished
     form = form or (JOINT if runs.sparsity.any() else DENSE)
-    result = fit(runs, form, objective, starts=starts, resamples=resamples,
-                 profile_resamples=profile_resamples, seed=seed, clusters=clusters,
-                 by_residuals=False)  # fmt: skip
+    result = fit(
+        runs,
+        form,
+        objective,
+        starts=starts,
+        resamples=resamples,
+        profile_resamples=profile_resamples,
+        seed=seed,
+        clusters=clusters,
+        by_residuals=False,
+    )
     columns = {n: getattr(runs, n) for n in ("sparsity", "nonzero_params", "data_seen")}
     said = simulated_warning(runs)
     record = {

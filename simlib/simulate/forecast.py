@@ -53,8 +53,9 @@ class Distance:
             (float(self.density), FAR_DENSITY, "in density"),
             (float(self.compute), FAR_COMPUTE, "in compute"),
         )
-        said = ", ".join(f"{value:.3g} times {name}" for value, limit, name in parts
-                         if value > limit)  # fmt: skip
+        said = ", ".join(
+            f"{value:.3g} times {name}" for value, limit, name in parts if value > limit
+        )
         return (
             f"{what} lies outside the fitted runs by {said}: its interval holds the uncertainty of "
             "the coefficients, not that of the law's form out there"
@@ -96,22 +97,36 @@ def forecast(
     if not (np.isfinite(noise) and noise >= 0):
         raise InputError(f"the noise of log loss must be at least 0 and finite, got {noise}")
     if not (np.isfinite(widen) and widen > 0):
-        raise InputError(f"intervals are stretched by a positive factor, got {widen}: give 1 to "
-                         "leave them as they are")  # fmt: skip
-    points = np.broadcast_arrays(fraction(S), positive("nonzero_params", N),
-                                 positive("data_seen", D))  # fmt: skip
+        raise InputError(
+            f"intervals are stretched by a positive factor, got {widen}: give 1 to "
+            "leave them as they are"
+        )
+    points = np.broadcast_arrays(
+        fraction(S), positive("nonzero_params", N), positive("data_seen", D)
+    )
     loss = np.asarray(law_file.law(*points))
     low, high = _ends(law_file, points, noise, level, block)
     return Forecast(
-        law_file.name, loss, loss * (low / loss) ** widen, loss * (high / loss) ** widen,
-        distance(law_file, *points), level,
-    )  # fmt: skip
+        law_file.name,
+        loss,
+        loss * (low / loss) ** widen,
+        loss * (high / loss) ** widen,
+        distance(law_file, *points),
+        level,
+    )
 
 
 def allowed_misses(
-    law_file: LawFile, S: ArrayLike, N: ArrayLike, D: ArrayLike, low: ArrayLike,
-    high: ArrayLike, *, noise: float | None = None, seed: int = 0,
-) -> int:  # fmt: skip
+    law_file: LawFile,
+    S: ArrayLike,
+    N: ArrayLike,
+    D: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    noise: float | None = None,
+    seed: int = 0,
+) -> int:
     """How many runs may lie outside their intervals, `low` to `high`, by chance.
 
     The number that 9 of 10 draws stay within: in each, one law of the ensemble is the truth of all
@@ -169,9 +184,11 @@ def distance(law_file: LawFile, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Dis
     S, N, D = np.broadcast_arrays(np.asarray(S, float), np.asarray(N, float), np.asarray(D, float))
     compute = N * D / (high[1] * high[2])
     return Distance(
-        _outside(N, low[1], high[1]), _outside(D, low[2], high[2]),
-        _outside(1 - S, 1 - high[0], 1 - low[0]), compute,
-    )  # fmt: skip
+        _outside(N, low[1], high[1]),
+        _outside(D, low[2], high[2]),
+        _outside(1 - S, 1 - high[0], 1 - low[0]),
+        compute,
+    )
 
 
 def fitted_range(law_file: LawFile) -> tuple[Array, Array]:

@@ -28,9 +28,12 @@ class Front:
 
 
 def pareto_front(
-    law: JointLaw, flops: float, cost: TrainingCost = COSTS["dense"],
-    limits: Limits | None = None, points: int = 40,
-) -> Front:  # fmt: skip
+    law: JointLaw,
+    flops: float,
+    cost: TrainingCost = COSTS["dense"],
+    limits: Limits | None = None,
+    points: int = 40,
+) -> Front:
     """The least loss of every size within one budget, sizes falling from the best one.
 
     Only sizes below the unconstrained best are on the front: a larger model costs more to serve
@@ -44,7 +47,8 @@ def pareto_front(
         for size in float(best.N) * shares[:-1]
     ]
     runs.append(best)
-    S, N, D, loss = (np.array([float(getattr(r, name)) for r in runs]) for name in
-                     ("S", "N", "D", "loss"))  # fmt: skip
+    S, N, D, loss = (
+        np.array([float(getattr(r, name)) for r in runs]) for name in ("S", "N", "D", "loss")
+    )
     keep = np.append(N[:-1] < N[1:], True) & (loss <= np.minimum.accumulate(loss))
     return Front(S[keep], N[keep], D[keep], loss[keep])

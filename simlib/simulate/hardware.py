@@ -76,28 +76,64 @@ class Accelerator:
 
 
 def _device(
-    name: str, memory: float, bandwidth: float, power: float | None,
+    name: str,
+    memory: float,
+    bandwidth: float,
+    power: float | None,
     figures: Mapping[str, tuple[float, ...]],
-) -> Accelerator:  # fmt: skip
+) -> Accelerator:
     """From GB, GB/s, W and by precision the TFLOPS dense and, where there is such a mode, 2:4."""
     peak = {k: v[0] * 1e12 for k, v in figures.items()}
     peak_24 = {k: v[1] * 1e12 for k, v in figures.items() if len(v) > 1}
-    return Accelerator(name, MappingProxyType(peak), MappingProxyType(peak_24), memory * 1e9,
-                       bandwidth * 1e9, power)  # fmt: skip
+    return Accelerator(
+        name,
+        MappingProxyType(peak),
+        MappingProxyType(peak_24),
+        memory * 1e9,
+        bandwidth * 1e9,
+        power,
+    )
 
 
-_A100 = {"bf16": (312.0, 624.0), "fp16": (312.0, 624.0), "tf32": (156.0, 312.0),
-         "int8": (624.0, 1248.0)}  # fmt: skip
-_L40S = {"bf16": (362.05, 733.0), "fp16": (362.05, 733.0), "tf32": (183.0, 366.0),
-         "fp8": (733.0, 1466.0), "int8": (733.0, 1466.0)}  # fmt: skip
-_RTX4090 = {"bf16": (165.2, 330.4), "fp16": (165.2, 330.4), "tf32": (82.6, 165.2),
-            "fp8": (330.3, 660.6), "int8": (660.6, 1321.2)}  # fmt: skip
-_HOPPER = {"bf16": (989.4, 1978.9), "fp16": (989.4, 1978.9), "tf32": (494.7, 989.4),
-           "fp8": (1978.9, 3957.8), "int8": (1978.9, 3957.8)}  # fmt: skip
-_B200 = {"bf16": (2250.0, 4500.0), "fp16": (2250.0, 4500.0), "fp8": (4500.0, 9000.0),
-         "fp4": (9000.0, 18000.0)}  # fmt: skip
-_MI300X = {"bf16": (1307.4, 2614.9), "fp16": (1307.4, 2614.9), "fp8": (2614.9, 5229.8),
-           "int8": (2614.9, 5229.8)}  # fmt: skip
+_A100 = {
+    "bf16": (312.0, 624.0),
+    "fp16": (312.0, 624.0),
+    "tf32": (156.0, 312.0),
+    "int8": (624.0, 1248.0),
+}
+_L40S = {
+    "bf16": (362.05, 733.0),
+    "fp16": (362.05, 733.0),
+    "tf32": (183.0, 366.0),
+    "fp8": (733.0, 1466.0),
+    "int8": (733.0, 1466.0),
+}
+_RTX4090 = {
+    "bf16": (165.2, 330.4),
+    "fp16": (165.2, 330.4),
+    "tf32": (82.6, 165.2),
+    "fp8": (330.3, 660.6),
+    "int8": (660.6, 1321.2),
+}
+_HOPPER = {
+    "bf16": (989.4, 1978.9),
+    "fp16": (989.4, 1978.9),
+    "tf32": (494.7, 989.4),
+    "fp8": (1978.9, 3957.8),
+    "int8": (1978.9, 3957.8),
+}
+_B200 = {
+    "bf16": (2250.0, 4500.0),
+    "fp16": (2250.0, 4500.0),
+    "fp8": (4500.0, 9000.0),
+    "fp4": (9000.0, 18000.0),
+}
+_MI300X = {
+    "bf16": (1307.4, 2614.9),
+    "fp16": (1307.4, 2614.9),
+    "fp8": (2614.9, 5229.8),
+    "int8": (2614.9, 5229.8),
+}
 
 CATALOGUE: MappingProxyType[str, Accelerator] = MappingProxyType(
     {
@@ -152,8 +188,9 @@ class Cluster:
         if self.price is not None and not self.price > 0:
             raise InputError(f"the price of a device-hour must be positive, got {self.price}")
         if not self.overhead >= 1:
-            raise InputError(f"overhead is at least 1 (no loss in the building), got "
-                             f"{self.overhead}")  # fmt: skip
+            raise InputError(
+                f"overhead is at least 1 (no loss in the building), got {self.overhead}"
+            )
         self.device.flops_per_second(self.precision)
 
     @property
@@ -186,9 +223,11 @@ HOURS_BETWEEN_FAILURES = 54 * 24 * 16384 / 419
 
 
 def lost_to_restarts(
-    devices: int, checkpoint_minutes: float = 1.0, restart_minutes: float = 15.0,
+    devices: int,
+    checkpoint_minutes: float = 1.0,
+    restart_minutes: float = 15.0,
     hours_between_failures: float = HOURS_BETWEEN_FAILURES,
-) -> float:  # fmt: skip
+) -> float:
     """Share of time that failures, checkpoints and restarts add, with the best interval of saving.
 
     Young 1974: with `d` to write a checkpoint and `M` between failures of the whole cluster, saving

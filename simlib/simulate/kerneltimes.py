@@ -43,8 +43,7 @@ def step_speedup(timings: Sequence[Timing], width: int, sparsity: float) -> floa
     Attention scores, norms, optimizer and masks are left out: they gain nothing, and would bring
     it closer to 1. Raises InputError where the step was not measured at that width and sparsity.
     """
-    at = [t for t in timings
-          if (t.width, t.rows, t.sparsity) == (width, TRAINING_ROWS, sparsity)]  # fmt: skip
+    at = [t for t in timings if (t.width, t.rows, t.sparsity) == (width, TRAINING_ROWS, sparsity)]
     dense = {t.product: t.dense_ms for t in at}
     if not {"forward", "to inputs", "to weights"} <= set(dense):
         raise InputError(f"no training step was measured at width {width}, sparsity {sparsity:g}")
@@ -66,6 +65,5 @@ def step_speedups(timings: Sequence[Timing], width: int) -> tuple[tuple[float, f
         raise InputError(
             f"width {width} was not measured: choose {', '.join(map(str, sorted(measured)))}"
         )
-    levels = sorted({t.sparsity for t in timings
-                     if (t.width, t.rows) == (width, TRAINING_ROWS)})  # fmt: skip
+    levels = sorted({t.sparsity for t in timings if (t.width, t.rows) == (width, TRAINING_ROWS)})
     return tuple((s, step_speedup(timings, width, s)) for s in levels)

@@ -47,8 +47,9 @@ class Limits:
         for name in ("nonzero_params", "data_seen", "weight_bytes", "unique_data"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= 1):
-                raise InputError(f"the ceiling on {name} must be at least 1, got {value}: leave it "
-                                 "out for none")  # fmt: skip
+                raise InputError(
+                    f"the ceiling on {name} must be at least 1, got {value}: leave it out for none"
+                )
         if not 0 <= self.sparsity < 1:
             raise InputError(f"the ceiling on sparsity lies in [0, 1), got {self.sparsity}")
         if not (np.isfinite(self.serve_tokens) and self.serve_tokens >= 0):
@@ -107,9 +108,11 @@ def weight_ceiling(
 
 
 def budget_in_flops(
-    flops: float | None = None, hours: float | None = None, money: float | None = None,
+    flops: float | None = None,
+    hours: float | None = None,
+    money: float | None = None,
     cluster: Cluster | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """A budget in FLOP, device-hours or money as FLOP. Exactly one of the three is given.
 
     Raises InputError for none or several of them, for hours or money without what converts them,
@@ -118,8 +121,9 @@ def budget_in_flops(
     given = {"FLOP": flops, "GPU-hours": hours, "money": money}
     named = {k: v for k, v in given.items() if v is not None}
     if len(named) != 1:
-        raise InputError(f"give one budget, in FLOP, GPU-hours or money; got "
-                         f"{' and '.join(named) or 'none'}")  # fmt: skip
+        raise InputError(
+            f"give one budget, in FLOP, GPU-hours or money; got {' and '.join(named) or 'none'}"
+        )
     if flops is not None:
         return _plausible("FLOP", flops, PLAUSIBLE_FLOPS)
     if cluster is None:

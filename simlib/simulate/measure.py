@@ -40,9 +40,13 @@ class Measurement:
 
 
 def deciding_runs(
-    law_file: LawFile, difference: Array, most_flops: float, *, count: int = 3,
+    law_file: LawFile,
+    difference: Array,
+    most_flops: float,
+    *,
+    count: int = 3,
     noise: float | None = None,
-) -> tuple[Measurement, ...]:  # fmt: skip
+) -> tuple[Measurement, ...]:
     """Up to `count` runs, each the most telling one after those before it.
 
     `difference` has one value a member: a difference of losses, or any quantity that matters.
@@ -65,8 +69,11 @@ def deciding_runs(
         covariance = covariance - np.outer(column, column) / (column[at] + noise**2)
         explained = float(np.clip(1 - covariance[-1, -1] / prior, 0, 1))
         turned = float(ndtr(-abs(mean) / np.sqrt(max(explained * prior, 1e-300))))
-        found.append(Measurement(float(S[at]), float(N[at]), float(D[at]), float(price[at]),
-                                 explained, turned))  # fmt: skip
+        found.append(
+            Measurement(
+                float(S[at]), float(N[at]), float(D[at]), float(price[at]), explained, turned
+            )
+        )
     return tuple(found)
 
 

@@ -145,30 +145,53 @@ def make_plan(
         )
         paid = checkpoint.flops if checkpoint and kind == "pruned" else 0.0
         choices[kind] = _choice(
-            kind, run, counted[kind], models.get(kind, model), limits, cluster,
+            kind,
+            run,
+            counted[kind],
+            models.get(kind, model),
+            limits,
+            cluster,
             (float(seen.low), float(seen.high)),
-            (float(spread[0]), float(spread[1])) if kind == "sparse" else None, seen.distance, paid,
-        )  # fmt: skip
+            (float(spread[0]), float(spread[1])) if kind == "sparse" else None,
+            seen.distance,
+            paid,
+        )
     losses = {k: members(run.S, run.N, counted[k]) for k, run in found.items()}
     gains = {k: losses["dense"] - losses[k] for k in found if k != "dense"}
-    doubt = gains["sparse"] if found["sparse"].S > 0 else _doubt(law, members, own, found["dense"],
-                                                                 flops, model, limits)  # fmt: skip
+    doubt = (
+        gains["sparse"]
+        if found["sparse"].S > 0
+        else _doubt(law, members, own, found["dense"], flops, model, limits)
+    )
     plan = Plan(
-        law_file.name, model.name, float(flops), level, widen,
-        choices["dense"], choices["sparse"], choices["2:4"],
-        float((gains["sparse"] > 0).mean()), float((gains["2:4"] > 0).mean()),
+        law_file.name,
+        model.name,
+        float(flops),
+        level,
+        widen,
+        choices["dense"],
+        choices["sparse"],
+        choices["2:4"],
+        float((gains["sparse"] > 0).mean()),
+        float((gains["2:4"] > 0).mean()),
         float((own.S > 0).mean()),
-        deciding_runs(law_file, doubt, AFFORDABLE * flops, noise=noise), (),
+        deciding_runs(law_file, doubt, AFFORDABLE * flops, noise=noise),
+        (),
         choices.get("pruned"),
         float((gains["pruned"] > 0).mean()) if "pruned" in gains else None,
-    )  # fmt: skip
+    )
     return replace(plan, warnings=warnings_of(plan, law_file, limits, cluster, checkpoint))
 
 
 def _doubt(
-    law: JointLaw, members: JointLaw, own: Allocation, dense: Allocation, flops: float,
-    model: TrainingCost, limits: Limits,
-) -> Array:  # fmt: skip
+    law: JointLaw,
+    members: JointLaw,
+    own: Allocation,
+    dense: Allocation,
+    flops: float,
+    model: TrainingCost,
+    limits: Limits,
+) -> Array:
     """What each member gains over the dense run by the sparsity that sparse members choose."""
     sparse = own.S[own.S > 0]
     if not len(sparse):
@@ -179,9 +202,13 @@ def _doubt(
 
 
 def plan_for_loss(
-    law_file: LawFile, loss: float, cost: str | TrainingCost = "dense",
-    *, limits: Limits | None = None, level: float = 0.9,
-) -> dict[str, tuple[float, tuple[float, float]]]:  # fmt: skip
+    law_file: LawFile,
+    loss: float,
+    cost: str | TrainingCost = "dense",
+    *,
+    limits: Limits | None = None,
+    level: float = 0.9,
+) -> dict[str, tuple[float, tuple[float, float]]]:
     """The least budget in FLOP that reaches a loss, dense and sparse, with its interval.
 
     An end is infinite where that share of the ensemble cannot reach the loss at all. Raises
@@ -230,9 +257,7 @@ def _members(law_file: LawFile) -> JointLaw:
     return ensemble
 
 
-def _effective(
-    kind: str, run: Allocation, limits: Limits, checkpoint: Checkpoint | None
-) -> float:  # fmt: skip
+def _effective(kind: str, run: Allocation, limits: Limits, checkpoint: Checkpoint | None) -> float:
     """Fresh data from scratch that the run's data is worth."""
     if checkpoint is not None and kind == "pruned":
         return float(checkpoint.effective_data(run.S, run.D))
@@ -249,20 +274,39 @@ def _refuse_no_model(run: Allocation, flops: float, limits: Limits) -> None:
 
 
 def _choice(
-    kind: str, run: Allocation, effective: float, model: TrainingCost, limits: Limits,
-    cluster: Cluster | None, interval: tuple[float, float],
-    sparsity_interval: tuple[float, float] | None, far: Distance, paid: float,
-) -> Choice:  # fmt: skip
+    kind: str,
+    run: Allocation,
+    effective: float,
+    model: TrainingCost,
+    limits: Limits,
+    cluster: Cluster | None,
+    interval: tuple[float, float],
+    sparsity_interval: tuple[float, float] | None,
+    far: Distance,
+    paid: float,
+) -> Choice:
     S, N, D = float(run.S), float(run.N), float(run.D)
     places = float(COSTS["dense"].flops(S, N, D))
     train = paid + places * (1 - S) * float(model.multiplier(S))
     serve = N * float(limits.serving_flops(S))
     kept = {"dense": STORAGE["dense"], "2:4": STORAGE["2:4"]}.get(kind, limits.kept)
     choice = Choice(
-        kind, S, sparsity_interval, N, N / (1 - S), D, float(run.loss), interval, train, serve,
-        paid + places, float(training_bytes(S, N)), float(inference_bytes(S, N, kept)), far,
+        kind,
+        S,
+        sparsity_interval,
+        N,
+        N / (1 - S),
+        D,
+        float(run.loss),
+        interval,
+        train,
+        serve,
+        paid + places,
+        float(training_bytes(S, N)),
+        float(inference_bytes(S, N, kept)),
+        far,
         effective,
-    )  # fmt: skip
+    )
     return choice if cluster is None else _on_hardware(choice, cluster)
 
 

@@ -70,9 +70,16 @@ class Trajectory:
 
 
 def trajectory(
-    law_file: LawFile, S: float, N: float, D: float, *, accounting: str = "current",
-    gap: float = 0.0, points: int = 100, level: float = 0.9,
-) -> Trajectory:  # fmt: skip
+    law_file: LawFile,
+    S: float,
+    N: float,
+    D: float,
+    *,
+    accounting: str = "current",
+    gap: float = 0.0,
+    points: int = 100,
+    level: float = 0.9,
+) -> Trajectory:
     """The way of a run that ends with N non-zero parameters at sparsity S after D tokens or images.
 
     It begins at the least data of the fitted runs, or at a hundredth of D if the law keeps no
@@ -95,9 +102,14 @@ def trajectory(
     found = summarise(law_file, along, effective, data, level=level)
     now = law_sparsity(data / D, S, "current")
     return Trajectory(
-        data, now, N / (1 - S) * (1 - now), found.value, found.low, found.high,
+        data,
+        now,
+        N / (1 - S) * (1 - now),
+        found.value,
+        found.low,
+        found.high,
         found.value * np.exp(gap),
-    )  # fmt: skip
+    )
 
 
 def least_data(law_file: LawFile, D: float) -> float:
@@ -134,8 +146,10 @@ def misses(
         if record is None:
             raise InputError(f"the table has no run {curve.run_id}, which a curve is of")
         if record.sparsity and (record.prune_start, record.prune_end, record.schedule) != (
-            START, END, "cubic",
-        ):  # fmt: skip
+            START,
+            END,
+            "cubic",
+        ):
             raise InputError(
                 f"run {curve.run_id} was not pruned by a cubic ramp from {START:.0%} to {END:.0%}, "
                 "the schedule that trajectories know"

@@ -88,9 +88,16 @@ def _cells(S: Array, N: Array, D: Array) -> Indices:
 
 
 def virtual_runs(
-    law: Law, S: ArrayLike, N: ArrayLike, D: ArrayLike, noise: Noise,
-    *, name: str = "law", repeats: int = 1, seed: int = 0,
-) -> RunTable:  # fmt: skip
+    law: Law,
+    S: ArrayLike,
+    N: ArrayLike,
+    D: ArrayLike,
+    noise: Noise,
+    *,
+    name: str = "law",
+    repeats: int = 1,
+    seed: int = 0,
+) -> RunTable:
     """A run table drawn from a law at the points (S, N, D), which broadcast, each `repeats` times.
 
     Every record says that it is simulated: in its run_id, dataset, device and commit. Raises
@@ -104,8 +111,9 @@ def virtual_runs(
             f"noise of {noise.total:g} on log loss is more than any table has: give a share of the "
             "loss, such as 0.01"
         )
-    axes = np.broadcast_arrays(fraction(S), np.rint(positive("nonzero_params", N)),
-                               np.rint(positive("data_seen", D)))  # fmt: skip
+    axes = np.broadcast_arrays(
+        fraction(S), np.rint(positive("nonzero_params", N)), np.rint(positive("data_seen", D))
+    )
     columns = [np.tile(a.ravel(), repeats) for a in axes]
     cell = _cells(*columns)
     rng = np.random.default_rng(seed)
@@ -117,13 +125,22 @@ def virtual_runs(
     ).hexdigest()[:12]
     return RunTable(
         RunRecord(
-            run_id=f"{MARK}-{digest}-{row:05d}", family="other", dataset=f"{MARK}:{name}",
-            pruner="gmp" if s > 0 else "none", nonzero_params=int(n),
-            dense_params=max(round(n / (1 - s)), int(n)), sparsity=s, data_seen=int(d), seed=seed,
-            loss=y, device=MARK, commit=MARK, versions=f"simlib {simlib.__version__}",
+            run_id=f"{MARK}-{digest}-{row:05d}",
+            family="other",
+            dataset=f"{MARK}:{name}",
+            pruner="gmp" if s > 0 else "none",
+            nonzero_params=int(n),
+            dense_params=max(round(n / (1 - s)), int(n)),
+            sparsity=s,
+            data_seen=int(d),
+            seed=seed,
+            loss=y,
+            device=MARK,
+            commit=MARK,
+            versions=f"simlib {simlib.__version__}",
         )
         for row, (s, n, d, y) in enumerate(zip(*columns, loss, strict=True))
-    )  # fmt: skip
+    )
 
 
 def is_simulated(record: RunRecord) -> bool:

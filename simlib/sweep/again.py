@@ -114,11 +114,16 @@ def repeat(
     again = {r.run_id: r.loss for r in done.runs}
     return [
         Repeat(
-            row.table, row.record.run_id, describe_run(row.configs[-1]), row.record.loss,
-            again[row.record.run_id], is_same_machine(row.record), row.spread,
+            row.table,
+            row.record.run_id,
+            describe_run(row.configs[-1]),
+            row.record.loss,
+            again[row.record.run_id],
+            is_same_machine(row.record),
+            row.spread,
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def is_same_machine(record: RunRecord) -> bool:

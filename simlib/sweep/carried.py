@@ -58,8 +58,12 @@ def _options(job: Path) -> argparse.Namespace:
     parser.add_argument("--minutes", type=_positive, help="stop and pack after so many minutes")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--work", help="folder to work in (default: beside the zip)")
-    parser.add_argument("--continue", dest="go_on", metavar="ARCHIVE",
-                        help="go on from an archive that an earlier call left")  # fmt: skip
+    parser.add_argument(
+        "--continue",
+        dest="go_on",
+        metavar="ARCHIVE",
+        help="go on from an archive that an earlier call left",
+    )
     parser.add_argument("--archive", help="where to pack the runs (default: JOB-runs.zip)")
     options = parser.parse_args()
     options.archive = options.archive or str(job.with_name(f"{job.stem}-runs.zip"))

@@ -30,9 +30,17 @@ from simlib.train.settings import CARRIED_COMMIT, commit
 EMBEDDED = ("python", "glyphs")
 # what training needs besides PyTorch, and what that needs
 PACKAGES = (
-    "numpy", "pydantic", "pydantic-core", "annotated-types", "typing-extensions",
-    "typing-inspection", "safetensors", "platformdirs", "tqdm", "pyyaml",
-)  # fmt: skip
+    "numpy",
+    "pydantic",
+    "pydantic-core",
+    "annotated-types",
+    "typing-extensions",
+    "typing-inspection",
+    "safetensors",
+    "platformdirs",
+    "tqdm",
+    "pyyaml",
+)
 _PACKING = 0.05  # share of the time that is kept for packing what was done
 _FASTEST = 1  # level of compression: a third of the size at disk speed
 

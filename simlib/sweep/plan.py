@@ -104,9 +104,11 @@ def _varied(configs: Sequence[RunConfig]) -> list[str]:
 
 
 def plan(
-    configs: Sequence[RunConfig], out: str | Path, workers: int | None = None,
+    configs: Sequence[RunConfig],
+    out: str | Path,
+    workers: int | None = None,
     known: RunTable | None = None,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """The plan of a sweep; times a few steps of up to five shapes a batch size on this machine.
 
     `known` are rows made elsewhere, as in `sweep`.

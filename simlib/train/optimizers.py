@@ -73,9 +73,13 @@ class Adafactor(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float, decay: float = 0.8, weight_decay: float = 0.0,
+        self,
+        params: Iterable[Any],
+        lr: float,
+        decay: float = 0.8,
+        weight_decay: float = 0.0,
         sparsity_aware: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(params, {"lr": lr, "decay": decay, "weight_decay": weight_decay})
         self.sparsity_aware = sparsity_aware
 

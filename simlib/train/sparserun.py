@@ -45,13 +45,20 @@ def time_steps(config: RunConfig, rounds: int) -> StepTiming:
         losses = [_loss_at(lane, end) for lane in (masked, sparse)]
     speedup, low, high = _quartiles(seconds["masks"], seconds["sparse"])
     return StepTiming(
-        family=config.family, width=config.shape.width, depth=config.shape.depth,
-        sparsity=_zeros(masked.model), tokens=max(s["tokens"] for s in sparse.switches or []),
+        family=config.family,
+        width=config.shape.width,
+        depth=config.shape.depth,
+        sparsity=_zeros(masked.model),
+        tokens=max(s["tokens"] for s in sparse.switches or []),
         masks_ms=_short(1e3 * np.median(seconds["masks"])),
         sparse_ms=_short(1e3 * np.median(seconds["sparse"])),
-        speedup=speedup, low=low, high=high, rounds=rounds, steps=end - config.prune_steps[1],
+        speedup=speedup,
+        low=low,
+        high=high,
+        rounds=rounds,
+        steps=end - config.prune_steps[1],
         loss_gap=_short(abs(losses[1] / losses[0] - 1)),
-    )  # fmt: skip
+    )
 
 
 def _loss_at(lane: Lane, step: int) -> float:
@@ -91,13 +98,19 @@ def time_serving(model: nn.Module, config: RunConfig, batch: Batch, rounds: int)
     tokens = max(tokens_of(model, layers, batch).values())
     speedup, low, high = _quartiles(seconds["dense"], seconds["sparse"])
     return ServingTiming(
-        family=config.family, width=config.shape.width, depth=config.shape.depth,
-        sparsity=_zeros(model), tokens=tokens,
+        family=config.family,
+        width=config.shape.width,
+        depth=config.shape.depth,
+        sparsity=_zeros(model),
+        tokens=tokens,
         dense_per_second=_short(tokens / np.median(seconds["dense"])),
         sparse_per_second=_short(tokens / np.median(seconds["sparse"])),
-        speedup=speedup, low=low, high=high, rounds=rounds,
+        speedup=speedup,
+        low=low,
+        high=high,
+        rounds=rounds,
         logit_gap=_short(float((first - second).abs().max() / first.abs().max())),
-    )  # fmt: skip
+    )
 
 
 def serve_run(

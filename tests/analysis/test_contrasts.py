@@ -19,11 +19,23 @@ SIZES, DATA = (6144, 12288, 24576), (512_000, 1_024_000)
 
 def run(arm: Arm, loss: float, *, N=6144, D=512_000, S=0.5, seed=0, **more) -> RunRecord:
     return RunRecord(
-        **{"family": "gpt", "dataset": "python", "pattern": arm.pattern, "pruner": arm.pruner,
-           "schedule": arm.schedule, "prune_start": arm.start, "prune_end": arm.end,
-           "nonzero_params": N, "dense_params": round(N / (1 - S)), "sparsity": S, "data_seen": D,
-           "seed": seed, "loss": loss, **more}
-    )  # fmt: skip
+        **{
+            "family": "gpt",
+            "dataset": "python",
+            "pattern": arm.pattern,
+            "pruner": arm.pruner,
+            "schedule": arm.schedule,
+            "prune_start": arm.start,
+            "prune_end": arm.end,
+            "nonzero_params": N,
+            "dense_params": round(N / (1 - S)),
+            "sparsity": S,
+            "data_seen": D,
+            "seed": seed,
+            "loss": loss,
+            **more,
+        }
+    )
 
 
 def table(worth, seeds=(0, 1), noise=0.0, S=0.5) -> RunTable:
@@ -96,10 +108,18 @@ def test_trend_tells_one_multiplier_from_one_that_grows() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"D": 1_024_000}, {"N": 12288}, {"S": 0.75}, {"lr": 0.1}, {"family": "vit"},
-     {"depth": 3}, {"dataset": "c4"}],
+    [
+        {"seed": 1},
+        {"D": 1_024_000},
+        {"N": 12288},
+        {"S": 0.75},
+        {"lr": 0.1},
+        {"family": "vit"},
+        {"depth": 3},
+        {"dataset": "c4"},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_runs_that_differ_in_anything_else_are_no_pair(change: dict) -> None:
     alike = RunTable([run(REFERENCE, 2.0), run(TWO_FOUR, 2.1)])
     assert len(match(alike, TWO_FOUR)) == 1

@@ -21,10 +21,21 @@ DATA = (128_000, 256_000, 512_000, 1_024_000, 2_048_000, 4_096_000)
 def run(loss: float, **fields: object) -> RunRecord:
     shape = {"family": "gpt", "dense_params": 2 * N, "width": 24, "depth": 2, "lr": 0.005}
     return RunRecord(
-        **{**shape, "batch": 8, "seq_len": 64, "nonzero_params": N, "sparsity": S, "pruner": "gmp",
-           "prune_start": 0.25, "prune_end": 0.75, "schedule": "cubic", "seed": 0, "loss": loss}
+        **{
+            **shape,
+            "batch": 8,
+            "seq_len": 64,
+            "nonzero_params": N,
+            "sparsity": S,
+            "pruner": "gmp",
+            "prune_start": 0.25,
+            "prune_end": 0.75,
+            "schedule": "cubic",
+            "seed": 0,
+            "loss": loss,
+        }
         | fields
-    )  # fmt: skip
+    )
 
 
 def table(

@@ -33,13 +33,18 @@ def runs(at: Point, noise: float = 0.0, law: JointLaw = LAW, seeds: int = 3) -> 
     offsets = 0.02 * rng.standard_normal(seeds)
     return RunTable(
         RunRecord(
-            run_id=f"{S:.3f}-{i}", family="gpt", nonzero_params=N, sparsity=S, data_seen=D, seed=i,
+            run_id=f"{S:.3f}-{i}",
+            family="gpt",
+            nonzero_params=N,
+            sparsity=S,
+            data_seen=D,
+            seed=i,
             pruner="gmp" if S else "none",
             loss=float(law(S, N, D) * np.exp(offsets[i] + noise * rng.standard_normal())),
         )
         for S, D in zip(at.sparsities, at.data, strict=True)
         for i in range(seeds)
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("cost", ["dense", "sparse"])
@@ -124,8 +129,19 @@ def test_the_command_writes_a_grid_that_reads_back(tmp_path: Path) -> None:
     like = tmp_path / "like.yaml"
     like.write_text("# x\nbase: {family: gpt, batch: 8, seq_len: 64}\n")
     grid, saved = tmp_path / "mine.yaml", tmp_path / "mine.json"
-    command = ["optimum-grid", "--law", "gpt-laptop", "--point", "12288:1e11:sparse",
-               "--like", str(like), "--write-grid", str(grid), "--save", str(saved)]  # fmt: skip
+    command = [
+        "optimum-grid",
+        "--law",
+        "gpt-laptop",
+        "--point",
+        "12288:1e11:sparse",
+        "--like",
+        str(like),
+        "--write-grid",
+        str(grid),
+        "--save",
+        str(saved),
+    ]
     result = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert "optimum" in result.output
     (at,) = load_optima(str(saved)).points

@@ -31,9 +31,10 @@ from simlib.simulate.calibration import smaller_half
 
 LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)
 RECORD = {
-    "runs": 9, "log_rmse": 0.02,
+    "runs": 9,
+    "log_rmse": 0.02,
     "range": {"sparsity": [0, 0.9], "nonzero_params": [6e3, 5e4], "data_seen": [1e5, 4e6]},
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -46,10 +47,16 @@ def runs_of(seed: int) -> RunTable:
     drawn = grid(random_law(rng), 0.005, rng)
     columns = zip(*vars(drawn).values(), strict=True)
     return RunTable(
-        RunRecord(family="gpt", run_id=str(i), sparsity=S, nonzero_params=round(N),
-                  data_seen=round(D), loss=L)
+        RunRecord(
+            family="gpt",
+            run_id=str(i),
+            sparsity=S,
+            nonzero_params=round(N),
+            data_seen=round(D),
+            loss=L,
+        )
         for i, (S, N, D, L) in enumerate(columns)
-    )  # fmt: skip
+    )
 
 
 def test_a_planned_run_has_the_size_that_is_built():
@@ -115,10 +122,15 @@ def test_all_that_was_predicted_is_judged_or_none_of_it(law_file, tmp_path):
     SHELF.write(tmp_path / "said.json", predict("mine", {}, by_form(law_file), targets, 0.9))
     said = SHELF.load(str(tmp_path / "said.json"))
     runs = RunTable(
-        RunRecord(run_id=t.name, sparsity=t.sparsity, nonzero_params=100_000,
-                  data_seen=round(t.data_seen), loss=float(LAW(0.5, 1e5, t.data_seen)) * 1.01)
+        RunRecord(
+            run_id=t.name,
+            sparsity=t.sparsity,
+            nonzero_params=100_000,
+            data_seen=round(t.data_seen),
+            loss=float(LAW(0.5, 1e5, t.data_seen)) * 1.01,
+        )
         for t in targets
-    )  # fmt: skip
+    )
     row = judged(said, runs)
     assert row.rmse == pytest.approx(np.log(1.01))
     assert (len(row.runs), row.inside) == (4, 4)
@@ -152,8 +164,9 @@ def test_a_form_that_leaves_runs_out_is_not_the_best(law_file):
     assert rows == [("joint", "1.00% *", "–")]
     charts.enable()
     for chart in (
-        extrapolation.misses([whole], 0.9), extrapolation.predicted_losses(whole),
-    ):  # fmt: skip
+        extrapolation.misses([whole], 0.9),
+        extrapolation.predicted_losses(whole),
+    ):
         assert "joint" in chart.to_dict()["description"]
     assert len(extrapolation.held_table([whole], 0.9).rows) == 1
 
@@ -165,8 +178,19 @@ def simlib_predict(*args: str) -> Result:
 def test_the_command_predicts_a_larger_half_and_a_grid_that_was_never_trained(tmp_path):
     runs, path = runs_of(3), tmp_path / "runs.csv"
     write_table(path, runs)
-    done = simlib_predict("--runs", str(path), "--share", "0.5", "--form", "joint",
-                  "--form", "average-params", "--resamples", "20", "--json")  # fmt: skip
+    done = simlib_predict(
+        "--runs",
+        str(path),
+        "--share",
+        "0.5",
+        "--form",
+        "joint",
+        "--form",
+        "average-params",
+        "--resamples",
+        "20",
+        "--json",
+    )
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     larger = {r.run_id: r.loss for r in smaller_half(runs)[1]}
@@ -178,8 +202,18 @@ def test_the_command_predicts_a_larger_half_and_a_grid_that_was_never_trained(tm
         "  - {nonzero_params: 110592, sparsity: [0, 0.75]}\n"
     )
     saved = tmp_path / "next.json"
-    done = simlib_predict("--runs", str(path), "--grid", str(grid_file), "--form", "joint",
-                  "--resamples", "20", "--save", str(saved))  # fmt: skip
+    done = simlib_predict(
+        "--runs",
+        str(path),
+        "--grid",
+        str(grid_file),
+        "--form",
+        "joint",
+        "--resamples",
+        "20",
+        "--save",
+        str(saved),
+    )
     assert done.exit_code == 0, done.output
     assert "75.0% sparse" in done.stdout
     assert [r.measured for r in SHELF.load(str(saved)).runs] == [None, None]

@@ -42,10 +42,14 @@ def law_file() -> LawFile:
     rng = np.random.default_rng(0)
     spread = np.exp(0.01 * rng.standard_normal((50, 7)))
     record = {
-        "runs": 144, "log_rmse": 0.01, "level": 0.9, "range": RANGES, "status": "converged",
+        "runs": 144,
+        "log_rmse": 0.01,
+        "level": 0.9,
+        "range": RANGES,
+        "status": "converged",
         "intervals": {name: [1.0, 2.0] for name in LAW.names()},
         "profile_intervals": {"a_S": [1, 100], "b_S": [0.5, 1.0], "c": [None, 1.0]},
-    }  # fmt: skip
+    }
     return LawFile("truth", LAW, JointLaw.from_vector(LAW.vector() * spread), record)
 
 
@@ -80,10 +84,14 @@ def test_an_interaction_of_size_and_data_is_found_with_its_sign(law_file):
     plain = table(0.005)
     assert interaction(law_file, plain).sign == 0
     bent = RunTable(
-        r.model_copy(update={"loss": r.loss * np.exp(
-            -0.02 * np.log2(r.nonzero_params / 17e3) * np.log2(r.data_seen / 1e6))})
+        r.model_copy(
+            update={
+                "loss": r.loss
+                * np.exp(-0.02 * np.log2(r.nonzero_params / 17e3) * np.log2(r.data_seen / 1e6))
+            }
+        )
         for r in plain
-    )  # fmt: skip
+    )
     found = interaction(law_file, bent)
     assert found.sign == 1
     assert found.interval[0] < 0.02 < found.interval[1]
@@ -119,8 +127,10 @@ def test_sparsities_come_in_order_without_noise_and_by_chance_where_they_are_wor
     assert found.expected == pytest.approx(12)
     assert sweeps.how_often(found) == "about as often as expected"
     assert sweeps.how_often(replace(found, ordered=3)) == "less often than expected"
-    assert all(step.better == 12 and step.gain.mean == pytest.approx(step.predicted, rel=1e-3)
-               for step in found.steps)  # fmt: skip
+    assert all(
+        step.better == 12 and step.gain.mean == pytest.approx(step.predicted, rel=1e-3)
+        for step in found.steps
+    )
     useless = replace(LAW, a_S=1e-9, c_S=40.0)
     noisy = table(0.05, repeats=2, law=useless)
     chance = order(replace(law_file, law=useless), noisy, seed_spread(noisy))
@@ -191,8 +201,9 @@ def attempt(lr: float, loss: float, size: int = 13_824, qk_norm: bool = True) ->
     from simlib.runs.table import RunRecord
 
     config = RunConfig(nonzero_params=size, data_seen=1_000_000, lr=lr, qk_norm=qk_norm)
-    run = RunRecord(run_id=config.run_id, nonzero_params=size, sparsity=0.0, data_seen=1_000_000,
-                    loss=loss)  # fmt: skip
+    run = RunRecord(
+        run_id=config.run_id, nonzero_params=size, sparsity=0.0, data_seen=1_000_000, loss=loss
+    )
     return Attempt(config, run)
 
 

@@ -105,8 +105,11 @@ def test_a_smoke_run_of_one_row_writes_a_file_that_can_be_read(tmp_path):
     out = tmp_path / "here.json"
     done = subprocess.run(
         [sys.executable, SUITE, "--smoke", "--only", "growth", "--save", out],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     row = load_benchmarks(str(out)).row("growth")
     assert not row.failed

@@ -137,8 +137,10 @@ def assert_same(planner: Planner) -> None:
         ends = expected.file.interval(lambda member: member(S, N, D), dims=1, level=LEVEL)
         np.testing.assert_allclose([curve["low"], curve["high"]], ends, **CLOSE)
     lines, dense = planner.rows("contours"), planner.rows("dense")
-    costs = [contour(law, s, n, expected.cost)
-             for s, n in zip(lines["sparsity"], lines["nonzero_params"], strict=True)]  # fmt: skip
+    costs = [
+        contour(law, s, n, expected.cost)
+        for s, n in zip(lines["sparsity"], lines["nonzero_params"], strict=True)
+    ]
     np.testing.assert_allclose(lines["flops"], costs, **CLOSE)
     optimum = chinchilla_flops(law, dense["nonzero_params"])
     np.testing.assert_allclose(dense["flops"], optimum, **CLOSE)
@@ -149,8 +151,9 @@ def assert_same(planner: Planner) -> None:
         costs = cost_model("dense").flops(0.0, fitted["nonzero_params"], D)
         np.testing.assert_allclose(fitted[end], costs, **CLOSE)
     point = planner.rows("point")
-    np.testing.assert_allclose([point["nonzero_params"], point["flops"]],
-                               [[N], [expected.flops]], **CLOSE)  # fmt: skip
+    np.testing.assert_allclose(
+        [point["nonzero_params"], point["flops"]], [[N], [expected.flops]], **CLOSE
+    )
     if expected.best["sparsity"] > 0 and expected.file.ensemble is not None:
         assert f"in {expected.wins()} refits" in planner.text("said")
     far = distance(expected.file, expected.best["sparsity"], N, expected.best["data_seen"])
@@ -248,8 +251,13 @@ def test_the_link_brings_the_setting_back(opened: Opener) -> None:
     assert_same(second)
 
 
-BAD = ("law=none&cost=free&N=99&C=-3&serve=x&speedup=", "N=NaN&C=1e999&law=", "=&&%ff", "law",
-       "N=0x9&C=Infinity&law=__proto__&speedup=0.5")  # fmt: skip
+BAD = (
+    "law=none&cost=free&N=99&C=-3&serve=x&speedup=",
+    "N=NaN&C=1e999&law=",
+    "=&&%ff",
+    "law",
+    "N=0x9&C=Infinity&law=__proto__&speedup=0.5",
+)
 
 
 @pytest.mark.parametrize("bad", BAD)

@@ -52,9 +52,15 @@ def built(tree: Path, monkeypatch: pytest.MonkeyPatch, **more: object) -> dict[s
         **more,
     }
     app = Sphinx(
-        srcdir=tree, confdir=None, outdir=out, doctreedir=tree / "_build" / "doctrees",
-        buildername="html", confoverrides=settings, status=None, warning=None,
-    )  # fmt: skip
+        srcdir=tree,
+        confdir=None,
+        outdir=out,
+        doctreedir=tree / "_build" / "doctrees",
+        buildername="html",
+        confoverrides=settings,
+        status=None,
+        warning=None,
+    )
     app.build()
     pages = {name: (out / f"{name}.html").read_text() for name in ("one", "two")}
     said = {name: re.search(r"ran at (\d+)", text) for name, text in pages.items()}

@@ -12,8 +12,11 @@ from simlib.simulate.virtual import Noise, virtual_runs
 LAPTOP = JointLaw(a_S=4.0, b_S=0.8, c_S=8.0, b_N=0.25, a_D=4e4, b_D=0.35, c=0.6)
 SIZES, DATA = 6144 * 2.0 ** np.arange(4), 256_000 * 2.0 ** np.arange(5)
 SPARSITIES = [0.0, 0.5, 0.75, 0.875]
-RANGE = {"sparsity": [0.0, 0.875], "nonzero_params": [SIZES[0], SIZES[-1]],
-         "data_seen": [DATA[0], DATA[-1]]}  # fmt: skip
+RANGE = {
+    "sparsity": [0.0, 0.875],
+    "nonzero_params": [SIZES[0], SIZES[-1]],
+    "data_seen": [DATA[0], DATA[-1]],
+}
 
 
 def law_file(law: JointLaw, name: str = "law", spread: float = 0.01, **record: object) -> LawFile:
@@ -29,10 +32,17 @@ def table(law: JointLaw = LAPTOP, seed: float = 0.002, repeats: int = 2) -> RunT
     grid = np.meshgrid(SPARSITIES, SIZES, DATA)
     drawn = virtual_runs(law, *(g.ravel() for g in grid), Noise(seed, 0.0), repeats=repeats)
     return RunTable(
-        r.model_copy(update={"family": "gpt", "schedule": "cubic", "prune_start": 0.25,
-                             "prune_end": 0.75, "seed": i * repeats // len(drawn)})
+        r.model_copy(
+            update={
+                "family": "gpt",
+                "schedule": "cubic",
+                "prune_start": 0.25,
+                "prune_end": 0.75,
+                "seed": i * repeats // len(drawn),
+            }
+        )
         for i, r in enumerate(drawn)
-    )  # fmt: skip
+    )
 
 
 def scaled(name: str, **coefficients: float) -> JointLaw:

@@ -21,8 +21,13 @@ def headed(runs: RunTable, embeddings: str) -> RunTable:
         kept = np.sqrt(1 - run.sparsity) if embeddings == "pruned" else 1.0
         head = round(256 * (run.dense_params / 24) ** 0.5 * kept)
         total = run.nonzero_params + 2 * head
-        return run.model_copy(update={"head_nonzero_params": head, "embeddings": embeddings,
-                                      "total_nonzero_params": total})  # fmt: skip
+        return run.model_copy(
+            update={
+                "head_nonzero_params": head,
+                "embeddings": embeddings,
+                "total_nonzero_params": total,
+            }
+        )
 
     return RunTable(map(with_head, runs))
 
@@ -41,8 +46,10 @@ def test_its_interval_holds_the_truth_about_nine_times_in_ten():
 
 def test_dense_output_layers_make_sparsity_look_better_than_it_is():
     runs = virtual("joint", Scatter(1e-6, 0.0))
-    by = {kind: [worth(headed(runs, kind), count).mean for count in COUNTS]
-          for kind in ("dense", "pruned")}  # fmt: skip
+    by = {
+        kind: [worth(headed(runs, kind), count).mean for count in COUNTS]
+        for kind in ("dense", "pruned")
+    }
     assert by["dense"][0] == by["pruned"][0]  # the body is the same
     drop = {kind: worths[0] / worths[-1] for kind, worths in by.items()}
     assert drop["dense"] > 1.4 > 1.2 > drop["pruned"] > 1

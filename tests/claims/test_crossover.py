@@ -79,9 +79,11 @@ def test_intervals_hold_the_truth_about_nine_times_in_ten(cost):
 
 def test_sparsity_that_is_worth_nothing_never_wins():
     said = [
-        c.verdict for seed in range(4) for cost in COSTS.values()
+        c.verdict
+        for seed in range(4)
+        for cost in COSTS.values()
         for c in crossovers(virtual("no worth", OURS, seed), cost)
-    ]  # fmt: skip
+    ]
     assert set(said) <= {"behind", "open"}
     assert said.count("behind") > len(said) / 3
 
@@ -175,10 +177,12 @@ def test_output_layers_count_with_their_own_sparsity(embeddings):
         body, whole = (at_equal_cost(heads, law, cost, head=h) for h in (False, True))
         for S in (0.5, 0.75):
             ratio = [
-                p.data_seen[i] / p.own_data_seen[i] for p in (body, whole)
-                for i in [np.flatnonzero(np.isclose(p.sparsity, S)
-                                         & (p.nonzero_params == SIZES[0]))[0]]
-            ]  # fmt: skip
+                p.data_seen[i] / p.own_data_seen[i]
+                for p in (body, whole)
+                for i in [
+                    np.flatnonzero(np.isclose(p.sparsity, S) & (p.nonzero_params == SIZES[0]))[0]
+                ]
+            ]
             head = 256 * (SIZES[0] / 24) ** 0.5
             own = 256 * (SIZES[0] / (1 - S) / 24) ** 0.5
             if embeddings == "pruned":  # sizes count while zeros cost nothing, dense ones if not

@@ -20,8 +20,9 @@ answers = st.lists(
 
 def evidence(answer: str, runs: str = "a", power: Power | None = STRONG) -> Evidence:
     interval = INTERVALS[answer]
-    return Evidence("C1", runs, "own", "quantity", sum(interval) / 2, interval, Region(1.0),
-                    power=power)  # fmt: skip
+    return Evidence(
+        "C1", runs, "own", "quantity", sum(interval) / 2, interval, Region(1.0), power=power
+    )
 
 
 def outcome(found: list[tuple[str, str]], missing: tuple[str, ...] = ()) -> Outcome:
@@ -32,11 +33,16 @@ def outcome(found: list[tuple[str, str]], missing: tuple[str, ...] = ()) -> Outc
 @pytest.mark.parametrize(
     ("interval", "answer"),
     [
-        ((1.0, 2.0), "supports"), ((1.1, 1.1), "supports"), ((0.0, 0.9), "contradicts"),
-        ((2.1, math.inf), "contradicts"), ((0.9, 1.1), "undecided"), ((0.0, 3.0), "undecided"),
-        ((-math.inf, math.inf), "undecided"), ((math.nan, 1.5), "undecided"),
+        ((1.0, 2.0), "supports"),
+        ((1.1, 1.1), "supports"),
+        ((0.0, 0.9), "contradicts"),
+        ((2.1, math.inf), "contradicts"),
+        ((0.9, 1.1), "undecided"),
+        ((0.0, 3.0), "undecided"),
+        ((-math.inf, math.inf), "undecided"),
+        ((math.nan, 1.5), "undecided"),
     ],
-)  # fmt: skip
+)
 def test_an_interval_lies_inside_outside_or_across(interval, answer):
     assert Region(1.0, 2.0).answer(interval) == answer
 
@@ -51,15 +57,17 @@ def test_what_lies_just_outside_is_no_contradiction_where_there_is_a_margin():
 @pytest.mark.parametrize(
     ("answer", "power", "verdict"),
     [
-        ("supports", STRONG, "holds"), ("contradicts", STRONG, "contradicted"),
+        ("supports", STRONG, "holds"),
+        ("contradicts", STRONG, "contradicted"),
         ("undecided", STRONG, "undecided"),
         ("contradicts", replace(STRONG, contradicts_false=0.79), "undecided"),
         ("contradicts", replace(STRONG, contradicts_true=0.2), "undecided"),
         ("supports", replace(STRONG, contradicts_false=0.2), "holds"),
         ("supports", replace(STRONG, supports_false=0.2), "undecided"),
-        ("supports", None, "undecided"), ("contradicts", None, "undecided"),
+        ("supports", None, "undecided"),
+        ("contradicts", None, "undecided"),
     ],
-)  # fmt: skip
+)
 def test_an_answer_counts_only_where_the_rule_could_have_given_the_other(answer, power, verdict):
     assert evidence(answer, power=power).verdict == verdict
 
@@ -72,15 +80,17 @@ def test_a_number_without_uncertainty_needs_no_power():
 @pytest.mark.parametrize(
     ("found", "missing", "verdict"),
     [
-        ([], ("a",), "undecided"), ([("undecided", "a")], (), "undecided"),
-        ([("supports", "a")], (), "holds"), ([("supports", "a")], ("b",), "holds"),
+        ([], ("a",), "undecided"),
+        ([("undecided", "a")], (), "undecided"),
+        ([("supports", "a")], (), "holds"),
+        ([("supports", "a")], ("b",), "holds"),
         # a set of runs that lacks a part of what the claim says does not support the whole
         ([("supports", "a")], ("a",), "undecided"),
         ([("supports", "a"), ("undecided", "a")], (), "undecided"),
         ([("supports", "a"), ("contradicts", "a")], (), "contradicted"),
         ([("supports", "a")] * 3 + [("contradicts", "b")], (), "contradicted"),
     ],
-)  # fmt: skip
+)
 def test_known_verdicts(found, missing, verdict):
     assert outcome(found, missing).verdict("own") == verdict
     assert outcome(found, missing).verdict("released") is None

@@ -35,10 +35,13 @@ def test_a_size_that_is_built_a_little_off_does_not_move_the_gain(exact):
         if run.sparsity > 0:
             return run
         N = round(1.02 * run.nonzero_params)
-        return run.model_copy(update={
-            "nonzero_params": N, "dense_params": N,
-            "loss": float(LAPTOP(0.0, N, run.data_seen)),
-        })  # fmt: skip
+        return run.model_copy(
+            update={
+                "nonzero_params": N,
+                "dense_params": N,
+                "loss": float(LAPTOP(0.0, N, run.data_seen)),
+            }
+        )
 
     moved = pairs(RunTable(off(r) for r in exact), LAPTOP)
     np.testing.assert_allclose(moved.gain, pairs(exact, LAPTOP).gain, atol=1e-4)
@@ -73,9 +76,10 @@ def test_a_size_counts_once_however_many_pairs_it_has(exact):
     assert found.mean().values == len(SIZES)
     off = RunTable(
         r.model_copy(update={"loss": r.loss * 1.05})
-        if r.sparsity == 0 and r.nonzero_params == SIZES[0] else r
+        if r.sparsity == 0 and r.nonzero_params == SIZES[0]
+        else r
         for r in exact
-    )  # fmt: skip
+    )
     low, high = pairs(off, LAPTOP).mean().interval
     alone = np.delete(pairs(off, LAPTOP).gain, found.size == 0).mean()
     assert low < alone < high

@@ -10,16 +10,25 @@ from simlib.claims.power import compute_powers, load_powers
 from simlib.claims.rule import Rule
 from simlib.claims.truths import TRUTHS
 
-TABLES = ["gpt-laptop", "optimum-laptop", "holdout-laptop", "nm-laptop", "pruners-laptop",
-          "pretrained-laptop"]  # fmt: skip
+TABLES = [
+    "gpt-laptop",
+    "optimum-laptop",
+    "holdout-laptop",
+    "nm-laptop",
+    "pruners-laptop",
+    "pretrained-laptop",
+]
 
 
 def rules_on(table: str) -> list[Rule]:
     return [rule for rule in RULES if DESIGNS[table].runs in rule.sets and not rule.exact]
 
 
-CASES = [(table, truth) for table in TABLES
-         for truth in sorted({t for r in rules_on(table) for t in (r.true, r.false)})]  # fmt: skip
+CASES = [
+    (table, truth)
+    for table in TABLES
+    for truth in sorted({t for r in rules_on(table) for t in (r.true, r.false)})
+]
 
 
 @pytest.mark.parametrize(("table", "truth"), CASES)

@@ -114,10 +114,11 @@ def test_members_without_bounds_make_an_open_interval_and_no_warning(recwarn):
 @pytest.mark.parametrize(
     ("record", "why"),
     [
-        ({"status": "not converged"}, "not converged"), ({"status": "at bound"}, "at bound"),
+        ({"status": "not converged"}, "not converged"),
+        ({"status": "at bound"}, "at bound"),
         ({"members": 200, "converged_members": 10}, "only 10 of 200 refits"),
     ],
-)  # fmt: skip
+)
 def test_a_law_that_was_not_found_decides_nothing(record, why):
     sources = with_law("t5-c4-refit", law_file(scaled("t5-c4"), **record))
     for claim in ("C4", "C7", "C11", "S1"):
@@ -214,14 +215,19 @@ def patterned(cost: dict[str, float]) -> Sources:
     for name, extra in cost.items():
         S = 0.5 if name in ("2:4", "4:8") else 0.75
         runs += [
-            r.model_copy(update={
-                "run_id": f"{name}-{r.run_id}", "pattern": name,
-                "loss": r.loss * np.exp(extra + 0.001 * rng.normal()),
-            })
-            for r in runs if r.sparsity == S and r.pattern == "unstructured"
-        ]  # fmt: skip
-    return Sources(tables={LANGUAGE.table: table(), "nm-laptop": RunTable(runs)}, shipped=False,
-                   resamples=60)  # fmt: skip
+            r.model_copy(
+                update={
+                    "run_id": f"{name}-{r.run_id}",
+                    "pattern": name,
+                    "loss": r.loss * np.exp(extra + 0.001 * rng.normal()),
+                }
+            )
+            for r in runs
+            if r.sparsity == S and r.pattern == "unstructured"
+        ]
+    return Sources(
+        tables={LANGUAGE.table: table(), "nm-laptop": RunTable(runs)}, shipped=False, resamples=60
+    )
 
 
 def test_patterns_are_close_where_they_are_and_lose_where_they_do():
@@ -229,17 +235,26 @@ def test_patterns_are_close_where_they_are_and_lose_where_they_do():
     by_pattern = {
         e.part: e.answer for e in decide("C12", sources).evidence if e.rule != "C12.drift"
     }
-    assert by_pattern == {"2:4": "supports", "4:8": "contradicts", "1:4": "supports",
-                          "2:8": "contradicts"}  # fmt: skip
+    assert by_pattern == {
+        "2:4": "supports",
+        "4:8": "contradicts",
+        "1:4": "supports",
+        "2:8": "contradicts",
+    }
 
 
 def pruned(cost: float, **change: object) -> Sources:
     runs = [r for r in table() if r.sparsity == 0.75]
     runs += [
-        r.model_copy(update={"run_id": f"a-{r.run_id}", **(change or {"pruner": "acdc"}),
-                             "loss": r.loss * np.exp(cost + 1e-3 * (i % 3))})
+        r.model_copy(
+            update={
+                "run_id": f"a-{r.run_id}",
+                **(change or {"pruner": "acdc"}),
+                "loss": r.loss * np.exp(cost + 1e-3 * (i % 3)),
+            }
+        )
         for i, r in enumerate(runs)
-    ]  # fmt: skip
+    ]
     return Sources(tables={"pruners-laptop": RunTable(runs)}, shipped=False)
 
 
@@ -264,11 +279,19 @@ def test_what_ignoring_the_masks_costs_is_asked_at_each_length_of_training(cost,
 def test_forecasts_written_down_before_are_held_against_the_runs(shift, verdict):
     runs = RunTable(r for r in table() if r.data_seen == 512_000 and r.seed == 0)
     said = tuple(
-        PredictedRun(r.run_id, r.sparsity, r.nonzero_params, r.data_seen, {
-            "joint": FormInterval(r.loss * (1 + shift), r.loss * (0.95 + shift),
-                                  r.loss * (1.05 + shift))})
+        PredictedRun(
+            r.run_id,
+            r.sparsity,
+            r.nonzero_params,
+            r.data_seen,
+            {
+                "joint": FormInterval(
+                    r.loss * (1 + shift), r.loss * (0.95 + shift), r.loss * (1.05 + shift)
+                )
+            },
+        )
         for r in runs
-    )  # fmt: skip
+    )
     predictions = Predictions("holdout-laptop", {}, 0.9, {"joint": FittedForm(9, 0.01, {})}, said)
     sources = Sources(tables={"holdout-laptop": runs}, predictions={"holdout-laptop": predictions})
     assert answers("C6", sources, "holdout-laptop") == [verdict] * 2

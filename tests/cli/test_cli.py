@@ -24,11 +24,20 @@ def table(tmp_path):
     runs = grid(random_law(rng), 0.005, rng)
     columns = zip(*vars(runs).values(), strict=True)
     path = tmp_path / "runs.csv"
-    write_table(path, RunTable(
-        RunRecord(family="gpt", run_id=str(i), sparsity=S, nonzero_params=round(N),
-                  data_seen=round(D), loss=L)
-        for i, (S, N, D, L) in enumerate(columns)
-    ))  # fmt: skip
+    write_table(
+        path,
+        RunTable(
+            RunRecord(
+                family="gpt",
+                run_id=str(i),
+                sparsity=S,
+                nonzero_params=round(N),
+                data_seen=round(D),
+                loss=L,
+            )
+            for i, (S, N, D, L) in enumerate(columns)
+        ),
+    )
     return path
 
 
@@ -48,23 +57,44 @@ def test_fit_then_optimum_from_a_readers_own_table(table, tmp_path):
     share = found["quantities"]["c_S/(a_S+c_S)"]
     for low, high in (share["interval"], share["profile_interval"]):
         assert low < share["value"] < high
-    done = simlib("optimum", "--law", str(saved), "--nonzero-params", "1e7", "--flops", "1e18",
-                  "--cost", "sparse", "--json")  # fmt: skip
+    done = simlib(
+        "optimum",
+        "--law",
+        str(saved),
+        "--nonzero-params",
+        "1e7",
+        "--flops",
+        "1e18",
+        "--cost",
+        "sparse",
+        "--json",
+    )
     best = json.loads(done.stdout)
     low, high = best["interval"]
     assert 0 <= low <= best["sparsity"] <= high < 1
 
 
 def test_optimum_of_a_published_law_has_no_interval():
-    done = simlib("optimum", "--law", "t5-c4", "--nonzero-params", "1e9", "--flops", "1e22",
-                  "--cost", "dense", "--json")  # fmt: skip
+    done = simlib(
+        "optimum",
+        "--law",
+        "t5-c4",
+        "--nonzero-params",
+        "1e9",
+        "--flops",
+        "1e22",
+        "--cost",
+        "dense",
+        "--json",
+    )
     found = json.loads(done.stdout)
     assert done.returncode == 0
     assert 0 < found["sparsity"] < 1
     assert "interval" not in found
-    assert "no interval" in simlib(
-        "optimum", "--law", "t5-c4", "--nonzero-params", "1e9", "--flops", "1e22"
-    ).stdout  # fmt: skip
+    assert (
+        "no interval"
+        in simlib("optimum", "--law", "t5-c4", "--nonzero-params", "1e9", "--flops", "1e22").stdout
+    )
 
 
 def test_fit_of_the_released_runs_prints_intervals_and_warnings(released):
@@ -85,7 +115,7 @@ def test_fit_of_the_released_runs_prints_intervals_and_warnings(released):
         (("optimum", "--law", "t5-c4", "--nonzero-params", "1e9", "--flops", "nan"), "positive"),
         (("optimum", "--law", "t5-c4", "--nonzero-params", "many", "--flops", "1"), "not a valid"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_end_in_one_sentence_and_exit_code_2(args, said):
     done = simlib(*args)
     assert done.returncode == 2

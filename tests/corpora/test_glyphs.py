@@ -131,8 +131,15 @@ def test_other_sizes(cache, size):
 
 
 def test_hash_covers_every_option(corpus, cache):
-    names = ["glyphs:classes=255", "glyphs:augment=heavy", "glyphs:size=31", "glyphs:exponent=1.5",
-             "glyphs:offset=3", "glyphs:polarity=fixed", "glyphs:draw=quasirandom"]  # fmt: skip
+    names = [
+        "glyphs:classes=255",
+        "glyphs:augment=heavy",
+        "glyphs:size=31",
+        "glyphs:exponent=1.5",
+        "glyphs:offset=3",
+        "glyphs:polarity=fixed",
+        "glyphs:draw=quasirandom",
+    ]
     hashes = {load_corpus(name, cache=cache).sha256 for name in names} | {corpus.sha256}
     assert len(hashes) == 8
     usual = "glyphs:size=32,augment=light,exponent=1,offset=1.0,polarity=random,draw=random"

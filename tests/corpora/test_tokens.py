@@ -95,9 +95,15 @@ def test_a_model_has_a_place_for_every_token(
 ) -> None:
     monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path))
     run = RunConfig(
-        family=family, corpus=f"folder:{text_folder}:tokenizer={words}", steps=2, depth=1, batch=2,
-        seq_len=16, nonzero_params=12672 if family == "t5" else 12288, valid_windows=2,
-    )  # fmt: skip
+        family=family,
+        corpus=f"folder:{text_folder}:tokenizer={words}",
+        steps=2,
+        depth=1,
+        batch=2,
+        seq_len=16,
+        nonzero_params=12672 if family == "t5" else 12288,
+        valid_windows=2,
+    )
     lane = Lane(run, make_feed(run))
     assert lane.model.embed.num_embeddings >= len(WORDS) + 2
     lane.step()

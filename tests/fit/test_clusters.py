@@ -36,8 +36,14 @@ def test_intervals_cover_where_shapes_miss_the_law_only_if_curves_are_drawn_whol
         runs = drawn(rows, TRUTHS["joint"], PILOT, OURS, np.random.default_rng(seed))
         ways = {"rows": None, "curves": curves(runs.sparsity, runs.nonzero_params)}
         for way, clusters in ways.items():
-            found = fit(runs, starts=4, resamples=60, profile_resamples=0, clusters=clusters,
-                        by_residuals=False)  # fmt: skip
+            found = fit(
+                runs,
+                starts=4,
+                resamples=60,
+                profile_resamples=0,
+                clusters=clusters,
+                by_residuals=False,
+            )
             low, high = np.quantile(found.ensemble.multiplier(0.75), [0.05, 0.95])
             inside[way] += low <= worth <= high
     assert inside["curves"] >= 13

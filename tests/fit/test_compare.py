@@ -92,16 +92,20 @@ def test_a_parameter_that_does_nothing_costs_its_price():
     ("name", "law"),
     [
         ("saturation", random_law(np.random.default_rng(1))),
-        ("power of density", FreeMultiplier(  # that no saturating power can follow
-            300.0, 0.3, **TAIL, eff=(1.9, 1.2, 2.6), levels=(0.5, 0.75, 0.875))),
-        ("exponent of size", SizeExponentLaw(
-            a_S=3000.0, b_S=0.9, b_SN=0.5, c_S=20.0, b_N=0.15, **TAIL)),
-        ("amount of data", DataFactorLaw(
-            a_S=150.0, b_S=0.9, c_S=150.0, b_N=0.3, h=-0.5, **TAIL)),
-        ("exponent of data", DataFactorLaw(
-            a_S=150.0, b_S=0.9, c_S=150.0, b_N=0.3, h=-0.5, **TAIL)),
+        (
+            "power of density",
+            FreeMultiplier(  # that no saturating power can follow
+                300.0, 0.3, **TAIL, eff=(1.9, 1.2, 2.6), levels=(0.5, 0.75, 0.875)
+            ),
+        ),
+        (
+            "exponent of size",
+            SizeExponentLaw(a_S=3000.0, b_S=0.9, b_SN=0.5, c_S=20.0, b_N=0.15, **TAIL),
+        ),
+        ("amount of data", DataFactorLaw(a_S=150.0, b_S=0.9, c_S=150.0, b_N=0.3, h=-0.5, **TAIL)),
+        ("exponent of data", DataFactorLaw(a_S=150.0, b_S=0.9, c_S=150.0, b_N=0.3, h=-0.5, **TAIL)),
     ],
-)  # fmt: skip
+)
 def test_a_wider_form_that_is_true_is_found(name, law):
     found = nested_test(noisy(law), NESTED[name], OBJECTIVE, resamples=59, starts=5)
     assert found.p_runs == pytest.approx(1 / 60)
@@ -114,12 +118,16 @@ def test_p_values_of_a_true_joint_law_are_roughly_uniform():
     """At most 27 % of 30 below 0.1: about three standard errors above the level."""
     found = [
         nested_test(
-            noisy(random_law(np.random.default_rng(seed)), seed), NESTED[name], OBJECTIVE,
-            resamples=39, starts=3, seed=seed,
+            noisy(random_law(np.random.default_rng(seed)), seed),
+            NESTED[name],
+            OBJECTIVE,
+            resamples=39,
+            starts=3,
+            seed=seed,
         )
         for seed in range(15)
         for name in ("exponent of size", "amount of data")
-    ]  # fmt: skip
+    ]
     for p in ([test.p_runs for test in found], [test.p_curves for test in found]):
         assert np.mean(np.array(p) <= 0.1) <= 0.27
         assert 0.2 <= np.median(p) <= 0.8
@@ -131,8 +139,9 @@ def test_curves_that_err_together_do_not_mislead_the_test_by_curves():
     for seed in range(15):
         rng = np.random.default_rng(seed)
         runs = grid(random_law(rng), 0.001, rng)
-        curve = np.unique(np.stack([runs.sparsity, runs.nonzero_params]), axis=1,
-                          return_inverse=True)[1]  # fmt: skip
+        curve = np.unique(
+            np.stack([runs.sparsity, runs.nonzero_params]), axis=1, return_inverse=True
+        )[1]
         together = runs.loss * np.exp(0.005 * rng.standard_normal(curve.max() + 1)[curve])
         table = Table(runs.sparsity, runs.nonzero_params, runs.data_seen, together)
         found = nested_test(table, NESTED["power of density"], OBJECTIVE, resamples=39, starts=3)
@@ -145,10 +154,17 @@ def test_curves_that_err_together_do_not_mislead_the_test_by_curves():
 def test_a_comparison_is_the_same_twice_and_survives_its_file(table, tmp_path):
     target = Target("beyond", 0.5, 1e9, 1e11, 2.0)
     first, second = (
-        compare(table, ("joint", "density-power"), OBJECTIVE, targets=[target], resamples=9,
-                starts=3, nestings=[NESTED["saturation"]])
+        compare(
+            table,
+            ("joint", "density-power"),
+            OBJECTIVE,
+            targets=[target],
+            resamples=9,
+            starts=3,
+            nestings=[NESTED["saturation"]],
+        )
         for _ in range(2)
-    )  # fmt: skip
+    )
     assert first == second
     kept = ComparisonFile("try", {"command": "simlib compare"}, first)
     SHELF.write(tmp_path / "try.json", kept)
@@ -194,8 +210,16 @@ def test_command_compares_a_readers_table_and_predicts_another(table, tmp_path):
     rows = list(zip(*vars(table).values(), strict=True))
     write_table(tmp_path / "runs.csv", records(rows))
     write_table(tmp_path / "large.csv", records([(0.5, 1e9, 1e10, 2.0)]))
-    asked = ["--runs", str(tmp_path / "runs.csv"), "--held-out", str(tmp_path / "large.csv"),
-             "--form", "joint", "--resamples", "0"]  # fmt: skip
+    asked = [
+        "--runs",
+        str(tmp_path / "runs.csv"),
+        "--held-out",
+        str(tmp_path / "large.csv"),
+        "--form",
+        "joint",
+        "--resamples",
+        "0",
+    ]
     said = CliRunner().invoke(command, asked)
     assert said.exit_code == 0
     assert "run 1: " in said.output

@@ -66,9 +66,16 @@ def test_agrees_with_scipys_huber_least_squares(noisy):
 
     start = np.log(ours.law.vector()) + 0.05
     theirs = least_squares(
-        residual, start, loss="huber", f_scale=objective.delta, x_scale="jac",
-        xtol=1e-14, ftol=1e-14, gtol=1e-14, max_nfev=2000,
-    )  # fmt: skip
+        residual,
+        start,
+        loss="huber",
+        f_scale=objective.delta,
+        x_scale="jac",
+        xtol=1e-14,
+        ftol=1e-14,
+        gtol=1e-14,
+        max_nfev=2000,
+    )
     assert ours.value == pytest.approx(theirs.cost / len(noisy.loss), rel=1e-6)
     assert ours.value <= theirs.cost / len(noisy.loss) * (1 + 1e-9)
 
@@ -107,9 +114,15 @@ def test_every_resample_reaches_its_own_optimum(noisy):
     design = JOINT.design(noisy.sparsity, noisy.nonzero_params, noisy.data_seen, units)
     runs = len(noisy.loss)
     problem = Problem(
-        design, np.zeros(design.shape[:2]), np.log(noisy.loss), np.full(runs, 1 / runs),
-        objective, JOINT.lower, JOINT.upper, JOINT.valleys,
-    )  # fmt: skip
+        design,
+        np.zeros(design.shape[:2]),
+        np.log(noisy.loss),
+        np.full(runs, 1 / runs),
+        objective,
+        JOINT.lower,
+        JOINT.upper,
+        JOINT.valleys,
+    )
     theta = JOINT.from_law(fit(noisy, objective=objective, **QUICK).law, units)
     rng = np.random.default_rng(0)
     batch = resample_residuals(problem, theta, 8, rng)

@@ -52,9 +52,10 @@ def test_compiled_steps_end_where_numpys_do(objective, without_compiler):
     theta = minimise(at.problem, at.cold)[0][0]
     rng = np.random.default_rng(0)
     batches = [
-        at.problem, resample_runs(at.problem, 8, rng),
+        at.problem,
+        resample_runs(at.problem, 8, rng),
         resample_residuals(at.problem, theta, 8, rng),
-    ]  # fmt: skip
+    ]
     held = Hold(np.array([1, 5] * 4), np.zeros((8, 7)), np.linspace(0.2, 0.9, 8))
     ours = [minimise(p, at.cold, hold=h) for p in batches for h in (None, held)]
     without_compiler()

@@ -24,12 +24,23 @@ def pairs(change: float, scatter: float = 0.001, cells: float = 0.0, **more) -> 
             base = float(LAW(0.75, N, 5e5))
             by = change + scatter * rng.standard_normal() + cells * (-1) ** i
             for arm, loss in ((REFERENCE, base), (RIGL, base * np.exp(by))):
-                rows.append(RunRecord(
-                    **{"family": "gpt", **more}, pattern=arm.pattern, pruner=arm.pruner,
-                    schedule=arm.schedule, prune_start=arm.start, prune_end=arm.end,
-                    nonzero_params=N, dense_params=4 * N, sparsity=0.75, data_seen=500_000,
-                    seed=seed, loss=loss, flops=2e12 if arm == RIGL else 4e12,
-                ))  # fmt: skip
+                rows.append(
+                    RunRecord(
+                        **{"family": "gpt", **more},
+                        pattern=arm.pattern,
+                        pruner=arm.pruner,
+                        schedule=arm.schedule,
+                        prune_start=arm.start,
+                        prune_end=arm.end,
+                        nonzero_params=N,
+                        dense_params=4 * N,
+                        sparsity=0.75,
+                        data_seen=500_000,
+                        seed=seed,
+                        loss=loss,
+                        flops=2e12 if arm == RIGL else 4e12,
+                    )
+                )
     return match(RunTable(rows), RIGL)
 
 
@@ -95,8 +106,16 @@ def test_dense_runs_are_compared_at_each_sparsity() -> None:
 
 
 def test_diverged_runs_are_listed_with_what_they_were() -> None:
-    lost = RunRecord(family="gpt", nonzero_params=6144, sparsity=0.75, data_seen=1, lr=0.02, seed=3,
-                     loss=float("nan"), diverged=True)  # fmt: skip
+    lost = RunRecord(
+        family="gpt",
+        nonzero_params=6144,
+        sparsity=0.75,
+        data_seen=1,
+        lr=0.02,
+        seed=3,
+        loss=float("nan"),
+        diverged=True,
+    )
     fine = lost.model_copy(update={"diverged": False, "loss": 2.0})
     rows = choices.diverged_table({"a": RunTable([lost, fine]), "b": RunTable([fine])}).rows
     assert rows[0][:3] == ("a", "2", "1")
@@ -134,12 +153,17 @@ def test_spread_over_seeds_is_written_with_its_interval() -> None:
 
 def test_ignoring_the_masks_is_held_against_the_same_way_with_the_same_optimizer() -> None:
     rows = [
-        run.model_copy(update={"optimizer": optimizer, "mask_optimizer": aware,
-                               "loss": run.loss * (1 if aware else factor)})
+        run.model_copy(
+            update={
+                "optimizer": optimizer,
+                "mask_optimizer": aware,
+                "loss": run.loss * (1 if aware else factor),
+            }
+        )
         for optimizer, factor in (("adafactor", 1.05), ("adamw", 0.95))
         for aware in (True, False)
         for _, run in pairs(0.0).runs
-    ]  # fmt: skip
+    ]
     found = choices.awareness_table(RunTable(rows)).rows
     assert [(row[0], row[-1]) for row in found] == [("adafactor", "worse"), ("adamw", "better")]
     assert all(row[1].startswith("rigl") for row in found)

@@ -94,12 +94,15 @@ def test_the_law_is_held_against_the_runs(tables, law_file):
     runs = tables["joint"]
     dense, found = dense_law(runs), crossovers(runs, DENSE)
     said = equal_cost.law_sentence(found, dense, law_file, DENSE)
-    assert said == "The joint law of the same runs agrees at 3 of 3 sparsities of which the " \
-                   "runs can tell."  # fmt: skip
+    assert (
+        said == "The joint law of the same runs agrees at 3 of 3 sparsities of which the "
+        "runs can tell."
+    )
     late = replace(law_file, law=TRUTHS["hardly any worth"].of(PILOT))
     said = equal_cost.law_sentence(found, dense, late, DENSE)
-    assert said.endswith("0 of 3 sparsities of which the runs can tell, not at 50%, 75% and 87.5% "
-                         "sparsity.")  # fmt: skip
+    assert said.endswith(
+        "0 of 3 sparsities of which the runs can tell, not at 50%, 75% and 87.5% sparsity."
+    )
     assert "No law" in equal_cost.law_sentence(found, dense, None, DENSE)
     assert "no law can be held" in equal_cost.law_sentence([], dense, law_file, DENSE)
 

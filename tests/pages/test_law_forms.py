@@ -18,20 +18,33 @@ def assessment(form: str, error: float, bic: float, unpredicted: int = 0) -> Ass
     refused = Holdout(law_forms.HELD_OUT[-1], 9, None, None, refused=f"the {form} law needs more")
     forecast = Forecast("XL", 0.75, 1e9, 1e10, 1.5, (1.4, 1.6), 1.55)
     return Assessment(
-        form=form, parameters=7, objective=1e-5, status="converged", agreeing=1.0, log_rmse=0.01,
-        aicc=bic, bic=bic, coefficients={"a": 1.0}, intervals={"a": (0.5, None)},
-        holdouts=(*holdouts, refused), forecasts=(forecast,), warnings=(),
-    )  # fmt: skip
+        form=form,
+        parameters=7,
+        objective=1e-5,
+        status="converged",
+        agreeing=1.0,
+        log_rmse=0.01,
+        aicc=bic,
+        bic=bic,
+        coefficients={"a": 1.0},
+        intervals={"a": (0.5, None)},
+        holdouts=(*holdouts, refused),
+        forecasts=(forecast,),
+        warnings=(),
+    )
 
 
 @pytest.fixture
 def file() -> ComparisonFile:
-    test = NestedTest("exponent of size", "does it?", "joint", "wide", 1, 2e-5, 1e-5, 1.0, 0.005,
-                      0.01, 0.02, 999)  # fmt: skip
+    test = NestedTest(
+        "exponent of size", "does it?", "joint", "wide", 1, 2e-5, 1e-5, 1.0, 0.005, 0.01, 0.02, 999
+    )
     rows = (
-        assessment("joint", 0.020, -50.0), assessment("wide", 0.030, -40.0),
-        assessment("near", 0.021, -49.0), assessment("partial", 0.001, -10.0, unpredicted=3),
-    )  # fmt: skip
+        assessment("joint", 0.020, -50.0),
+        assessment("wide", 0.030, -40.0),
+        assessment("near", 0.021, -49.0),
+        assessment("partial", 0.001, -10.0, unpredicted=3),
+    )
     found = Comparison(48, OBJECTIVES["t5-c4"], 0.9, 999, 0, rows, (test,), {})
     return ComparisonFile("runs", {}, found)
 
@@ -69,9 +82,10 @@ def test_the_measurement_lies_where_it_lies(file):
 def test_tables_and_charts_name_every_form_and_every_reason(file):
     forms = {"joint", "wide", "near", "partial"}
     for table in (
-        law_forms.error_table(file), law_forms.forecast_table(file),
+        law_forms.error_table(file),
+        law_forms.forecast_table(file),
         law_forms.coefficient_table(file),
-    ):  # fmt: skip
+    ):
         assert {row[0] for row in table.rows} == forms
     assert "3 not predicted" in " ".join(law_forms.error_table(file).rows[3])
     assert len(law_forms.refusals([file]).rows) == 1

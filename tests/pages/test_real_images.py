@@ -52,10 +52,13 @@ def test_the_cost_of_repeats_is_the_difference_of_pairs():
 @pytest.mark.parametrize(
     ("name", "images"),
     [
-        ("cifar10", 50_000), ("cifar10:images=4000", 4000), ("glyphs:classes=9,images=5e2", 500),
-        ("cifar10:/some/images=/place", 50_000), ("cifar10:augment=light", 50_000),
+        ("cifar10", 50_000),
+        ("cifar10:images=4000", 4000),
+        ("glyphs:classes=9,images=5e2", 500),
+        ("cifar10:/some/images=/place", 50_000),
+        ("cifar10:augment=light", 50_000),
     ],
-)  # fmt: skip
+)
 def test_distinct_images_come_from_the_name(name, images):
     assert distinct_images(name, 50_000) == images
 

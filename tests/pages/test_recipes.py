@@ -22,8 +22,13 @@ SPREAD = Spread(0.01, (0.008, 0.015), 10, 5, 5)
 
 def attempt(loss: float, **fields) -> Attempt:
     config = RunConfig(**{"nonzero_params": 13824, "steps": 400, **fields})
-    record = RunRecord(run_id=config.run_id, nonzero_params=13824, sparsity=config.sparsity,
-                       data_seen=1000, loss=loss)  # fmt: skip
+    record = RunRecord(
+        run_id=config.run_id,
+        nonzero_params=13824,
+        sparsity=config.sparsity,
+        data_seen=1000,
+        loss=loss,
+    )
     return Attempt(config, record)
 
 
@@ -42,9 +47,12 @@ def test_excess_is_measured_against_the_best_rate_of_runs_alike() -> None:
     rows = excess(CURVES)
     found = {(r["norms"], round(r["ratio"], 2)): round(r["excess"], 3) for r in rows}
     assert found == {
-        ("with norms", 0.5): 0.1, ("with norms", 1.0): 0.0, ("with norms", 2.0): 0.05,
-        ("without norms", 1.0): 0.0, ("without norms", 4.0): 1.0,
-    }  # fmt: skip
+        ("with norms", 0.5): 0.1,
+        ("with norms", 1.0): 0.0,
+        ("with norms", 2.0): 0.05,
+        ("without norms", 1.0): 0.0,
+        ("without norms", 4.0): 1.0,
+    }
     table = missed_table(rows)
     assert table.rows[0] == ("gpt", "with norms", "10.0% (1)", "0.0% (1)", "5.0% (1)", "–")
     assert costlier_above(rows) == "0 of 1"
@@ -68,8 +76,15 @@ def test_runs_find_their_configuration_or_are_refused() -> None:
 
 
 def test_time_is_compared_at_equal_size_under_the_mask() -> None:
-    dense = RunRecord(nonzero_params=4000, dense_params=4000, sparsity=0, data_seen=10, steps=10,
-                      seconds=0.2, loss=2.0)  # fmt: skip
+    dense = RunRecord(
+        nonzero_params=4000,
+        dense_params=4000,
+        sparsity=0,
+        data_seen=10,
+        steps=10,
+        seconds=0.2,
+        loss=2.0,
+    )
     sparse = dense.model_copy(
         update={"nonzero_params": 1000, "sparsity": 0.75, "seconds": 0.3, "flops": 6 * 2000.0 * 10}
     )

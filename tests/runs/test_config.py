@@ -182,8 +182,13 @@ def test_recipe_fields_leave_runs_their_names_until_they_are_chosen() -> None:
     usual = RunConfig(**run)
     same = [{"beta2": 0.99}, {"average": "none"}, {"ema_half_life": 0.05}]
     assert {RunConfig(**run, **fields).run_id for fields in same} == {usual.run_id}
-    others = [{"beta2": 0.999}, {"average": "ema"}, {"average": "mean"}, {"average": "both"},
-              {"average": "ema", "ema_half_life": 0.05}]  # fmt: skip
+    others = [
+        {"beta2": 0.999},
+        {"average": "ema"},
+        {"average": "mean"},
+        {"average": "both"},
+        {"average": "ema", "ema_half_life": 0.05},
+    ]
     assert len({usual.run_id, *(RunConfig(**run, **fields).run_id for fields in others)}) == 6
     mean = RunConfig(**run, average="mean")
     assert mean.run_id == RunConfig(**run, average="mean", ema_half_life=0.05).run_id

@@ -37,8 +37,9 @@ def test_their_names_and_units_become_ours_and_other_columns_are_left_out(theirs
 
 
 def test_fields_that_keep_their_name_need_no_entry_and_a_number_is_a_constant(tmp_path):
-    path = write(tmp_path / "dense.csv", [["1e6", "2.5", "1e9"]],
-                 ("nonzero_params", "loss", "tokens"))  # fmt: skip
+    path = write(
+        tmp_path / "dense.csv", [["1e6", "2.5", "1e9"]], ("nonzero_params", "loss", "tokens")
+    )
     table = read_foreign(path, parse_columns("data_seen=tokens,sparsity=0"))
     record = table.records[0]
     assert (record.nonzero_params, record.data_seen, record.sparsity) == (10**6, 10**9, 0.0)
@@ -46,8 +47,13 @@ def test_fields_that_keep_their_name_need_no_entry_and_a_number_is_a_constant(tm
 
 def test_densities_dense_parameters_and_semicolons_are_understood(tmp_path):
     """The same runs as a stranger may write them: dense size, per cent left, semicolons."""
-    rows = zip(TRUTH.nonzero_params / (1 - TRUTH.sparsity), 100 * (1 - TRUTH.sparsity),
-               TRUTH.data_seen, TRUTH.loss, strict=True)  # fmt: skip
+    rows = zip(
+        TRUTH.nonzero_params / (1 - TRUTH.sparsity),
+        100 * (1 - TRUTH.sparsity),
+        TRUTH.data_seen,
+        TRUTH.loss,
+        strict=True,
+    )
     text = "\n".join(";".join(map(str, row)) for row in [("p", "left", "d", "loss"), *rows])
     path = tmp_path / "semicolons.csv"
     path.write_text(text)

@@ -23,10 +23,17 @@ from simlib.runs.table import (
 
 def record(**changes) -> RunRecord:
     fields = {
-        "run_id": "a1", "family": "gpt", "dataset": "python", "nonzero_params": 1000,
-        "dense_params": 4000, "sparsity": 0.75, "data_seen": 10**6, "loss": 2.5, "seed": 0,
+        "run_id": "a1",
+        "family": "gpt",
+        "dataset": "python",
+        "nonzero_params": 1000,
+        "dense_params": 4000,
+        "sparsity": 0.75,
+        "data_seen": 10**6,
+        "loss": 2.5,
+        "seed": 0,
         "pruner": "gmp, cubic",
-    }  # fmt: skip
+    }
     return RunRecord(**{**fields, **changes})
 
 
@@ -232,7 +239,7 @@ def _file(tmp_path, text):
             "row 3, column 'run_id'",
         ),
     ],
-)  # fmt: skip
+)
 def test_bad_tables_are_refused_by_row_and_column(tmp_path, text, said):
     with pytest.raises(InputError, match=said):
         read_table(_file(tmp_path, text))

@@ -39,8 +39,10 @@ def test_runs_drawn_from_the_law_itself_are_covered_at_the_level():
 def test_a_law_that_is_off_is_found_biased_and_widening_covers_what_it_missed():
     runs = virtual_runs(LAW, S, N, D, Noise(0.002, 0.0), seed=3)
     off = JointLaw.from_vector(LAW.vector() * [1, 1, 1, 1, 1, 1, 1.05])
-    record = {"log_rmse": 0.002, "range": {"sparsity": [0, 0.75], "nonzero_params": [1e6, 1e9],
-                                           "data_seen": [1e8, 1e11]}}  # fmt: skip
+    record = {
+        "log_rmse": 0.002,
+        "range": {"sparsity": [0, 0.75], "nonzero_params": [1e6, 1e9], "data_seen": [1e8, 1e11]},
+    }
     file = LawFile("off", off, JointLaw.from_vector(np.tile(off.vector(), (5, 1))), record)
     found = calibrate(file, runs)
     assert found.bias > 0.005

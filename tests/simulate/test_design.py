@@ -20,12 +20,16 @@ from simlib.simulate.design import (
 )
 
 LAW = random_law(np.random.default_rng(4))
-GOOD = Grid((0.0, 0.5, 0.75, 0.9375), tuple(np.geomspace(1e5, 1e9, 6)),
-            tuple(np.geomspace(1e7, 1e12, 7)))  # fmt: skip
+GOOD = Grid(
+    (0.0, 0.5, 0.75, 0.9375), tuple(np.geomspace(1e5, 1e9, 6)), tuple(np.geomspace(1e7, 1e12, 7))
+)
 SQUARES = Objective(1e3, log=True)
 T5 = load_law("t5-c4-refit").joint
-T5_GRID = Grid((0.0, 0.5, 0.75, 0.875), tuple(1327104 * 4.0**k for k in range(4)),
-               (16.384e9, 32.768e9, 65.536e9))  # fmt: skip
+T5_GRID = Grid(
+    (0.0, 0.5, 0.75, 0.875),
+    tuple(1327104 * 4.0**k for k in range(4)),
+    (16.384e9, 32.768e9, 65.536e9),
+)
 
 
 @pytest.mark.parametrize("objective", [SQUARES, Objective(0.001, log=True)])

@@ -99,8 +99,11 @@ def test_shipped_steps_gain_only_where_some_kernel_pays():
 
 def test_a_plan_takes_measured_speedups_by_file_and_width(tmp_path):
     path = tmp_path / "mine.json"
-    rows = [timing(p, 1.0, 0.5, S=s) for p in ("forward", "to inputs", "to weights")
-            for s in (0.5, 0.75)]  # fmt: skip
+    rows = [
+        timing(p, 1.0, 0.5, S=s)
+        for p in ("forward", "to inputs", "to weights")
+        for s in (0.5, 0.75)
+    ]
     SHELF.write(path, TimingFile({}, {}, rows))
     assert step_speedups(rows, 128) == ((0.5, 2.0), (0.75, 2.0))
     cost = parse_speedups(f"{path}@128")
@@ -115,9 +118,10 @@ def test_a_plan_takes_measured_speedups_by_file_and_width(tmp_path):
 
 def test_mistakes_are_refused():
     for text, said in (
-        ("nothing@128", "no set of kernel timings"), ("half", "sparsity:factor pairs"),
+        ("nothing@128", "no set of kernel timings"),
+        ("half", "sparsity:factor pairs"),
         ("cpu@7", "width 7 was not measured"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(InputError, match=said):
             parse_speedups(text)
     with pytest.raises(InputError, match="no training step"):

@@ -89,8 +89,9 @@ def test_far_from_the_runs_a_plan_says_so_and_near_them_it_does_not():
     assert sum("lies outside the fitted runs" in said for said in far.warnings) == 2
     assert any("more than the 8 given" in said for said in far.warnings)
     _, high = fitted_range(T5)
-    near = make_plan(T5, 3e19, limits=Limits(nonzero_params=high[1], data_seen=high[2],
-                                             sparsity=0.875))  # fmt: skip
+    near = make_plan(
+        T5, 3e19, limits=Limits(nonzero_params=high[1], data_seen=high[2], sparsity=0.875)
+    )
     assert not any("outside" in said for said in near.warnings)
 
 

@@ -53,8 +53,10 @@ def test_the_size_found_where_data_repeats_is_the_best_of_a_scan(S, serve):
 
 
 def test_less_distinct_data_costs_loss_and_favours_size():
-    runs = [best_allocation(T5.joint, 1e22, limits=Limits(unique_data=U, sparsity=0.875))
-            for U in (1e12, 1e10, 1e9)]  # fmt: skip
+    runs = [
+        best_allocation(T5.joint, 1e22, limits=Limits(unique_data=U, sparsity=0.875))
+        for U in (1e12, 1e10, 1e9)
+    ]
     losses = [float(r.loss) for r in runs]
     assert losses == sorted(losses)
     assert losses[0] < losses[-1]

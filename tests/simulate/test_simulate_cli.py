@@ -28,8 +28,22 @@ def run(*args):
 
 
 def test_plan_prints_the_keys_that_a_machine_needs():
-    found = json.loads(run(*PLAN, "--flops", 1e23, "--cost", "sparse", "--hardware", "h100",
-                           "--gpus", 1024, "--serve-tokens", 1e13, "--json"))  # fmt: skip
+    found = json.loads(
+        run(
+            *PLAN,
+            "--flops",
+            1e23,
+            "--cost",
+            "sparse",
+            "--hardware",
+            "h100",
+            "--gpus",
+            1024,
+            "--serve-tokens",
+            1e13,
+            "--json",
+        )
+    )
     for kind in ("dense", "sparse", "2_4"):
         choice = found[kind]
         assert set(choice) >= CHOICE
@@ -94,9 +108,24 @@ def test_the_text_names_the_three_runs_and_every_warning():
 
 def test_a_simulated_table_is_fitted_and_named_as_simulated(tmp_path):
     out = tmp_path / "virtual.csv"
-    made = json.loads(run("simulate", "--law", "t5-c4-refit", "--sparsity", "0,0.5,0.75",
-                          "--nonzero-params", "1e6,1e7,1e8", "--data-seen", "1e9,1e10,1e11",
-                          "--misfit", 0.001, "--out", out, "--json"))  # fmt: skip
+    made = json.loads(
+        run(
+            "simulate",
+            "--law",
+            "t5-c4-refit",
+            "--sparsity",
+            "0,0.5,0.75",
+            "--nonzero-params",
+            "1e6,1e7,1e8",
+            "--data-seen",
+            "1e9,1e10,1e11",
+            "--misfit",
+            0.001,
+            "--out",
+            out,
+            "--json",
+        )
+    )
     assert (made["runs"], made["simulated"]) == (27, True)
     found = json.loads(run("fit", "--runs", out, "--resamples", 0, "--json"))
     assert any("27 of 27 runs are simulated, not measured" in w for w in found["warnings"])
@@ -105,8 +134,20 @@ def test_a_simulated_table_is_fitted_and_named_as_simulated(tmp_path):
 
 
 def test_design_recommends_grids_that_cost_the_budget():
-    found = json.loads(run("design", "--law", "t5-c4-refit", "--flops", 1e19, "--target", "b_D",
-                           "--most-runs", 48, "--json"))  # fmt: skip
+    found = json.loads(
+        run(
+            "design",
+            "--law",
+            "t5-c4-refit",
+            "--flops",
+            1e19,
+            "--target",
+            "b_D",
+            "--most-runs",
+            48,
+            "--json",
+        )
+    )
     best = found["recommended"][0]
     assert best["flops"] == pytest.approx(1e19)
     assert best["runs"] <= 48
@@ -115,8 +156,14 @@ def test_design_recommends_grids_that_cost_the_budget():
 
 
 def test_design_holds_a_grid_of_the_readers_own_beside_the_best_of_its_cost():
-    own = ("--sparsity", "0,0.5,0.75,0.875", "--nonzero-params", "1e6,1e7,1e8", "--data-seen",
-           "1e9,1e10,1e11")  # fmt: skip
+    own = (
+        "--sparsity",
+        "0,0.5,0.75,0.875",
+        "--nonzero-params",
+        "1e6,1e7,1e8",
+        "--data-seen",
+        "1e9,1e10,1e11",
+    )
     law = ("design", "--law", "t5-c4-refit", "--target", "b_D", "--most-runs", 36)
     found = json.loads(run(*law, *own, "--json"))
     yours, best = found["yours"], found["recommended"][0]
@@ -137,10 +184,13 @@ def test_fit_reads_a_strangers_columns(tmp_path, released):
     cells = [row.split(",") for row in rows[1:]]
     size = [float(c[at["scale"]]) * (1 - float(c[at["sparsity"]])) * 169.869312 for c in cells]
     path = tmp_path / "stranger.csv"
-    path.write_text("n,sparsity,steps,val-loss\n" + "\n".join(
-        f"{n},{c[at['sparsity']]},{c[at['steps']]},{c[at['val-loss']]}"
-        for n, c in zip(size, cells, strict=True)
-    ))  # fmt: skip
+    path.write_text(
+        "n,sparsity,steps,val-loss\n"
+        + "\n".join(
+            f"{n},{c[at['sparsity']]},{c[at['steps']]},{c[at['val-loss']]}"
+            for n, c in zip(size, cells, strict=True)
+        )
+    )
     found = json.loads(run("fit", "--runs", path, "--columns", columns, "--resamples", 0, "--json"))
     refit = load_law("t5-c4-refit")
     assert found["coefficients"]["b_N"] == pytest.approx(float(refit.joint.b_N), rel=1e-3)
@@ -167,12 +217,40 @@ def test_fit_reads_a_strangers_columns(tmp_path, released):
         (("design", "--law", "t5-c4-refit", "--flops", "1e19", "--target", "x"), "unknown target"),
         (("design", "--law", "t5-c4-refit", "--sparsity", "0,0.5"), "--nonzero-params too"),
         (("design", "--law", "t5-c4-refit"), "got none"),
-        (("design", "--law", "t5-c4-refit", "--sparsity", "0,0.5", "--nonzero-params", "1e6,1e7",
-          "--data-seen", "1e9,1e10", "--target", "x"), "unknown target 'x'"),
-        (("simulate", "--law", "t5-c4-refit", "--sparsity", "half", "--nonzero-params", "1e6",
-          "--data-seen", "1e9", "--out", "x.csv"), "--sparsity takes numbers"),
+        (
+            (
+                "design",
+                "--law",
+                "t5-c4-refit",
+                "--sparsity",
+                "0,0.5",
+                "--nonzero-params",
+                "1e6,1e7",
+                "--data-seen",
+                "1e9,1e10",
+                "--target",
+                "x",
+            ),
+            "unknown target 'x'",
+        ),
+        (
+            (
+                "simulate",
+                "--law",
+                "t5-c4-refit",
+                "--sparsity",
+                "half",
+                "--nonzero-params",
+                "1e6",
+                "--data-seen",
+                "1e9",
+                "--out",
+                "x.csv",
+            ),
+            "--sparsity takes numbers",
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_one_sentence(args, said):
     with pytest.raises(InputError, match=said) as error:
         run(*args)
@@ -185,8 +263,19 @@ def test_the_commands_are_listed():
 
 def test_calibrate_scores_the_larger_runs_and_its_file_is_read_back(tmp_path):
     out, saved = tmp_path / "virtual.csv", tmp_path / "score.json"
-    run("simulate", "--law", "vit-jft-refit", "--sparsity", "0,0.5,0.75", "--nonzero-params",
-        "1e6,3e6,1e7,3e7", "--data-seen", "1e8,3e8,1e9,3e9", "--out", out)  # fmt: skip
+    run(
+        "simulate",
+        "--law",
+        "vit-jft-refit",
+        "--sparsity",
+        "0,0.5,0.75",
+        "--nonzero-params",
+        "1e6,3e6,1e7,3e7",
+        "--data-seen",
+        "1e8,3e8,1e9,3e9",
+        "--out",
+        out,
+    )
     found = json.loads(
         run("calibrate", "--runs", out, "--resamples", 60, "--save", saved, "--json")
     )
@@ -212,9 +301,12 @@ def test_shipped_scores_say_that_intervals_of_smaller_runs_are_too_narrow(table,
 
 @pytest.mark.parametrize(
     ("law", "table", "flops"),
-    [("t5-c4-refit", "t5-c4", 1e21), ("gpt-laptop", "gpt-laptop", 1e12),
-     ("vit-laptop", "vit-laptop", 1e11)],
-)  # fmt: skip
+    [
+        ("t5-c4-refit", "t5-c4", 1e21),
+        ("gpt-laptop", "gpt-laptop", 1e12),
+        ("vit-laptop", "vit-laptop", 1e11),
+    ],
+)
 def test_intervals_are_stretched_as_the_tables_calibration_demands(law, table, flops):
     demanded = load_score(table).score.widen
     spans = {}

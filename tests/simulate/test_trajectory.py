@@ -63,14 +63,30 @@ def simulated(accounting, gap):
     for i, (dense, S) in enumerate([(d, s) for d in (2e4, 4e4, 8e4, 16e4) for s in (0.0, 0.75)]):
         N = round(dense * (1 - S))
         records.append(
-            RunRecord(run_id=f"r{i}", nonzero_params=N, sparsity=S, data_seen=int(TOKENS), loss=2.0,
-                      prune_start=0.25, prune_end=0.75, schedule="cubic"))  # fmt: skip
+            RunRecord(
+                run_id=f"r{i}",
+                nonzero_params=N,
+                sparsity=S,
+                data_seen=int(TOKENS),
+                loss=2.0,
+                prune_start=0.25,
+                prune_end=0.75,
+                schedule="cubic",
+            )
+        )
         done = np.linspace(0.01, 1, 60)
         s = law_sparsity(done, S, accounting)
         loss = LAW.joint(s, N / (1 - S) * (1 - s), done * TOKENS)
         high = done < 0.85
-        curves.append(Curve(f"r{i}", list(done * TOKENS), list(loss * np.exp(gap * high)),
-                            list(s), list(np.where(high, 1.0, 0.5))))  # fmt: skip
+        curves.append(
+            Curve(
+                f"r{i}",
+                list(done * TOKENS),
+                list(loss * np.exp(gap * high)),
+                list(s),
+                list(np.where(high, 1.0, 0.5)),
+            )
+        )
     return RunTable(records), curves
 
 
@@ -88,8 +104,12 @@ def test_the_accounting_and_gap_behind_curves_are_found_and_hold_on_runs_kept_ou
 
 def test_thinned_curves_keep_totals_and_leave_out_what_is_not_finite():
     logged = np.arange(1.0, 101)
-    curve = {"step": list(logged), "loss": [None, *logged[1:]], "sparsity": [0.0] * 100,
-             "lr": [1e-3] * 100}  # fmt: skip
+    curve = {
+        "step": list(logged),
+        "loss": [None, *logged[1:]],
+        "sparsity": [0.0] * 100,
+        "lr": [1e-3] * 100,
+    }
     kept = thin("a", curve, 512, 10)
     assert np.array(kept.loss[1:]).mean() == pytest.approx(logged[10:].mean())
     assert kept.data_seen[-1] == pytest.approx(512 * 95.5)
@@ -111,14 +131,24 @@ def test_shipped_curves_belong_to_runs_of_their_table_and_follow_its_schedule():
 
 
 def test_the_command_keeps_the_chosen_runs_and_refuses_what_it_cannot_find(tmp_path):
-    rows = [RunRecord(run_id=n, nonzero_params=10, sparsity=0, data_seen=512 * 40, steps=40,
-                      loss=2.0, seed=s) for n, s in (("a", 0), ("b", 1))]  # fmt: skip
+    rows = [
+        RunRecord(
+            run_id=n, nonzero_params=10, sparsity=0, data_seen=512 * 40, steps=40, loss=2.0, seed=s
+        )
+        for n, s in (("a", 0), ("b", 1))
+    ]
     write_table(tmp_path / "runs.csv", RunTable(rows))
     (tmp_path / "a").mkdir()
     side = {"curve": {n: [20.0, 40.0] for n in ("step", "loss", "sparsity", "lr")}}
     (tmp_path / "a" / "side.json").write_text(json.dumps(side))
-    args = ["curves", str(tmp_path), "--table", str(tmp_path / "runs.csv"), "--save",
-            str(tmp_path / "kept.json")]  # fmt: skip
+    args = [
+        "curves",
+        str(tmp_path),
+        "--table",
+        str(tmp_path / "runs.csv"),
+        "--save",
+        str(tmp_path / "kept.json"),
+    ]
     done = CliRunner().invoke(cli, [*args, "--only", "seed=0"])
     assert done.exit_code == 0, done.output
     (kept,) = load_curves(str(tmp_path / "kept.json")).curves

@@ -63,8 +63,13 @@ def test_every_tensor_can_have_a_pattern_of_its_own():
         full = int(mask.unflatten(1, (-1, 4)).sum(-1).max())
         assert full == (4 if name == "last.weight" else 2)
     with pytest.raises(InputError, match=r"no pattern for 'last\.weight'"):
-        Sparsifier(model, optimizer, schedule=FLAT, targets=targets,
-                   pattern={"first.weight": "2:4", "second.weight": "2:4"})  # fmt: skip
+        Sparsifier(
+            model,
+            optimizer,
+            schedule=FLAT,
+            targets=targets,
+            pattern={"first.weight": "2:4", "second.weight": "2:4"},
+        )
 
 
 @pytest.mark.parametrize(("own", "counts"), [("unstructured", [128]), ("global", range(1, 10))])
@@ -74,10 +79,12 @@ def test_tensors_compete_with_those_of_their_pattern_alone(own, counts):
     with torch.no_grad():
         model["large"].weight.mul_(100)
     sparsifier = Sparsifier(
-        model, torch.optim.SGD(model.parameters(), lr=0.1), schedule=FLAT,
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        schedule=FLAT,
         targets={"small.weight": 0.5, "large.weight": 0.5},
         pattern={"small.weight": own, "large.weight": "global"},
-    )  # fmt: skip
+    )
     assert sparsifier.nonzero_params == 256
     assert sparsifier.nonzero_counts()["small.weight"] in counts
 

@@ -27,9 +27,20 @@ runs:
 """
 # what PyTorch brings, numpy among it
 TORCH = (
-    "torch", "torchgen", "functorch", "numpy", "numpy.libs", "typing_extensions.py", "sympy",
-    "mpmath", "networkx", "jinja2", "markupsafe", "filelock", "fsspec",
-)  # fmt: skip
+    "torch",
+    "torchgen",
+    "functorch",
+    "numpy",
+    "numpy.libs",
+    "typing_extensions.py",
+    "sympy",
+    "mpmath",
+    "networkx",
+    "jinja2",
+    "markupsafe",
+    "filelock",
+    "fsspec",
+)
 BARE = """
 import runpy, sys
 sys.path.append(sys.argv.pop(1))
@@ -94,9 +105,13 @@ def test_it_trains_where_there_is_nothing_but_pytorch(
 
     def call(*more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, *more], cwd=machine, env={"HOME": str(machine)},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [*command, *more],
+            cwd=machine,
+            env={"HOME": str(machine)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     stopped = call("--minutes", "0.01")  # not enough for anything
     assert stopped.returncode == 1, stopped.stderr
@@ -239,5 +254,7 @@ def test_characters_are_carried_whatever_the_options(
     corpus.sampler(4).batch(0)
     folder = carry._corpus_folder(corpus.name)
     assert {path.name for path in folder.iterdir()} == {
-        "atlas.bin", "characters.txt", "manifest.json"
-    }  # fmt: skip
+        "atlas.bin",
+        "characters.txt",
+        "manifest.json",
+    }

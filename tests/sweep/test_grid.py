@@ -163,8 +163,10 @@ def test_a_plan_says_what_drawn_images_will_take(
     fields = {"family": "vit", "corpus": corpus, "depth": 1, "batch": 10, "valid_windows": 2}
     runs = [
         RunConfig(**fields, nonzero_params=size, seed=seed, steps=steps)
-        for size in (768, 3072) for seed in (0, 1) for steps in (20, 1000)
-    ]  # fmt: skip
+        for size in (768, 3072)
+        for seed in (0, 1)
+        for steps in (20, 1000)
+    ]
     planned = plan(runs, tmp_path / "out", workers=1)
     assert planned.cache_bytes == 2 * 3 * (4096 * (16 * 16 + 2) + 32)
     assert "up to 6.3 MB of training images in the corpus cache" in planned.text()

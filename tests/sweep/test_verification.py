@@ -66,10 +66,13 @@ def test_a_small_row_agrees_and_a_changed_one_does_not(monkeypatch, tmp_path):
     run_id = result.output.split("agrees pruners-laptop ")[1][:16]
     shutil.copytree(FOLDER, tmp_path / "datasets")
     table = tmp_path / "datasets" / "pruners-laptop.csv"
-    write_table(table, RunTable(
-        r.model_copy(update={"loss": r.loss * 1.02}) if r.run_id == run_id else r
-        for r in read_table(table)
-    ))  # fmt: skip
+    write_table(
+        table,
+        RunTable(
+            r.model_copy(update={"loss": r.loss * 1.02}) if r.run_id == run_id else r
+            for r in read_table(table)
+        ),
+    )
     monkeypatch.setattr("simlib.datasets.FOLDER", tmp_path / "datasets")
     result = CliRunner().invoke(verify, QUICK, catch_exceptions=False)
     assert result.exit_code == 1

@@ -12,8 +12,16 @@ from simlib.train.checkpoint import load_state
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 
-BASE = {"depth": 1, "steps": 100, "warmup_steps": 10, "valid_windows": 32, "mask_interval": 5,
-        "seq_len": 32, "average": "both", "ema_half_life": 0.05}  # fmt: skip
+BASE = {
+    "depth": 1,
+    "steps": 100,
+    "warmup_steps": 10,
+    "valid_windows": 32,
+    "mask_interval": 5,
+    "seq_len": 32,
+    "average": "both",
+    "ema_half_life": 0.05,
+}
 
 
 def config(sparsity: float = 0.0, **changes: object) -> RunConfig:

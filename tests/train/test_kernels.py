@@ -17,9 +17,17 @@ from simlib.train.settings import settings
 from simlib.train.sparserun import serve_run, time_steps
 
 SMALL = {
-    "nonzero_params": 3072, "sparsity": 0.75, "depth": 1, "seq_len": 32, "batch": 4, "steps": 40,
-    "warmup_steps": 5, "mask_interval": 5, "prune_end": 0.5, "valid_windows": 32,
-}  # fmt: skip
+    "nonzero_params": 3072,
+    "sparsity": 0.75,
+    "depth": 1,
+    "seq_len": 32,
+    "batch": 4,
+    "steps": 40,
+    "warmup_steps": 5,
+    "mask_interval": 5,
+    "prune_end": 0.5,
+    "valid_windows": 32,
+}
 needs_compiler = pytest.mark.skipif(bool(compiled.why_not()), reason="no C compiler here")
 
 

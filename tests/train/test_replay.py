@@ -20,8 +20,17 @@ from simlib.train.replay import Replay, recorded
 
 pytestmark = pytest.mark.skipif(bool(why_not("fused")), reason="no C compiler here")
 
-BASE = {"depth": 2, "steps": 80, "seq_len": 16, "batch": 4, "warmup_steps": 10, "mask_interval": 5,
-        "valid_windows": 32, "compute": "fused", "nonzero_params": 6144}  # fmt: skip
+BASE = {
+    "depth": 2,
+    "steps": 80,
+    "seq_len": 16,
+    "batch": 4,
+    "warmup_steps": 10,
+    "mask_interval": 5,
+    "valid_windows": 32,
+    "compute": "fused",
+    "nonzero_params": 6144,
+}
 
 
 def made(**changes: object) -> Lane:
