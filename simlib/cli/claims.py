@@ -98,7 +98,8 @@ def _planned(name: str, path: str) -> Design:
 
     rows = [planned(config) for config in read_grid(path).configs]
     says = f"The {len(rows)} runs of the grid {Path(path).stem}."
-    return of_rows(DESIGNS[name].runs, says, lambda: rows)
+    like = DESIGNS[name]
+    return of_rows(like.runs, says, lambda: rows, base=like.base, scatter=like.scatter)
 
 
 def _measure(name: str, save: bool) -> None:
