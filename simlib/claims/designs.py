@@ -244,7 +244,8 @@ def of_rows(
             tables[LANGUAGE.table] = drawn(language_rows(), TRUTHS["joint"], PILOT, OURS, rng)
         return Sources(tables=tables, shipped=False, resamples=MEMBERS)
 
-    noise = f" Seeds scatter by {100 * scatter.seed:.1g} % of the loss, half of that variance common to a prefix"
+    noise = f" Seeds scatter by {100 * scatter.seed:.1g} % of the loss, half of that variance"
+    noise += " common to a prefix"
     noise += f"; shapes by {100 * scatter.shape:.2g} %." if scatter.shape else "."
     return Design(runs, says + noise, sources, base, scatter)
 
