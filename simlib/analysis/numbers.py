@@ -23,6 +23,17 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+
+
+def count(value: float, digits: int = 3) -> str:
+    """How many parameters or tokens, in the words of the axes of charts: 350, 14.2K, 7B, 1.5T."""
+    unit, name = next(
+        ((u, n) for u, n in _UNITS if value >= u * (1 - 0.5 * 10**-digits)), (1.0, "")
+    )
+    return f"{value / unit:.{digits}g}{name}"
+
+
 def percent(value: float, digits: int = 0) -> str:
     """A share in percent."""
     return f"{value:.{digits}%}"

@@ -58,6 +58,7 @@ OURS = Scatter(seed=0.003, shape=0.005)
 # all data; a joint law of the pilots misses them by 3.5 %.
 OUR_IMAGES = Scatter(seed=0.03, shape=0.015)
 THEIRS = Scatter(seed=0.006, shape=0.008)  # 1 % together: the published fits' log-RMSE
+ROWS = Scatter(OURS.seed, 0.0)  # where runs of one shape are compared with one another
 
 _SCATTER = (
     "Seeds scatter by .3 % of the loss, half of that variance common to a prefix; each sparsity "
@@ -72,11 +73,16 @@ _SCATTER_OF_IMAGES = (
 
 @dataclass(frozen=True)
 class Design:
-    """A set of runs and how virtual ones like it are made: the files that rules read of them."""
+    """A set of runs and how virtual ones like it are made: the files that rules read of them.
+
+    `base` and `scatter` are what losses of the set's kind follow and how they scatter about it.
+    """
 
     runs: RunSet
     says: str
     sources: Callable[[Truth, np.random.Generator], Sources]
+    base: Base = PILOT
+    scatter: Scatter = ROWS
 
 
 def row(S: float, N: float, D: float, seed: int) -> RunRecord:
@@ -180,7 +186,7 @@ def _simple(
         table = drawn(rows(), truth, base, scatter, rng)
         return Sources(tables={runs.table: table}, shipped=False, resamples=MEMBERS)
 
-    return Design(runs, says, sources)
+    return Design(runs, says, sources, base, scatter)
 
 
 def planned(config: RunConfig) -> RunRecord:
@@ -217,26 +223,31 @@ def planned(config: RunConfig) -> RunRecord:
 
 
 def of_rows(
-    runs: RunSet, says: str, rows: Callable[[], Sequence[RunRecord]], *beside: RunSet
+    runs: RunSet,
+    says: str,
+    rows: Callable[[], Sequence[RunRecord]],
+    *beside: RunSet,
+    base: Base = PILOT,
+    scatter: Scatter = ROWS,
 ) -> Design:
     """Rows that are there or planned, and the shipped tables that rules read beside theirs."""
 
     def sources(truth: Truth, rng: np.random.Generator) -> Sources:
         given = {runs.table: rows()} | {s.table: load_runs(s.table).finished for s in beside}
         every = [r for table in given.values() for r in table]
-        table = drawn(every, truth, PILOT, Scatter(OURS.seed, 0.0), rng)
+        table = drawn(every, truth, base, scatter, rng)
         tables, at = {}, 0
         for name, own in given.items():
             tables[name] = RunTable(table.records[at : at + len(own)])
             at += len(own)
-        tables[LANGUAGE.table] = drawn(language_rows(), TRUTHS["joint"], PILOT, OURS, rng)
+        if runs is not LANGUAGE:
+            tables[LANGUAGE.table] = drawn(language_rows(), TRUTHS["joint"], PILOT, OURS, rng)
         return Sources(tables=tables, shipped=False, resamples=MEMBERS)
 
-    return Design(
-        runs,
-        says + " Seeds scatter by .3 % of the loss, half of that variance common to a prefix.",
-        sources,
-    )
+    noise = f" Seeds scatter by {100 * scatter.seed:.1g} % of the loss, half of that variance"
+    noise += " common to a prefix"
+    noise += f"; shapes by {100 * scatter.shape:.2g} %." if scatter.shape else "."
+    return Design(runs, says + noise, sources, base, scatter)
 
 
 def _shipped(runs: RunSet, *beside: RunSet) -> Design:
@@ -262,7 +273,7 @@ def _held_out(
         said = predict(runs.table, {}, by_form(law_file), recorded(tables[runs.table]), LEVEL)
         return Sources(tables=tables, predictions={runs.table: said}, shipped=False)
 
-    return Design(runs, says, sources)
+    return Design(runs, says, sources, base, scatter)
 
 
 def _points(law: JointLaw) -> list[Point]:

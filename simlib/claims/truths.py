@@ -6,7 +6,7 @@ claim is about. A false one is as far off as a rule should be able to see.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +26,11 @@ class Base:
     law: JointLaw
     sizes: tuple[float, float]
     data: tuple[float, float]
+
+    def over(self, rows: Sequence[RunRecord]) -> Base:
+        """The same law for the sizes and data of other runs."""
+        sizes, data = ([getattr(r, name) for r in rows] for name in ("nonzero_params", "data_seen"))
+        return Base(self.law, (min(sizes), max(sizes)), (min(data), max(data)))
 
     def place(self, N: Array) -> Array:
         """Where a size lies, -1 to 1 from the smallest to the largest on the log scale."""

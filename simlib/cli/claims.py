@@ -84,7 +84,7 @@ def command(
 def _power(name: str, grid: str | None, tables: int, seed: int, save: bool) -> None:
     if name not in DESIGNS:
         raise InputError(f"no virtual table is made like {name!r}; there are {', '.join(DESIGNS)}")
-    design = DESIGNS[name] if grid is None else _planned(name, grid)
+    design = DESIGNS[name] if grid is None else planned_design(name, grid)
     given = f" --grid {grid}" if grid else ""
     made = _made(f"simlib claims --power {name}{given} --tables {tables} --seed {seed}")
     found = compute_powers(RULES, design, tables=tables, seed=seed, made=made)
@@ -93,12 +93,14 @@ def _power(name: str, grid: str | None, tables: int, seed: int, save: bool) -> N
     click.echo(power_text(found))
 
 
-def _planned(name: str, path: str) -> Design:
+def planned_design(name: str, path: str) -> Design:
+    """A grid that is not trained yet, its losses made like those of the table `name`."""
     from simlib.sweep.grid import read_grid  # here: it needs torch, and the scorecard does not
 
     rows = [planned(config) for config in read_grid(path).configs]
     says = f"The {len(rows)} runs of the grid {Path(path).stem}."
-    return of_rows(DESIGNS[name].runs, says, lambda: rows)
+    like = DESIGNS[name]
+    return of_rows(like.runs, says, lambda: rows, base=like.base.over(rows), scatter=like.scatter)
 
 
 def _measure(name: str, save: bool) -> None:

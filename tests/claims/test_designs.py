@@ -3,12 +3,14 @@
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from simlib.claims.designs import held_out_rows, language_rows, planned, vision_rows
 from simlib.claims.power import SHELF, load_powers
-from simlib.cli.claims import command
+from simlib.claims.truths import TRUTHS, VISION_PILOT
+from simlib.cli.claims import command, planned_design
 from simlib.datasets import load_runs
 from simlib.sweep.grid import read_grid
 
@@ -56,3 +58,22 @@ def test_power_on_a_grid_is_kept_beside_it(tmp_path):
     found = SHELF.load(str(grid.with_suffix(".power.json")))
     assert (found.runs, {p.rule for p in found.powers}) == (12, {"C12.gentle", "C12.harsh"})
     assert SHELF.load("nm-laptop") == shipped
+
+
+def test_a_planned_grid_is_filled_with_losses_of_its_own_kind_of_model(tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text(
+        "# Two sizes of a vision model.\n"
+        "base: {family: vit, corpus: 'glyphs:classes=64', batch: 64}\n"
+        "runs:\n"
+        "  - {nonzero_params: [6144, 24576], sparsity: [0, 0.75], data_seen: [131072, 524288]}\n"
+    )
+    design = planned_design("vit-laptop", str(path))
+    assert design.base.sizes == (6144, 24576)
+    assert design.base.data == (131072, 524288)
+    drawn = design.sources(TRUTHS["joint"], np.random.default_rng(0)).tables["vit-laptop"]
+    law = VISION_PILOT.law(drawn.sparsity, drawn.nonzero_params, drawn.data_seen)
+    miss = np.log(drawn.loss / law)
+    assert len(miss) == 8
+    assert np.abs(miss).max() < 0.15  # seeds scatter by 3 %
+    assert np.abs(miss).max() > 0.01
