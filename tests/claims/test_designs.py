@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from simlib.claims.designs import held_out_rows, language_rows, planned, vision_rows
 from simlib.claims.power import SHELF, load_powers
-from simlib.claims.truths import TRUTHS, VISION_PILOT
+from simlib.claims.truths import PILOT, TRUTHS, VISION_PILOT
 from simlib.cli.claims import command, planned_design
 from simlib.datasets import load_runs
 from simlib.sweep.grid import read_grid
@@ -77,3 +77,12 @@ def test_a_planned_grid_is_filled_with_losses_of_its_own_kind_of_model(tmp_path)
     assert len(miss) == 8
     assert np.abs(miss).max() < 0.15  # seeds scatter by 3 %
     assert np.abs(miss).max() > 0.01
+
+
+@pytest.mark.parametrize("base", [PILOT, VISION_PILOT], ids=["language", "vision"])
+def test_where_only_short_training_gains_the_gain_at_equal_cost_shrinks(base):
+    loss = TRUTHS["short training"].of(base)
+    data = np.geomspace(*base.data, 6)
+    gain = loss(0.0, 12_288, data) - loss(0.75, 12_288, data / 4)
+    assert (gain > 0).all()
+    assert (np.diff(gain) < 0).all()
