@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ from simlib.simulate.speedup import parse_speedups
 MULTIPLES = (1, 4, 20, 100, 200)  # budgets, in dense compute optima
 FEW_SPARSE = 0.5  # the least sparsity above 0 of any released run
 COST_NAMES: dict[str, TrainingCost] = {
-    "zeros cost as much as weights": COSTS["dense"],
-    "our CPU kernels, width 1,024": parse_speedups("cpu@1024"),
-    "zeros are skipped": COSTS["sparse"],
+    "Zeros cost as much as weights while training": COSTS["dense"],
+    "Zeros save what our CPU kernels save at width 1,024": parse_speedups("cpu@1024"),
+    "Zeros are skipped": COSTS["sparse"],
 }
+COLUMNS = ("best sparsity", "saves", "as dense of")
+BETWEEN, BEYOND = "†", "‡"  # no run as sparse; sparser or longer than any run
 
 
 @dataclass(frozen=True)
@@ -39,56 +42,78 @@ class Preset:
 PRESETS = (Preset(1e9, 1e11), Preset(7e9, 2e12), Preset(70e9, 15e12))
 
 
-def decision_table(laws: Mapping[str, LawFile]) -> Table:
-    """What to train at a fixed size: one row a cost model and budget, one column a law.
+class DecisionTable:
+    """What to train at a fixed size, by training cost, budget and law.
 
-    `laws` by the words for what they were fitted to; each must have an ensemble.
+    `laws` by the words for what they were fitted to; each must have an ensemble. `sections` holds
+    one list of rows for each cost model; a row is a budget and three cells for each law.
     """
-    rows = [
-        (name, f"{multiple} ×", *(_advice(law, multiple, cost) for law in laws.values()))
-        for name, cost in COST_NAMES.items()
-        for multiple in MULTIPLES
-    ]
-    return LinkedTable(("while training", "compute", *laws), rows)
+
+    def __init__(self, laws: Mapping[str, LawFile]) -> None:
+        self.laws = laws
+        self.sections = {
+            name: [
+                (f"{m} ×", *(cell for law in laws.values() for cell in advice(law, m, cost)))
+                for m in MULTIPLES
+            ]
+            for name, cost in COST_NAMES.items()
+        }
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        groups = "".join(
+            f'<th scope="colgroup" colspan="{len(COLUMNS)}">{html.escape(name)}</th>'
+            for name in self.laws
+        )
+        names = "".join(f'<th scope="col">{name}</th>' for _ in self.laws for name in COLUMNS)
+        head = f'<tr><th scope="col" rowspan="2">compute</th>{groups}</tr><tr>{names}</tr>'
+        body = "".join(f"<tbody>{self._section(name)}</tbody>" for name in self.sections)
+        table = f'<table class="table decision"><thead>{head}</thead>{body}</table>'
+        lines = [row for rows in self.sections.values() for row in rows]
+        return {"text/html": table, "text/plain": "\n".join("\t".join(row) for row in lines)}
+
+    def _section(self, name: str) -> str:
+        span = 1 + len(COLUMNS) * len(self.laws)
+        title = f'<tr><th scope="rowgroup" colspan="{span}">{html.escape(name)}</th></tr>'
+        return title + "".join(
+            f'<tr><th scope="row">{row[0]}</th>'
+            + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
+            + "</tr>"
+            for row in self.sections[name]
+        )
 
 
-def _advice(law_file: LawFile, multiple: float, cost: TrainingCost) -> str:
+def advice(law_file: LawFile, multiple: float, cost: TrainingCost) -> tuple[str, str, str]:
+    """Best sparsity at a budget in dense optima, the loss it saves, the dense size as good."""
     S, ends = estimate(law_file, partial(best_sparsity, multiple=multiple, cost=cost))
-    lines = [f"{percent(S)} sparse{_between(ends)}"]
-    if S > 0:
-        saved, ends = estimate(law_file, partial(loss_saved, multiple=multiple, cost=cost))
-        lines.append(f"saves {percent(saved, 1)}{_between(ends, 1)} of the loss")
-        lines.append(_dense_size(law_file, multiple, cost))
-    return "\n".join(filter(None, [*lines, far_from_runs(law_file, S, multiple, cost)]))
+    mark = far_from_runs(law_file, S, multiple, cost)
+    sparsity = f"{percent(S)}{_between(ends)}{mark and f' {mark}'}"
+    if S == 0:
+        return sparsity, "", ""
+    saved, ends = estimate(law_file, partial(loss_saved, multiple=multiple, cost=cost))
+    size = estimate(law_file, partial(dense_size, multiple=multiple, cost=cost))
+    return sparsity, f"{percent(saved)}{_between(ends)}", _dense_size(*size)
 
 
-def _between(ends: tuple[float, float] | None, digits: int = 0) -> str:
-    if ends is None:
+def _between(ends: tuple[float, float] | None) -> str:
+    if ends is None or ends[0] == ends[1]:
         return ""
-    low, high = (percent(end, digits) for end in ends)
-    return f" ({low} to {high})"
+    low, high = (f"{100 * end:.0f}" for end in ends)
+    return f" ({low}–{high})"
 
 
-def _dense_size(law_file: LawFile, multiple: float, cost: TrainingCost) -> str:
-    size, ends = estimate(law_file, partial(dense_size, multiple=multiple, cost=cost))
-    if math.isinf(size):
-        return "better than any dense model"
+def _dense_size(size: float, ends: tuple[float, float] | None) -> str:
+    value = "none" if math.isinf(size) else f"{number(size, 2)} N"
     low, high = ends or (size, size)
-    most = f"to {number(high, 2)}" if math.isfinite(high) else "or more"
-    return f"as good as dense of {number(size, 2)} N ({number(low, 2)} {most})"
+    if math.isinf(low):
+        return value
+    return f"{value} ({number(low, 2)}–{number(high, 2) if math.isfinite(high) else 'none'})"
 
 
 def far_from_runs(law_file: LawFile, S: float, multiple: float, cost: TrainingCost) -> str:
-    """In what an answer lies beyond the runs behind a law; empty where it does not."""
-    reach = longest_run(law_file, S, cost)
-    said = []
-    if 0 < S < FEW_SPARSE:
-        said.append(f"no run between 0 and {percent(FEW_SPARSE)}")
-    if law_file.record["range"]["sparsity"][1] < S:
-        said.append("sparser than any run")
-    if multiple > reach:
-        said.append(f"{number(multiple / reach, 2)} × the longest run")
-    return "; ".join(said)
+    """The marks of an answer beyond the runs behind a law; empty where it lies among them."""
+    beyond = law_file.record["range"]["sparsity"][1] < S
+    beyond |= multiple > longest_run(law_file, S, cost)
+    return BETWEEN * (0 < S < FEW_SPARSE) + BEYOND * beyond
 
 
 def longest_run(law_file: LawFile, S: float, cost: TrainingCost) -> float:

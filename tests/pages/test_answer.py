@@ -12,41 +12,46 @@ from simlib.pages import answer
 VIT, T5 = load_law("vit-jft-refit"), load_law("t5-c4-refit")
 
 
-def cells(law_file, multiple, while_training):
-    rows = answer.decision_table({"runs": law_file}).rows
-    (cell,) = (r[2] for r in rows if r[:2] == (while_training, f"{multiple} ×"))
-    return cell.split("\n")
-
-
 def test_every_cost_and_budget_has_its_row():
-    rows = answer.decision_table({"vision": VIT, "language": T5}).rows
-    assert len(rows) == len(answer.COST_NAMES) * len(answer.MULTIPLES)
-    assert all(cell for row in rows for cell in row)
+    table = answer.DecisionTable({"vision": VIT, "language": T5})
+    assert list(table.sections) == list(answer.COST_NAMES)
+    for rows in table.sections.values():
+        assert [row[0] for row in rows] == [f"{m} ×" for m in answer.MULTIPLES]
+        assert {len(row) for row in rows} == {1 + 2 * len(answer.COLUMNS)}
+    page = table._repr_mimebundle_()["text/html"]
+    assert page.count("<td>") == len(answer.COST_NAMES) * len(answer.MULTIPLES) * 6
 
 
-def test_dense_is_advised_in_one_line():
-    assert cells(VIT, 1, "zeros cost as much as weights") == ["0% sparse (0% to 0%)"]
+def test_names_are_text():
+    page = answer.DecisionTable({"<b>": VIT})._repr_mimebundle_()["text/html"]
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+
+
+def test_where_dense_is_best_nothing_else_is_said():
+    assert answer.advice(VIT, 1, COSTS["dense"]) == ("0%", "", "")
 
 
 def test_advice_says_when_no_dense_model_is_as_good_and_that_no_run_lies_there():
-    sparse, saved, size, far = cells(VIT, 1, "zeros are skipped")
-    assert sparse.startswith("35% sparse (")
-    assert saved.startswith("saves 2.5% (")
-    assert size == "better than any dense model"
-    assert far == "no run between 0 and 50%"
+    sparsity, saved, size = answer.advice(VIT, 1, COSTS["sparse"])
+    assert sparsity == "35% (32–38) †"
+    assert saved == "3% (2–3)"
+    assert size == "none"
 
 
 @pytest.mark.parametrize(
-    ("S", "multiple", "said"),
+    ("S", "multiple", "marks"),
     [
         (0.75, 10, ""),
-        (0.3, 10, "no run between 0 and 50%"),
-        (0.96, 10, "sparser than any run"),
-        (0.0, 28.5, "2.0 × the longest run"),
+        (0.3, 10, answer.BETWEEN),
+        (0.96, 10, answer.BEYOND),
+        (0.0, 14, ""),
+        (0.0, 15, answer.BEYOND),
+        (0.3, 30, answer.BETWEEN + answer.BEYOND),
     ],
 )
-def test_how_far_an_answer_lies_beyond_the_runs(S, multiple, said):
-    assert answer.far_from_runs(VIT, S, multiple, COSTS["dense"]) == said
+def test_an_answer_beyond_the_runs_is_marked(S, multiple, marks):
+    assert answer.far_from_runs(VIT, S, multiple, COSTS["dense"]) == marks
 
 
 def test_the_longest_run_costs_more_where_zeros_do():
