@@ -106,7 +106,9 @@ def _dense_size(size: float, ends: tuple[float, float] | None) -> str:
     low, high = ends or (size, size)
     if math.isinf(low):
         return value
-    return f"{value} ({number(low, 2)}–{number(high, 2) if math.isfinite(high) else 'none'})"
+    if math.isinf(high):
+        return f"{value} (from {number(low, 2)})"
+    return f"{value} ({number(low, 2)}–{number(high, 2)})"
 
 
 def far_from_runs(law_file: LawFile, S: float, multiple: float, cost: TrainingCost) -> str:

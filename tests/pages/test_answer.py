@@ -39,6 +39,11 @@ def test_advice_says_when_no_dense_model_is_as_good_and_that_no_run_lies_there()
     assert size == "none"
 
 
+def test_an_interval_without_an_upper_end_says_from_where():
+    assert answer.advice(VIT, 4, COSTS["sparse"])[2] == "none (from 2.1)"
+    assert answer.advice(T5, 4, COSTS["dense"])[2] == "1.4 N (from 1.2)"
+
+
 @pytest.mark.parametrize(
     ("S", "multiple", "marks"),
     [
