@@ -32,7 +32,7 @@ from pydantic import TypeAdapter
 from simlib.pages.benchfile import SHELF, TITLES, BenchFile, Case, Row
 from simlib.sweep.engine import KEEP_MEMORY
 
-LIMIT, SMOKE_LIMIT = 1500, 100  # seconds of a row
+LIMIT, SMOKE_LIMIT = 1500, 300  # seconds of a row
 VERSIONS = ("numpy", "scipy", "torch", "chinchilla")
 ROW = TypeAdapter(Row)
 
