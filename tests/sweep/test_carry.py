@@ -1,6 +1,7 @@
 """A grid carried to a machine with PyTorch alone, stopped, continued elsewhere, brought back."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -127,6 +128,29 @@ def test_it_trains_where_there_is_nothing_but_pytorch(
     assert (row.versions, row.commit, row.cpu) == (versions(), commit(), cpu())
     assert row.loss == train_run(run, tmp_path / "here").loss
     assert (tmp_path / "home" / run.run_id / "side.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
+def test_it_imports_nothing_from_beside_itself(grid: Path, tmp_path: Path) -> None:
+    machine = tmp_path / "machine"
+    pack(grid, machine / "two.zip", ["sparsity=0.5"])
+    hit = tmp_path / "hit"
+    source = machine / "two" / "job" / "simlib-source"
+    places = [machine, source, source / "simlib", machine / "two" / "job" / "packages"]
+    names = ("multiprocessing", "tqdm", "yaml", "torch", "usercustomize", "errors")
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (place / f"{name}.py").write_text(f"open({str(hit)!r}, 'a').write(__file__)\n")
+    command = [sys.executable, "two.zip", "--workers", "1"]
+    environment = {"HOME": str(tmp_path / "empty"), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        command, cwd=machine, env=environment, capture_output=True, text=True, check=False
+    )
+    assert not hit.exists(), hit.read_text()
+    assert done.returncode == 0, done.stderr
+    assert len(collect(machine / "two-runs.zip", tmp_path / "home")) == 1
+    assert not list((machine / "two").glob(".code-*"))
 
 
 @pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
