@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from simlib.cli.output import force_option, free
+
 EXAMPLES = """
 \b
 Examples:
@@ -19,8 +21,9 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("grid", type=click.Path(path_type=Path))
 @click.option("--to", "path", required=True, type=click.Path(path_type=Path), help="The zip.")
+@force_option
 @click.option("--only", multiple=True, help="field=value or the start of a run_id; repeatable.")
-def carry(grid: Path, path: Path, only: tuple[str, ...]) -> None:
+def carry(grid: Path, path: Path, only: tuple[str, ...], force: bool) -> None:
     """Pack GRID, this library, what it needs and the embedded corpus into one zip.
 
     `python ZIP` trains the grid on a machine of the same system and Python version that has
@@ -28,6 +31,7 @@ def carry(grid: Path, path: Path, only: tuple[str, ...]) -> None:
     """
     from simlib.sweep.carry import pack
 
+    free(path, force)
     packed = pack(grid, path, only)
     size = path.stat().st_size / 1e6
     click.echo(f"{len(packed.configs)} runs in {path}, {size:.0f} MB: python {path.name} --help")
