@@ -66,7 +66,7 @@ def _kind_of(node: ast.expr) -> Any:
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return Union[_kind_of(left), _kind_of(right)]  # noqa: UP007  only known at run time
         case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
-            return Literal[ast.literal_eval(choices)]  # type: ignore[misc, valid-type]
+            return Literal[ast.literal_eval(choices)]
         case ast.Subscript(value=ast.Name(id=name), slice=ast.Tuple(elts=parts)):
             return _HOLDING[name][tuple(map(_part, parts))]
         case ast.Subscript(value=ast.Name(id=name), slice=part):

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from simlib.errors import InputError
+from simlib.files import remove
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, append_record
 from simlib.train.checkpoint import (
@@ -287,8 +288,8 @@ def load_start(folder: Folder, config: RunConfig) -> Tree:
 
 def forget(resume: Path) -> None:
     """Delete the checkpoints of what has come to its end."""
-    resume.unlink(missing_ok=True)
-    before(resume).unlink(missing_ok=True)
+    remove(resume)
+    remove(before(resume))
 
 
 def _already_read(config: RunConfig, start: dict[str, Any]) -> int:

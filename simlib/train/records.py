@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from simlib.errors import InputError
+from simlib.files import remove
 from simlib.laws.costs import training_flops
 from simlib.models import Data, build_model
 from simlib.runs.config import RunConfig
@@ -106,7 +107,7 @@ class Folder:
     def refuse_if_read_only(self) -> None:
         """Raise InputError if nothing can be written here."""
         write_text(self.root / ".writable", "")
-        (self.root / ".writable").unlink(missing_ok=True)
+        remove(self.root / ".writable")
 
     def recorded(self) -> RunTable:
         """The rows so far."""
