@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -287,9 +287,10 @@ def load_start(folder: Folder, config: RunConfig) -> Tree:
 
 
 def forget(resume: Path) -> None:
-    """Delete the checkpoints of what has come to its end."""
-    remove(resume)
-    remove(before(resume))
+    """Delete the checkpoints of what has come to its end; one that stays is never looked at."""
+    for path in (resume, before(resume)):
+        with suppress(OSError):
+            remove(path)
 
 
 def _already_read(config: RunConfig, start: dict[str, Any]) -> int:
