@@ -54,4 +54,4 @@ def test_every_write_goes_through_one_place() -> None:
 
 
 def test_it_would_see_one() -> None:
-    assert len(writing_calls(ROOT / "files.py")) >= 4
+    assert len(writing_calls(ROOT / "files.py")) == 3
