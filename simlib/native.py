@@ -7,6 +7,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -21,8 +22,9 @@ _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC")
 def load(source: Path, what: str, otherwise: str) -> ctypes.CDLL:
     """The functions of a C file, compiled on first use into the cache (a second or two).
 
-    Raises InputError where there is no C compiler, it cannot compile the file or the cache cannot
-    be written; `what` names the functions in its sentence, `otherwise` what to do without them.
+    Raises InputError where there is no C compiler, it cannot compile the file, or the cache cannot
+    be written or can be by others; `what` names the functions in its sentence, `otherwise` what to
+    do without them.
     """
     compiler = _compiler(what, otherwise)
     described = "\0".join([source.read_text(), compiler, *_FLAGS, _processor()])
@@ -30,8 +32,14 @@ def load(source: Path, what: str, otherwise: str) -> ctypes.CDLL:
     cache_folder = os.environ.get("SIMLIB_CACHE") or platformdirs.user_cache_dir("simlib")
     path = Path(cache_folder) / "kernels" / f"{source.stem}-{key}.so"
     try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if not _private(path.parent):
+            raise InputError(
+                f"{what} are not loaded from {path.parent}, which others may write: remove it, set "
+                f"SIMLIB_CACHE to a folder of your own, or {otherwise}"
+            )
+        if not (path.exists() and _private(path)):
             _compile(compiler, source, path, what, otherwise)
         return ctypes.CDLL(str(path))
     except OSError as error:
@@ -39,6 +47,14 @@ def load(source: Path, what: str, otherwise: str) -> ctypes.CDLL:
             f"{what} cannot be kept in {path.parent} ({error.strerror or error}): set "
             f"SIMLIB_CACHE to a folder that can be written, or {otherwise}"
         ) from error
+
+
+def _private(path: Path) -> bool:
+    """Whether what is loaded from there was put there by this user, or by root."""
+    found = path.lstat()
+    others = stat.S_IWGRP | stat.S_IWOTH
+    is_own = found.st_uid in (os.getuid(), 0)
+    return is_own and not stat.S_ISLNK(found.st_mode) and not found.st_mode & others
 
 
 def _compiler(what: str, otherwise: str) -> str:
@@ -70,4 +86,5 @@ def _compile(compiler: str, source: Path, path: Path, what: str, otherwise: str)
                 f"{compiler} cannot compile the {what} ({done.stderr.strip()[-300:]}): "
                 f"name another compiler in CC, or {otherwise}"
             )
+        made.chmod(0o700)
         made.replace(path)

@@ -7,18 +7,17 @@ from docutils import nodes
 from sphinx.util import logging
 
 from simlib.pages.charts import VEGALITE_MIME
+from simlib.pages.scripts import data_script
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def chart_html(spec: dict[str, Any]) -> str:
     """The element that `vega-boot.js` turns into a chart; `spec` is a Vega-Lite specification."""
-    # "</" would end the script element early
-    payload = json.dumps(spec, separators=(",", ":")).replace("</", "<\\/")
     return (
         '<div class="vega-figure" role="group" aria-label="Chart">'
-        f'<script type="application/json" class="vega-spec">{payload}</script>'
-        '<div class="vega-target"></div>'
+        + data_script(spec, ' class="vega-spec"')
+        + '<div class="vega-target"></div>'
         "<noscript><p>This chart is drawn by JavaScript in the page.</p></noscript></div>"
     )
 

@@ -30,6 +30,7 @@ def _offline_assets(app: Any, config: Any) -> None:
     own = Path(app.srcdir) / "book" / "assets"
     config.html_static_path += [str(own / "static")]
     config.templates_path += [str(own / "templates")]
+    config.template_bridge = "simlib.bookext.policy.Templates"
     config.html_static_path.append(str(assemble(Path(app.outdir).parent / ".assets")))
     if config.nb_execution_mode == "cache":
         config.nb_execution_cache_path = str(Path(app.outdir).parent / ".jupyter_cache")

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from simlib.cli.fit import find_source, made, objective_for
 from simlib.cli.options import json_option, level_option, seed_option
+from simlib.cli.output import force_option, saved
 from simlib.simulate.calibration import Score, fit_small_predict_large
 from simlib.simulate.scorefile import SHELF, ScoreFile
 
@@ -37,7 +38,8 @@ Examples:
     help="Size of the bootstrap ensemble.",
 )
 @seed_option
-@click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
+@click.option("--save", help="Write a file: a path ending in .json.")
+@force_option
 @json_option
 def command(
     table: str,
@@ -47,9 +49,11 @@ def command(
     resamples: int,
     seed: int,
     save: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Fit the joint law to a table's smaller runs, forecast the others, and score the forecasts."""
+    path = saved(save, SHELF.folder, force) if save else None
     source = find_source(table, names=columns)
     found = fit_small_predict_large(
         source.runs,
@@ -61,8 +65,7 @@ def command(
         name=source.name,
     )
     score = Score(**{name: getattr(found, name) for name in Score.__dataclass_fields__})
-    if save:
-        path = SHELF.path(save)
+    if path:
         SHELF.write(path, ScoreFile(path.stem, share, made(source), score))
     if as_json:
         click.echo(TypeAdapter(Score).dump_json(score).decode())

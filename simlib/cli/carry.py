@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from simlib.cli.output import force_option, free
+from simlib.errors import InputError
+
+if TYPE_CHECKING:
+    from simlib.runs.table import RunTable
 
 EXAMPLES = """
 \b
@@ -19,8 +27,9 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("grid", type=click.Path(path_type=Path))
 @click.option("--to", "path", required=True, type=click.Path(path_type=Path), help="The zip.")
+@force_option
 @click.option("--only", multiple=True, help="field=value or the start of a run_id; repeatable.")
-def carry(grid: Path, path: Path, only: tuple[str, ...]) -> None:
+def carry(grid: Path, path: Path, only: tuple[str, ...], force: bool) -> None:
     """Pack GRID, this library, what it needs and the embedded corpus into one zip.
 
     `python ZIP` trains the grid on a machine of the same system and Python version that has
@@ -28,6 +37,7 @@ def carry(grid: Path, path: Path, only: tuple[str, ...]) -> None:
     """
     from simlib.sweep.carry import pack
 
+    free(path, force)
     packed = pack(grid, path, only)
     size = path.stat().st_size / 1e6
     click.echo(f"{len(packed.configs)} runs in {path}, {size:.0f} MB: python {path.name} --help")
@@ -37,15 +47,26 @@ def carry(grid: Path, path: Path, only: tuple[str, ...]) -> None:
 @click.argument("archives", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, help="Folder of the run table.")
 @click.option("--table", help="File for the rows of the archives alone.")
-def collect(archives: tuple[Path, ...], out: str, table: str | None) -> None:
+@force_option
+def collect(archives: tuple[Path, ...], out: str, table: str | None, force: bool) -> None:
     """Add the runs of ARCHIVES, which carried jobs left, to OUT/runs.csv."""
-    from simlib.runs.table import RunTable, write_table
-    from simlib.sweep.carry import collect as add
+    from simlib.runs.table import RunTable
+    from simlib.sweep.collect import collect as add
 
-    new = RunTable([])
+    rows = RunTable([])
     for archive in archives:
         found = add(archive, out)
-        new = new.merge(found)
-        click.echo(f"{archive}: {len(found)} runs that {out}/runs.csv did not hold")
+        rows = rows.merge(found.rows)
+        click.echo(f"{archive}: {len(found.new)} runs that {out}/runs.csv did not hold")
     if table:
-        write_table(table, new)
+        _write(table, rows, force)
+
+
+def _write(table: str, rows: RunTable, force: bool) -> None:
+    """Write a table, or leave it if it holds just these rows already."""
+    from simlib.runs.table import read_table, write_table
+
+    with suppress(InputError):
+        if list(read_table(table)) == list(rows):
+            return
+    write_table(free(table, force), rows)

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from simlib.cli.fit import find_source, made, objective_for
 from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
+from simlib.cli.output import force_option, saved
 from simlib.datasets import load_runs
 from simlib.datasets.published import T5_XL, HeldOutRun
 from simlib.errors import InputError
@@ -42,7 +43,8 @@ Examples:
 )
 @level_option
 @seed_option
-@click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
+@click.option("--save", help="Write a file: a path ending in .json.")
+@force_option
 @json_option
 def command(
     table: str,
@@ -54,9 +56,11 @@ def command(
     level: float,
     seed: int,
     save: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Compare forms of a law on one table: fit, held-out errors, criteria, tests, predictions."""
+    path = saved(save, SHELF.folder, force) if save else None
     source = find_source(table)
     found = compare(
         source.runs,
@@ -67,8 +71,7 @@ def command(
         level=level,
         seed=seed,
     )
-    if save:
-        path = SHELF.path(save)
+    if path:
         SHELF.write(path, ComparisonFile(path.stem, made(source), found))
     whole = TypeAdapter(Comparison).dump_python(found, mode="json")
     click.echo(json.dumps(whole) if as_json else _text(table, found))

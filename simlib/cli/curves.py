@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from simlib.cli.output import force_option, saved
+
 EXAMPLES = """
 \b
 Examples:
   simlib curves runs/laptop --table gpt-laptop --only seed=0 --only data_seen=4096000 \\
-    --save gpt-laptop
+    --save curves.json
   simlib curves runs/mine --table runs/mine/runs.csv --save mine.json
 """
 
@@ -28,14 +30,18 @@ Examples:
     show_default=True,
     help="Bins of every curve, equally wide in steps.",
 )
-@click.option("--save", required=True, help="A path ending in .json, or the name of a shipped one.")
-def command(folder: Path, table: str, only: tuple[str, ...], points: int, save: str) -> None:
+@click.option("--save", required=True, help="A path ending in .json.")
+@force_option
+def command(
+    folder: Path, table: str, only: tuple[str, ...], points: int, save: str, force: bool
+) -> None:
     """Take the curves of a table's runs from FOLDER, where they were trained, into one file."""
     from simlib.cli.fit import find_source, made
     from simlib.errors import InputError
     from simlib.runs.curves import SHELF, CurveFile, thin
     from simlib.train.records import read_side
 
+    path = saved(save, SHELF.folder, force)
     source = find_source(table)
     runs = [r for r in source.runs.finished if all(_meets(r, text) for text in only)]
     if not runs:
@@ -47,8 +53,8 @@ def command(folder: Path, table: str, only: tuple[str, ...], points: int, save: 
         except OSError as error:
             raise InputError(f"{folder} has no side file of run {run.run_id}: {error}") from error
         curves.append(thin(run.run_id, side["curve"], run.data_seen / (run.steps or 1), points))
-    SHELF.write(SHELF.path(save), CurveFile(source.name, made(source), curves))
-    click.echo(f"{len(curves)} curves in {SHELF.path(save)}")
+    SHELF.write(path, CurveFile(source.name, made(source), curves))
+    click.echo(f"{len(curves)} curves in {path}")
 
 
 def _meets(record: object, condition: str) -> bool:

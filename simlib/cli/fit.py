@@ -8,7 +8,6 @@ import json
 import shlex
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 import simlib
 from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
+from simlib.cli.output import force_option, saved
 from simlib.datasets import FOLDER, load_runs, table_path
 from simlib.datasets.published import FILES, TABLE_NAMES, Count, find_file, released_runs
 from simlib.errors import InputError
@@ -88,7 +88,8 @@ class Source:
 )
 @level_option
 @seed_option
-@click.option("--save", help="Write a law file: a path ending in .json, or a shipped name.")
+@click.option("--save", help="Write a law file: a path ending in .json.")
+@force_option
 @json_option
 def command(
     table: str,
@@ -103,12 +104,14 @@ def command(
     level: float,
     seed: int,
     save: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Fit a law to a table of runs: the global optimum, its ensemble and its intervals.
 
     Exit code 0: converged; 1: the fit did not converge; 2: the request or the table is wrong.
     """
+    path = saved(save, FOLDER, force) if save else None
     source = find_source(table, count, columns)
     objective = objective_for(table, delta, log)
     if procedure == "global":
@@ -134,8 +137,7 @@ def command(
         law_file = _from_fit(result, source)
     else:
         law_file = _from_release(procedure, source, objective, starts, seed)
-    if save:
-        path = Path(save) if save.endswith(".json") else FOLDER / f"{save}.json"
+    if path:
         law_file = LawFile(path.stem, law_file.law, law_file.ensemble, law_file.record)
         write_law(path, law_file)
     click.echo(json.dumps(_object(law_file)) if as_json else _text(law_file))

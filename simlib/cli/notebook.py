@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from simlib.cli.output import force_option, free
 from simlib.pages import notebooks
 
 EXAMPLE = """\b
@@ -56,12 +57,14 @@ def _found_here(value: str) -> str:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The executed notebook (.ipynb).  [default: runs/notebooks/NAME.ipynb]",
 )
+@force_option
 @click.option("--list", "show_list", is_flag=True, help="List notebooks and their parameters.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(
     name: str | None,
     pairs: tuple[tuple[str, str], ...],
     out: Path | None,
+    force: bool,
     show_list: bool,
     as_json: bool,
 ) -> None:
@@ -76,7 +79,7 @@ def command(
     if name is None:
         raise click.UsageError("give the NAME of a notebook, or --list")
     path = notebooks.find(name)
-    target = out or Path("runs") / "notebooks" / f"{path.stem}.ipynb"
+    target = free(out, force) if out else Path("runs") / "notebooks" / f"{path.stem}.ipynb"
     try:
         given = {key: _found_here(value) for key, value in pairs}
         notebooks.run(path, given, target, progress=True)

@@ -8,6 +8,7 @@ import click
 
 from simlib.analysis.optimumgrid import SHELF, Point, PredictedOptima, grid_text, predict_point
 from simlib.cli.options import level_option
+from simlib.cli.output import force_option, free, saved, shipping
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.files import replace_file
@@ -18,7 +19,7 @@ EXAMPLES = """
 Examples:
   simlib optimum-grid --law gpt-laptop --point 6144:1e11:sparse
   simlib optimum-grid --law gpt-laptop --point 6144:4e10:dense --point 6144:1e11:sparse \\
-      --write-grid notebooks/grids/optimum-laptop.yaml
+      --write-grid mine.yaml
 """
 
 
@@ -53,10 +54,11 @@ Examples:
 )
 @level_option
 @click.option("--write-grid", type=click.Path(path_type=Path), help="Write the grid file there.")
+@force_option
 @click.option(
     "--save",
-    help="Write the predicted optima: a path ending in .json, or a name.  "
-    "[default: the grid's, where it is written]",
+    help="Write the predicted optima: a path ending in .json.  "
+    "[default: GRID-optima.json beside the grid, where that is written]",
 )
 def command(
     law_name: str,
@@ -67,6 +69,7 @@ def command(
     seeds: int,
     level: float,
     write_grid: Path | None,
+    force: bool,
     save: str | None,
 ) -> None:
     """Predict the best sparsity at sizes and costs, and write the grid that puts it to the test.
@@ -76,6 +79,9 @@ def command(
     """
     import yaml
 
+    path = _optima_path(write_grid, save, force)
+    if write_grid:
+        free(write_grid, force)
     law_file = load_law(law_name)
     try:
         base = yaml.safe_load(like.read_text(encoding="utf-8"))["base"]
@@ -87,9 +93,7 @@ def command(
     ]
     for point in found:
         click.echo(_line(point, level))
-    name = save or (write_grid.stem if write_grid else "")
-    if name:
-        path = SHELF.path(name)
+    if path:
         made = {"law": law_name, "points": " ".join(points)} | law_file.record.get("made", {})
         SHELF.write(path, PredictedOptima(path.stem, made, level, tuple(found)))
     if write_grid:
@@ -97,6 +101,17 @@ def command(
         about = _about(law_name, points, options, write_grid)
         text = grid_text(about, base, found, range(seeds))
         replace_file(write_grid, text.encode(), "grid file")
+
+
+def _optima_path(write_grid: Path | None, save: str | None, force: bool) -> Path | None:
+    """Where the predicted optima go: what was asked for, else beside the grid."""
+    if save:
+        return saved(save, SHELF.folder, force)
+    if write_grid is None:
+        return None
+    if shipping():
+        return SHELF.path(write_grid.stem)
+    return free(write_grid.with_name(f"{write_grid.stem}-optima.json"), force)
 
 
 def _read(text: str) -> tuple[int, float, str]:

@@ -20,6 +20,7 @@ from simlib.analysis.regime import regime
 from simlib.cli.compare import HELD_OUT
 from simlib.cli.fit import find_source, made, objective_for
 from simlib.cli.options import json_option, level_option, seed_option
+from simlib.cli.output import force_option, saved
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Target
@@ -30,11 +31,11 @@ EXAMPLES = """
 Examples:
   simlib predict --law gpt-laptop --grid notebooks/grids/holdout-laptop.yaml
   simlib predict --law gpt-laptop --runs gpt-laptop --grid notebooks/grids/holdout-laptop.yaml \\
-      --save holdout-laptop     with every rival form fitted to the same runs
+      --save holdout.json     with every rival form fitted to the same runs
   simlib predict --runs t5-c4 --json     the run that the authors held out
   simlib predict --runs my.csv --share 0.5     the larger half from the smaller one
   simlib predict --runs gpt-laptop --regime --curves --grid notebooks/grids/holdout-laptop.yaml \\
-      --save holdout-laptop     before the runs of the grid are trained
+      --save holdout.json     before the runs of the grid are trained
 """
 
 
@@ -73,7 +74,8 @@ Examples:
     help="Size of the bootstrap ensembles.",
 )
 @seed_option
-@click.option("--save", help="Write a file: a path ending in .json, or the name of a shipped one.")
+@click.option("--save", help="Write a file: a path ending in .json.")
+@force_option
 @json_option
 def command(
     law: str | None,
@@ -87,6 +89,7 @@ def command(
     resamples: int,
     seed: int,
     save: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Predict the runs of a grid, which need not have been trained, by every form of a law."""
@@ -94,6 +97,7 @@ def command(
         raise InputError("give a law to predict with, --law, or runs to fit laws to, --runs")
     if share is not None and (law or grid or not table):
         raise InputError("--share splits a table: give it with --runs, without --law and --grid")
+    path = saved(save, SHELF.folder, force) if save else None
     laws = by_form(load_law(law)) if law else {}
     how = load_law(law).record.get("made", {}) | {"law": law} if law else {}
     name = grid.stem if grid else f"{table}-held-out"
@@ -114,9 +118,8 @@ def command(
             whole=whole,
         )
         how |= made(source)
-    path = SHELF.path(save or name)
-    found = predict(path.stem, how, laws, targets, level)
-    if save:
+    found = predict(path.stem if path else name, how, laws, targets, level)
+    if path:
         SHELF.write(path, found)
     if as_json:
         click.echo(TypeAdapter(Predictions).dump_json(found).decode())

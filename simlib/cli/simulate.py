@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from simlib.cli.options import json_option, seed_option
+from simlib.cli.output import force_option, free
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.laws.law import Array
@@ -42,6 +43,7 @@ Examples:
     required=True,
     help="The run table (.csv) to write.",
 )
+@force_option
 @json_option
 def command(
     law_name: str,
@@ -53,6 +55,7 @@ def command(
     misfit: float | None,
     seed: int,
     out: Path,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Draw a table of runs from a law with noise: every combination of the values given.
@@ -60,6 +63,7 @@ def command(
     Without --seed-noise and --misfit both are those of the runs behind the law, estimated from
     their repeats and their scatter about it.
     """
+    free(out, force)
     law_file = load_law(law_name)
     noise = _noise(law_file, seed_noise, misfit)
     axes = np.meshgrid(

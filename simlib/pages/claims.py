@@ -26,13 +26,13 @@ from simlib.claims.rule import Claim, Rule
 from simlib.claims.truths import TRUTHS
 from simlib.pages.tables import Table
 
-LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
+LINK = re.compile(r"\[([^\]]+)\]\((\.\./[\w./#-]+)\)")  # to pages of this book only
 HEADER = ("id", "claim", "the paper's number", *SOURCES.values())
 MARKS: dict[Verdict, str] = {"holds": "✓", "contradicted": "✗", "undecided": "?"}
 
 
 class LinkedTable(Table):
-    """A table whose cells may break lines and may be links, written `[text](address)`."""
+    """A table whose cells may break lines and may be links, written `[text](../page)`."""
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
         bundle = super()._repr_mimebundle_(**options)

@@ -6,7 +6,7 @@ import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Union
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
@@ -14,10 +14,8 @@ from simlib.errors import InputError
 
 KERNEL = "python3"
 # what an annotation in a parameters cell may be made of
-_TYPES: dict[str, Any] = {
-    **{"int": int, "float": FiniteFloat, "str": str, "bool": bool},
-    **{"list": list, "tuple": tuple, "dict": dict, "Literal": Literal},
-}
+_PLAIN: dict[str, Any] = {"int": int, "float": FiniteFloat, "str": str, "bool": bool}
+_HOLDING: dict[str, Any] = {"list": list, "tuple": tuple, "dict": dict, "Literal": Literal}
 
 
 class NotebookFailed(RuntimeError):  # noqa: N818  reads as what happened
@@ -42,16 +40,43 @@ class Parameter:
         if isinstance(value, str) and self.annotation != "str":
             value = _literal(value)
         try:
-            kind = eval(self.annotation, {"__builtins__": {}}, _TYPES)
-            return TypeAdapter(kind).validate_python(value)
+            return TypeAdapter(self._kind()).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             text = f"parameter {self.name} takes {self.annotation}, got {value!r}: {reason}"
             raise InputError(text) from error
-        except (NameError, TypeError) as error:
-            names = ", ".join(_TYPES)
+
+    def _kind(self) -> Any:
+        """The type that the annotation spells, which is read and never run."""
+        try:
+            return _kind_of(ast.parse(self.annotation, mode="eval").body)
+        except (LookupError, SyntaxError, TypeError, ValueError) as error:
+            names = ", ".join([*_PLAIN, *_HOLDING])
             text = f"parameter {self.name} has type {self.annotation}; use {names}"
             raise InputError(text) from error
+
+
+def _kind_of(node: ast.expr) -> Any:
+    """Raises LookupError, TypeError or ValueError for anything but the known types."""
+    match node:
+        case ast.Name(id=name):
+            return (_PLAIN | _HOLDING)[name]
+        case ast.Constant(value=None):
+            return None
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return Union[_kind_of(left), _kind_of(right)]  # noqa: UP007  only known at run time
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
+            return Literal[ast.literal_eval(choices)]
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Tuple(elts=parts)):
+            return _HOLDING[name][tuple(map(_part, parts))]
+        case ast.Subscript(value=ast.Name(id=name), slice=part):
+            return _HOLDING[name][_kind_of(part)]
+    raise ValueError(ast.unparse(node))
+
+
+def _part(node: ast.expr) -> Any:
+    """A type within `tuple[...]` or `dict[...]`; `...` stands for any number of the one before."""
+    return ... if isinstance(node, ast.Constant) and node.value is ... else _kind_of(node)
 
 
 def _literal(text: str) -> object:

@@ -8,7 +8,6 @@ that those formulas need is handed over here.
 from __future__ import annotations
 
 import html
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS
 from simlib.pages import charts
 from simlib.pages.optima import CONTOURS
+from simlib.pages.scripts import data_script
 from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN
 from simlib.simulate.speedup import two_four_cost
@@ -101,14 +101,12 @@ class Planner:
         self.laws, self.chosen, self.cost = laws, chosen, cost
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
-        # "</" would end the script element early
-        payload = json.dumps(planner_data(self.laws), separators=(",", ":")).replace("</", "<\\/")
         page = (
             '<div class="planner"><link rel="stylesheet" href="../_static/planner.css">'
             f'<div class="planner-controls">{self._law()}{self._cost()}{_sliders()}</div>'
             '<p class="planner-fitted"></p>'
             f'<p class="planner-said" role="status"></p>{_table()}<p class="planner-warned"></p>'
-            f'<script type="application/json">{payload}</script>'
+            f"{data_script(planner_data(self.laws))}"
             '<script defer src="../_static/planner-law.js"></script>'
             '<script defer src="../_static/planner.js"></script>'
             "<noscript><p>The plan is computed by JavaScript in the page.</p></noscript></div>"

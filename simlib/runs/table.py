@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from simlib import files
 from simlib.errors import InputError
 from simlib.files import DAMAGED, extend_file, replace_file
 
@@ -224,7 +225,7 @@ def append_record(path: str | Path, record: RunRecord) -> None:
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.disk.folder(path.parent)
         with _locked(path) as file:
             _append(path, file, record)
     except OSError as error:
@@ -249,7 +250,7 @@ def _append(path: Path, file: io.FileIO, record: RunRecord) -> None:
 def _locked(path: Path) -> Iterator[io.FileIO]:
     """The file, for this process alone and from its beginning; made if it is not there."""
     while True:
-        with path.open("a+b", buffering=0) as file:
+        with files.disk.open(path, "a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             # another process may have put a new file in its place while this one waited
@@ -317,7 +318,7 @@ def _begins_header(line: bytes) -> bool:
 
 def _set_aside(path: Path, half: bytes) -> None:
     aside = path.with_name(path.name + DAMAGED)
-    with aside.open("ab", buffering=0) as file:
+    with files.disk.open(aside, "ab") as file:
         extend_file(file, aside.stat().st_size, half + b"\n")
     log.warning(
         "%s: the last row was cut off while it was written; it lies in %s now, and its run counts "

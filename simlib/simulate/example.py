@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from simlib.datasets.published import available, released_runs
+from simlib.files import replace_file
 from simlib.laws.law import PUBLISHED
 from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
@@ -43,10 +45,10 @@ def stranger_table(folder: Path) -> Example:
 
 
 def _write(path: Path, runs: RunTable) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
     columns = (runs.nonzero_params / 1e6, 100 * runs.sparsity, runs.data_seen, runs.loss)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["n_millions", "pruned_percent", "tokens", "val_loss", "dataset"])
-        writer.writerows(zip(*(c.tolist() for c in columns), runs.column("dataset"), strict=True))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["n_millions", "pruned_percent", "tokens", "val_loss", "dataset"])
+    writer.writerows(zip(*(c.tolist() for c in columns), runs.column("dataset"), strict=True))
+    replace_file(path, text.getvalue().encode(), "table")
     return path

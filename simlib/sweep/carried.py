@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -30,12 +31,12 @@ def main(began: float) -> int:
             return WRONG
         work = Path(options.work or job.with_suffix("")).resolve()
         _unpack(archive, work / "job")
-    # the corpus is named by the versions of its packages; their code is not here, this says them
-    sys.path.insert(0, str(work / "job" / "versions"))
-    sys.path.insert(0, str(work / "job" / "simlib-source"))
-    sys.path.append(str(work / "job" / "packages"))  # what the machine has itself comes first
-    os.environ["SIMLIB_CACHE"] = str(work / "job" / "cache")
+        with tempfile.TemporaryDirectory(prefix=".code-", dir=work) as code:
+            _import_from(archive, Path(code), work / "job")
+            return _train(job, work, options, began)
 
+
+def _train(job: Path, work: Path, options: argparse.Namespace, began: float) -> int:
     from simlib.errors import InputError
     from simlib.sweep.carry import train_for
 
@@ -51,6 +52,32 @@ def main(began: float) -> int:
     if done.recorded < done.wanted:
         print(f"go on with: python {job.name} --continue {Path(options.archive).name}")  # noqa: T201
     return DONE if done.recorded == done.wanted else LEFT
+
+
+def _import_from(archive: zipfile.ZipFile, code: Path, job: Path) -> None:
+    """Let this process and those that it starts import what the zip holds, and nothing beside it.
+
+    The folder `code` is new and this user's own. What lies in the working folder, or where the job
+    was started, may have been put there by anybody: of it only the corpora are used, which carry
+    checksums.
+    """
+    archive.extractall(code, [name for name in archive.namelist() if _is_code(name)])
+    # the corpus is named by the versions of its packages; their code is not here, this says them
+    first = [str(code / "simlib-source"), str(code / "versions")]
+    sys.path[:0] = first
+    sys.path.append(str(code / "packages"))  # what the machine has itself comes first
+    # processes: they would look first where they stand, and take a simlib that is installed
+    os.environ["PYTHONSAFEPATH"] = "1"
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*first, *([known] if known else [])])
+    (code / "cache").mkdir()
+    (job / "cache" / "corpora").mkdir(parents=True, exist_ok=True)
+    (code / "cache" / "corpora").symlink_to(job / "cache" / "corpora")
+    os.environ["SIMLIB_CACHE"] = str(code / "cache")
+
+
+def _is_code(name: str) -> bool:
+    return name.startswith(("simlib-source/", "versions/", "packages/"))
 
 
 def _options(job: Path) -> argparse.Namespace:
@@ -96,17 +123,19 @@ def machine() -> dict[str, str]:
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Unpack once; a folder that lost a file, or was left half full by a kill, is filled again.
+    """Unpack all but code, once.
 
-    A corpus that is found damaged is renamed, and comes back this way.
+    A folder that lost a file, or was left half full by a kill, is filled again. A corpus that is
+    found damaged is renamed, and comes back this way.
     """
     stamp = folder / "unpacked"
     name = Path(str(archive.filename))
     mark = f"{name.stat().st_size} {name.stat().st_mtime_ns}"
-    whole = all((folder / name).exists() for name in archive.namelist())
+    names = [name for name in archive.namelist() if not _is_code(name)]
+    whole = all((folder / name).exists() for name in names)
     if whole and stamp.exists() and stamp.read_text() == mark:
         return
-    archive.extractall(folder)
+    archive.extractall(folder, names)
     stamp.write_text(mark)
 
 

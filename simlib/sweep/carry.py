@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
-import tempfile
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,11 +16,11 @@ import simlib
 from simlib.corpora import load_corpus
 from simlib.corpora.base import cache_root, read_manifest, verified_manifest
 from simlib.errors import InputError
-from simlib.runs.table import RunTable, append_record
+from simlib.files import put_whole
 from simlib.sweep import carried
+from simlib.sweep.collect import collect
 from simlib.sweep.grid import Grid, read_grid
 from simlib.sweep.run import sweep
-from simlib.train.checkpoint import cannot_write
 from simlib.train.records import Folder
 from simlib.train.settings import CARRIED_COMMIT, commit
 
@@ -68,10 +65,8 @@ def pack(grid_file: str | Path, path: str | Path, only: Sequence[str] = ()) -> G
     grid = read_grid(grid_file).only(only)
     folders = [_corpus_folder(name) for name in sorted({c.corpus for c in grid.configs})]
     about = carried.machine() | {"grid": grid.name, "only": list(only)}
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def fill(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as out:
             out.writestr("job.json", json.dumps(about))
             out.writestr(f"simlib-source/{CARRIED_COMMIT}", commit())
@@ -79,9 +74,10 @@ def pack(grid_file: str | Path, path: str | Path, only: Sequence[str] = ()) -> G
             out.write(grid_file, f"grids/{grid.name}.yaml")
             for file, inside in _contents(folders):
                 out.write(file, inside)
-        temporary.replace(path)
+
+    try:
+        put_whole(Path(path), fill)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"{path}: the job could not be written ({error})") from error
     return grid
 
@@ -118,65 +114,18 @@ def train_for(
 
 def pack_runs(runs: Path, archive: str | Path) -> None:
     """Everything in a folder of runs as one zip: rows, curves, weights and checkpoints."""
-    runs.mkdir(parents=True, exist_ok=True)
-    path = Path(archive)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
+
+    def fill(temporary: Path) -> None:
         # a checkpoint hardly shrinks
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as out:
             for file in sorted(runs.rglob("*")):
                 if file.is_file() and file.name != "lock" and not file.name.startswith("."):
                     out.write(file, file.relative_to(runs))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: the runs could not be packed ({error})") from error
 
-
-def collect(archive: str | Path, out: str | Path, *, everything: bool = False) -> RunTable:
-    """Add an archive's runs to the folder `out`; returns the rows that were new there.
-
-    Finished runs come with side file and weights, and `everything` takes checkpoints and trunks
-    too, to go on with. Raises InputError for a file that is no such archive, or runs on another
-    version of a corpus than those in `out`.
-    """
-    folder = Folder(Path(out))
-    with tempfile.TemporaryDirectory() as place:
-        try:
-            with zipfile.ZipFile(archive) as file:
-                file.extractall(place)
-        except (OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{archive} cannot be read as an archive of runs: {error}") from error
-        theirs, own = Folder(Path(place)).recorded(), folder.recorded()
-        _refuse_other_corpus(archive, own, theirs)
-        known = {r.run_id for r in own}
-        new = RunTable(r for r in theirs if r.run_id not in known)
-        finished = {r.run_id for r in new}
-        for entry in Path(place).iterdir():
-            if entry.is_dir() and (
-                entry.name in finished or (everything and entry.name not in known)
-            ):
-                _copy(entry, folder.root / entry.name)
-        for record in new:  # rows last: what is recorded is whole
-            append_record(folder.table, record)
-    return new
-
-
-def _copy(entry: Path, target: Path) -> None:
     try:
-        shutil.copytree(entry, target, dirs_exist_ok=True)
+        put_whole(Path(archive), fill)
     except OSError as error:
-        raise cannot_write(target, error) from error
-
-
-def _refuse_other_corpus(archive: str | Path, own: RunTable, theirs: RunTable) -> None:
-    hashes = {r.dataset: r.dataset_sha256 for r in own}
-    for run in theirs:
-        if hashes.get(run.dataset, run.dataset_sha256) != run.dataset_sha256:
-            raise InputError(
-                f"{archive} holds runs on {run.dataset!r} of SHA-256 {run.dataset_sha256[:16]}..., "
-                f"the folder's are on {hashes[run.dataset][:16]}...: choose another folder"
-            )
+        raise InputError(f"{archive}: the runs could not be packed ({error})") from error
 
 
 def _corpus_folder(name: str) -> Path:

@@ -10,14 +10,18 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.exceptions import (
     NodeDiedError,
     OutOfMemoryError,
@@ -74,6 +78,7 @@ class RayEngine:
     gpu_share: float = 1.0
     alone: bool = True  # the records of two drivers that share a folder could double
     _ours: bool = False
+    _settings: ExitStack = field(default_factory=ExitStack)
     _running: list[Running] = field(default_factory=list)
     _recorded: set[str] = field(default_factory=set)
     _lost: Counter[str] = field(default_factory=Counter)
@@ -132,12 +137,15 @@ class RayEngine:
             if self._ours:
                 ray.shutdown()
                 self._ours = False
+            self._settings.close()
 
     def _connect(self) -> None:
         if ray.is_initialized():
             return
         address = _to_join(self.address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the cluster
+        if address == "local":
+            self._settings.enter_context(_for_this_process_alone())
         try:
             ray.init(
                 address=address,
@@ -146,6 +154,7 @@ class RayEngine:
                 logging_level=logging.ERROR,
             )
         except Exception as error:  # a start that takes too long raises no narrower class
+            self._settings.close()
             why, remedy = _first(error), _remedy(address)
             raise InputError(f"{_named(address)} cannot be used ({why}): {remedy}") from error
         self._ours = True
@@ -243,6 +252,37 @@ _train_away = ray.remote(
     num_returns="streaming",
     runtime_env={"env_vars": KEEP_MEMORY},
 )(train_away)
+
+
+@contextmanager
+def _for_this_process_alone() -> Iterator[None]:
+    """Settings for a cluster started here: it listens on the loopback only, and asks for a token.
+
+    Whoever may submit a task to a cluster runs code there. Ray has no public setting of the first:
+    this is what it does by itself where it cannot make a cluster of several machines.
+    """
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in token}
+    several = ray_constants.ENABLE_RAY_CLUSTER
+    try:
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        os.environ.update(token)
+        _read_settings()
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = several
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        _read_settings()
+
+
+def _read_settings() -> None:
+    """Let Ray read the environment again, which it keeps from its import on."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -33,6 +34,7 @@ from simlib.train.settings import check_device
 
 PAUSE = 0.2  # seconds between two parcels of a worker
 _TRAVELS = ("*.safetensors", "side.json")
+_FILE = re.compile(r"\w+\.safetensors|side\.json")
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,9 @@ def needed(folder: Folder, task: Task) -> dict[str, Path]:
 def keep(folder: Folder, task: Task, parcel: Parcel) -> None:
     """Write what a parcel holds, files before the records that promise them.
 
-    Raises InputError if it cannot be written.
+    Raises InputError if it cannot be written, or is none of the task's: then nothing is written.
     """
+    _refuse_foreign(folder, task, parcel)
     for name, content in parcel.files.items():
         path = folder.root / name
         kept = before(path) if path.name == RESUME else None
@@ -134,6 +137,25 @@ def keep(folder: Folder, task: Task, parcel: Parcel) -> None:
     if parcel.over and parcel.reason is None:
         for segment in task.segments:
             forget(folder.trunk_resume(segment.config))
+
+
+def _refuse_foreign(folder: Folder, task: Task, parcel: Parcel) -> None:
+    """Raise InputError for a file or a record that is none of the task's.
+
+    Names come from another machine: one that led out of the folder would be written all the same.
+    """
+    runs = {c.run_id for c in task.configs}
+    places = {(run_id,) for run_id in runs} | {("trunks", c.trunk_id) for c in configs_of(task)}
+    for name in parcel.files:
+        *place, last = name.split("/")
+        if tuple(place) not in places or not _FILE.fullmatch(last):
+            raise InputError(f"a worker sent a file {name!r:.80}, which is none of its task's")
+    for update in parcel.updates:
+        if update.finished and update.finished.run_id not in runs:
+            raise InputError(
+                f"a worker sent a record of run {update.finished.run_id!r:.80}, which is none of "
+                "its task's"
+            )
 
 
 def train_away(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from simlib.errors import InputError
-from simlib.files import put_in_place, set_aside
+from simlib.files import put_bytes, put_whole, set_aside
 
 log = logging.getLogger("simlib.train")
 
@@ -37,15 +36,11 @@ def save_state(path: Path, tree: Tree, before: Path | None = None) -> None:
     """
     tensors: dict[str, Tensor] = {}
     plain = json.dumps(_split(tree, "", tensors))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # one note only: safetensors writes several in any order, and equal states are equal files
+    note = {"tree": _checksum(plain, tensors) + plain}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # one note only: safetensors writes several in any order, and equal states are equal files
-        save_file(tensors, temporary, {"tree": _checksum(plain, tensors) + plain})
-        _sync(temporary)
-        put_in_place(temporary, path, before)
+        put_whole(path, lambda temporary: save_file(tensors, temporary, note), before)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
 
 
@@ -97,14 +92,9 @@ def first_whole(paths: Iterable[Path]) -> tuple[Path, Tree] | None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step. Raises InputError if it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        _sync(temporary)
-        temporary.replace(path)
+        put_bytes(path, text.encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
 
 
@@ -152,11 +142,6 @@ def cannot_write(path: Path, error: Exception) -> InputError:
         f"{path} could not be written ({reason}): free some space or choose another folder, then "
         "repeat the command; what is recorded is kept"
     )
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _checksum(plain: str, tensors: dict[str, Tensor]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from simlib.errors import InputError
+from simlib.files import remove
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, append_record
 from simlib.train.checkpoint import (
@@ -286,9 +287,10 @@ def load_start(folder: Folder, config: RunConfig) -> Tree:
 
 
 def forget(resume: Path) -> None:
-    """Delete the checkpoints of what has come to its end."""
-    resume.unlink(missing_ok=True)
-    before(resume).unlink(missing_ok=True)
+    """Delete the checkpoints of what has come to its end; one that stays is never looked at."""
+    for path in (resume, before(resume)):
+        with suppress(OSError):
+            remove(path)
 
 
 def _already_read(config: RunConfig, start: dict[str, Any]) -> int:

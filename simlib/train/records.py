@@ -11,11 +11,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from simlib.errors import InputError
+from simlib.files import remove
 from simlib.laws.costs import training_flops
 from simlib.models import Data, build_model
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable, recorded_runs
-from simlib.train.checkpoint import load_state, save_state, write_text
+from simlib.train.checkpoint import cannot_write, load_state, save_state, write_text
 from simlib.train.lane import Lane
 from simlib.train.settings import commit, cpu, versions
 
@@ -105,8 +106,12 @@ class Folder:
 
     def refuse_if_read_only(self) -> None:
         """Raise InputError if nothing can be written here."""
-        write_text(self.root / ".writable", "")
-        (self.root / ".writable").unlink(missing_ok=True)
+        probe = self.root / ".writable"
+        write_text(probe, "")
+        try:
+            remove(probe)
+        except OSError as error:
+            raise cannot_write(probe, error) from error
 
     def recorded(self) -> RunTable:
         """The rows so far."""

@@ -91,6 +91,43 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
     assert not (tmp_path / "out.ipynb").exists()
 
 
+CRAFTED = (
+    "[c for c in ().__class__.__base__.__subclasses__() if c.__name__ == '_wrap_close']"
+    "[0].__init__.__globals__['system']('touch {hit}')",
+    "(lambda: [].append.__self__.__class__)()",
+    "int.__class__",
+    "list[int.__class__]",
+    "Literal[open]",
+    "int if True else str",
+    "complex",
+)
+
+
+@pytest.mark.parametrize("annotation", CRAFTED)
+def test_an_annotation_is_read_and_never_run(tiny: Path, tmp_path: Path, annotation: str) -> None:
+    hit = tmp_path / "hit"
+    text = TEXT.replace("steps: int", f"steps: {annotation.format(hit=hit)}")
+    tiny.write_text(text)
+    with pytest.raises(InputError, match=r"parameter steps has type .*; use int, float"):
+        notebooks.checked(notebooks.parameters(tiny), {"steps": "3"})
+    assert not hit.exists()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "typed", "value"),
+    [
+        ("int | None", "None", None),
+        ("list[float] | str", "ci", "ci"),
+        ("tuple[int, ...]", "(1, 2)", (1, 2)),
+        ("dict[str, list[int]]", "{'a': [1]}", {"a": [1]}),
+        ("Literal['ci', 'gpu']", "gpu", "gpu"),
+        ("Literal['ci']", "ci", "ci"),
+    ],
+)
+def test_types_may_be_put_together(annotation: str, typed: str, value: object) -> None:
+    assert notebooks.Parameter("p", annotation, "", "").parse(typed) == value
+
+
 def test_whole_numbers_may_be_typed_with_an_exponent(tiny: Path) -> None:
     assert notebooks.checked(notebooks.parameters(tiny), {"steps": "1e3"}) == {"steps": 1000}
 

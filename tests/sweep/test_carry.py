@@ -1,6 +1,7 @@
 """A grid carried to a machine with PyTorch alone, stopped, continued elsewhere, brought back."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from simlib.corpora import glyphs, load_corpus, python_source
 from simlib.errors import InputError
 from simlib.runs.table import read_table, write_table
 from simlib.sweep import carried, carry, read_grid
-from simlib.sweep.carry import TimeUpError, collect, pack, pack_runs, train_for
+from simlib.sweep.carry import TimeUpError, pack, pack_runs, train_for
+from simlib.sweep.collect import collect
 from simlib.train import Folder, Update, feed, train_run
 from simlib.train.settings import commit, cpu, versions
 
@@ -120,13 +122,36 @@ def test_it_trains_where_there_is_nothing_but_pytorch(
     done = call("--continue", "two-runs.zip")
     assert done.returncode == 0, done.stderr
     assert "1 of 1 runs recorded" in done.stdout
-    assert len(collect(machine / "two-runs.zip", tmp_path / "home")) == 1
-    assert len(collect(machine / "two-runs.zip", tmp_path / "home")) == 0
+    assert len(collect(machine / "two-runs.zip", tmp_path / "home").new) == 1
+    assert len(collect(machine / "two-runs.zip", tmp_path / "home").new) == 0
     (row,) = read_table(tmp_path / "home" / "runs.csv")
     assert row.run_id == run.run_id
     assert (row.versions, row.commit, row.cpu) == (versions(), commit(), cpu())
     assert row.loss == train_run(run, tmp_path / "here").loss
     assert (tmp_path / "home" / run.run_id / "side.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
+def test_it_imports_nothing_from_beside_itself(grid: Path, tmp_path: Path) -> None:
+    machine = tmp_path / "machine"
+    pack(grid, machine / "two.zip", ["sparsity=0.5"])
+    hit = tmp_path / "hit"
+    source = machine / "two" / "job" / "simlib-source"
+    places = [machine, source, source / "simlib", machine / "two" / "job" / "packages"]
+    names = ("multiprocessing", "tqdm", "yaml", "torch", "usercustomize", "errors")
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (place / f"{name}.py").write_text(f"open({str(hit)!r}, 'a').write(__file__)\n")
+    command = [sys.executable, "two.zip", "--workers", "1"]
+    environment = {"HOME": str(tmp_path / "empty"), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        command, cwd=machine, env=environment, capture_output=True, text=True, check=False
+    )
+    assert not hit.exists(), hit.read_text()
+    assert done.returncode == 0, done.stderr
+    assert len(collect(machine / "two-runs.zip", tmp_path / "home").new) == 1
+    assert not list((machine / "two").glob(".code-*"))
 
 
 @pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
@@ -147,7 +172,7 @@ def test_when_time_is_up_what_is_done_is_packed(
         time.sleep(60)
     done = train_for(work, archive, None, time.monotonic() + 600, None)
     assert (done.recorded, done.wanted) == (1, 2)
-    assert len(collect(archive, tmp_path / "home")) == 1
+    assert len(collect(archive, tmp_path / "home").new) == 1
 
 
 @pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
@@ -240,7 +265,7 @@ def test_a_job_for_another_python_and_runs_on_another_corpus_are_refused(
     write_table(
         tmp_path / "home" / "runs.csv", type(read_table(tmp_path / "one/runs.csv"))([other])
     )
-    with pytest.raises(InputError, match="choose another folder"):
+    with pytest.raises(InputError, match="two versions"):
         collect(tmp_path / "runs.zip", tmp_path / "home")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +145,60 @@ def test_a_lost_node_changes_nothing(tmp_path: Path, cluster: Cluster) -> None:
     again = sweep(CONFIGS, folder.root, engine="ray", address="nowhere:1", progress=updates.append)
     assert values(again.runs) == values(local.runs)
     assert updates == []
+
+
+KNOCK = """
+import sys
+from ray._raylet import GcsClient
+from ray.exceptions import AuthenticationError
+try:
+    GcsClient(address=sys.argv[1])
+except AuthenticationError:
+    sys.exit(7)
+"""
+
+
+class Visitor:
+    """Progress that looks from outside at the cluster that a sweep has started."""
+
+    def __init__(self) -> None:
+        self.listening: list[tuple[str, int]] = []
+        self.answers: list[int] = []
+
+    def __call__(self, update: Update) -> None:
+        if self.listening:
+            return
+        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        opened = [c for p in family for c in p.net_connections() if c.status == "LISTEN"]
+        self.listening = [(c.laddr.ip.removeprefix("::ffff:"), c.laddr.port) for c in opened]
+        address = ray.get_runtime_context().gcs_address
+        for token in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
+            outside = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH")}
+            call = [sys.executable, "-c", KNOCK, address]
+            done = subprocess.run(call, env=outside | token, capture_output=True, check=False)
+            self.answers.append(done.returncode)
+
+
+def test_a_cluster_of_our_own_is_for_this_process_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [n for n in os.environ if n.startswith("RAY_")]:
+        monkeypatch.delenv(name)
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    visitor = Visitor()
+    with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as place:
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        where = {"engine": "ray", "address": "local", "progress": visitor}
+        result = sweep(CONFIGS[:1], tmp_path / "runs", workers=1, **where)
+    assert len(result.runs) == 1
+    assert len(visitor.listening) > 3
+    assert {ip for ip, _ in visitor.listening} == {"127.0.0.1"}
+    for _, port in visitor.listening:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=5).close()
+    assert visitor.answers == [7, 7]
+    assert not [n for n in os.environ if n.startswith("RAY_AUTH")]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "ray://127.0.0.1:10001"])

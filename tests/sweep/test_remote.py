@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from driver import BASE, ENTRIES
 
+from simlib.errors import InputError
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord
 from simlib.sweep import expand
 from simlib.sweep.remote import Parcel, conditions, keep, needed, remaining, train_away
 from simlib.sweep.tasks import Task, plan_tasks
-from simlib.train import Folder, load_model, train_pack
+from simlib.train import Folder, Update, load_model, train_pack
 
 CONFIGS = expand(BASE | {"steps": 100}, ENTRIES[:1])
 MEASURED = {"seconds", "started_at"}  # the columns that are not a function of the config
@@ -108,3 +109,38 @@ def test_a_lost_task_is_sent_again_without_what_it_has_finished(tmp_path: Path) 
     train_pack(configs[:1], tmp_path)
     left = remaining(Folder(tmp_path), one_task(configs), {configs[0].run_id})
     assert left.configs == (configs[1],)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil.safetensors",
+        "/tmp/evil.safetensors",
+        "{run}/../../evil.safetensors",
+        "{run}/deep/weights.safetensors",
+        "{run}/.hidden.safetensors",
+        "{other}/weights.safetensors",
+        "trunks/{other}/000000001.safetensors",
+        "runs.csv",
+        "{run}/side.json\0",
+        "",
+    ],
+)
+def test_file_names_that_workers_send_are_names_of_their_task(tmp_path: Path, name: str) -> None:
+    (config,), other = CONFIGS[:1], "0" * 16
+    name = name.format(run=config.run_id, other=other)
+    good = f"{config.run_id}/side.json"
+    parcel = Parcel((), {good: b"{}", name: b"evil"}, "", False, None)
+    folder = Folder(tmp_path / "away")
+    with pytest.raises(InputError, match="none of its task's"):
+        keep(folder, one_task([config]), parcel)
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_record_of_another_run_is_refused(tmp_path: Path) -> None:
+    (record,) = train_pack(CONFIGS[:1], tmp_path / "plain")
+    (other,) = expand(BASE | {"steps": 50}, ENTRIES[:1])
+    update = Update(CONFIGS[0], 100, 100, 1.0, 0.0, finished=record)
+    with pytest.raises(InputError, match="none of its task's"):
+        keep(Folder(tmp_path / "away"), one_task([other]), Parcel((update,), {}, "", True, None))
+    assert not (tmp_path / "away").exists()

@@ -197,6 +197,7 @@
     const spec = themed(state.spec, figure.clientWidth < 480);
     state.result = await vegaEmbed(target, spec, {
       renderer: "svg",
+      ast: true, // expressions are read, not run: the page's policy lets nothing be evaluated
       actions: false, // its menu would cover the chart; pictures are below, beside the numbers
       tooltip: { theme: dark() ? "dark" : "light" },
     });
