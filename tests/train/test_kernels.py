@@ -10,11 +10,10 @@ from simlib.models import compiled
 from simlib.models.compiled import SparseProduct
 from simlib.models.linear import Linear
 from simlib.runs.config import RunConfig
-from simlib.train import kernels, load_model, read_side, train_run
+from simlib.train import kernels, load_model, train_run
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 from simlib.train.settings import settings
-from simlib.train.sparserun import serve_run, time_steps
 
 SMALL = {
     "nonzero_params": 3072,
@@ -171,30 +170,6 @@ def test_bfloat16_keeps_its_masks() -> None:
 def test_an_optimizer_that_sees_pruned_weights_keeps_masks() -> None:
     with pytest.raises(InputError, match="sparse kernels do not compute"):
         config(kernels="auto", mask_optimizer=False)
-
-
-@needs_compiler
-def test_a_finished_run_says_the_same_with_sparse_kernels(tmp_path: Path) -> None:
-    run = config()
-    train_run(run, tmp_path)
-    served = serve_run(tmp_path, run.run_id, examples=4, rounds=1)
-    assert served.logit_gap < 1e-4
-    assert served.sparsity == pytest.approx(0.75, abs=0.01)
-    assert served.tokens == 4 * 32
-    assert read_side(tmp_path, run.run_id)["kernels"] == []
-    dense = config(sparsity=0)
-    train_run(dense, tmp_path)
-    with pytest.raises(InputError, match="take a sparse run"):
-        serve_run(tmp_path, dense.run_id)
-
-
-@needs_compiler
-def test_steps_in_turn_stay_together() -> None:
-    timed = time_steps(config(), rounds=2)
-    assert timed.loss_gap < 1e-4
-    assert timed.steps >= 2
-    with pytest.raises(InputError, match="prune_end below 1"):
-        time_steps(config(prune_end=1.0), rounds=1)
 
 
 @needs_compiler
