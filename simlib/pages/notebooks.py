@@ -1,8 +1,6 @@
 """Run one text notebook with parameters, after checking every one of them."""
 
 import ast
-import io
-import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,16 +40,38 @@ class Parameter:
         if isinstance(value, str) and self.annotation != "str":
             value = _literal(value)
         try:
-            kind = eval(self.annotation, {"__builtins__": {}}, _TYPES)
-            return TypeAdapter(kind).validate_python(value)
+            return TypeAdapter(_type_of(self.annotation)).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             text = f"parameter {self.name} takes {self.annotation}, got {value!r}: {reason}"
             raise InputError(text) from error
-        except (NameError, TypeError) as error:
+        except (KeyError, TypeError, SyntaxError) as error:
             names = ", ".join(_TYPES)
             text = f"parameter {self.name} has type {self.annotation}; use {names}"
             raise InputError(text) from error
+
+
+def _type_of(annotation: str) -> Any:
+    """The type that an annotation of `_TYPES` means, read and never evaluated.
+
+    Raises KeyError or TypeError for anything else.
+    """
+    return _type_at(ast.parse(annotation, mode="eval").body)
+
+
+def _type_at(node: ast.expr) -> Any:
+    match node:
+        case ast.Name(id=name):
+            return _TYPES[name]
+        case ast.Constant(value=value):  # a choice of Literal, or None
+            return value
+        case ast.Tuple(elts=parts):
+            return tuple(_type_at(part) for part in parts)
+        case ast.Subscript(value=ast.Name(id=name), slice=inner):
+            return _TYPES[name][_type_at(inner)]
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _type_at(left) | _type_at(right)
+    raise TypeError(f"no type of a parameter: {ast.unparse(node)}")
 
 
 def _literal(text: str) -> object:
@@ -104,32 +124,21 @@ def _read(path: Path) -> Any:
         raise InputError(f"{path} is not a text notebook: {error}") from error
 
 
-def _comments(source: str) -> dict[int, str]:
-    """Comment text by line number."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
-
-
-def _annotation(node: ast.Assign | ast.AnnAssign) -> str:
-    """The declared type; without one, that of the default."""
-    if isinstance(node, ast.AnnAssign):
-        return ast.unparse(node.annotation)
-    return type(ast.literal_eval(node.value)).__name__
-
-
 def _parameters(notebook: Any) -> dict[str, Parameter]:
+    from papermill.translators import papermill_translators
+
     tagged = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
-    source = next((cell.source for cell in tagged), "")
-    comments = _comments(source)
-    found = {}
-    for node in ast.parse(source).body:
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
-            continue
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        annotation = _annotation(node)
-        name, default = ast.unparse(target), ast.unparse(node.value)
-        found[name] = Parameter(name, annotation, default, comments.get(node.end_lineno or 0, ""))
-    return found
+    cell = next(tagged, None)
+    if cell is None:
+        return {}
+    found = papermill_translators.find_translator(KERNEL, "python").inspect(cell)
+    return {p.name: Parameter(p.name, _annotation(p), p.default, p.help) for p in found}
+
+
+def _annotation(parameter: Any) -> str:
+    """The declared type; without one, which papermill calls None, that of the default."""
+    declared = str(parameter.inferred_type_name)
+    return type(_literal(parameter.default)).__name__ if declared == "None" else declared
 
 
 def parameters(path: Path) -> dict[str, Parameter]:

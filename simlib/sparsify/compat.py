@@ -6,28 +6,28 @@ them a new version has lost, and what it was for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 
-def scale_(tensors: Sequence[Tensor], factors: Sequence[Tensor] | Tensor) -> None:
+def scale_(tensors: list[Tensor], factors: list[Tensor] | Tensor) -> None:
     """Multiply each tensor in place by its factor, or all by one, in few launches."""
     torch._foreach_mul_(tensors, factors)
 
 
-def scaled(tensors: Sequence[Tensor], factors: Sequence[Tensor]) -> Sequence[Tensor]:
+def scaled(tensors: list[Tensor], factors: list[Tensor]) -> list[Tensor]:
     """The products of each tensor with its factor."""
-    return torch._foreach_mul(tensors, factors)
+    return list(torch._foreach_mul(tensors, factors))
 
 
-def norms(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+def norms(tensors: list[Tensor]) -> list[Tensor]:
     """The Euclidean norm of each tensor."""
-    return torch._foreach_norm(tensors)
+    return list(torch._foreach_norm(tensors))
 
 
-def move_towards_(tensors: Sequence[Tensor], ends: Sequence[Tensor], share: float) -> None:
+def move_towards_(tensors: list[Tensor], ends: list[Tensor], share: float) -> None:
     """Move each tensor in place by `share` of the way to its end."""
     torch._foreach_lerp_(tensors, ends, share)
 
