@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import pytest
 from myst_nb.core.config import NbParserConfig
 from myst_parser.config.main import MdParserConfig
 
@@ -61,6 +62,7 @@ def test_a_page_is_read_as_the_notebook_that_the_build_makes_of_it(tmp_path: Pat
     assert compat.read_page(app_of(), page) is None, said
 
 
+@pytest.mark.slow
 def test_a_notebook_executes_and_says_what_failed(tmp_path: Path) -> None:
     said = lost("jupyter-cache", "single_nb_execution", "executes pages ahead of Sphinx")
     cells = [nbformat.v4.new_code_cell("from pathlib import Path\nPath('here').touch()\n1 / 0")]

@@ -42,6 +42,7 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_grid_trains_it_in_worker_processes_to_the_same_bits_as_here(
     grid: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from factories import run_config
 
 from simlib.errors import InputError
 from simlib.models.compiled import why_not
@@ -10,25 +11,18 @@ from simlib.runs.config import RunConfig
 from simlib.timing.whole import serve_run, time_steps
 from simlib.train import read_side, train_run
 
-SMALL = {
-    "nonzero_params": 3072,
-    "sparsity": 0.75,
-    "depth": 1,
-    "seq_len": 32,
-    "batch": 4,
-    "steps": 40,
-    "warmup_steps": 5,
-    "mask_interval": 5,
-    "prune_end": 0.5,
-    "valid_windows": 32,
+QUICK = {
+    **{"nonzero_params": 3072, "sparsity": 0.75, "batch": 4},
+    **{"steps": 40, "warmup_steps": 5, "prune_end": 0.5},
 }
 pytestmark = pytest.mark.skipif(bool(why_not()), reason="no C compiler here")
 
 
 def config(**changes: object) -> RunConfig:
-    return RunConfig(**(SMALL | changes))
+    return run_config(**(QUICK | changes))
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_the_same_with_sparse_kernels(tmp_path: Path) -> None:
     run = config()
     train_run(run, tmp_path)
@@ -43,6 +37,7 @@ def test_a_finished_run_says_the_same_with_sparse_kernels(tmp_path: Path) -> Non
         serve_run(tmp_path, dense.run_id)
 
 
+@pytest.mark.slow
 def test_steps_in_turn_stay_together() -> None:
     timed = time_steps(config(), rounds=2)
     assert timed.loss_gap < 1e-4

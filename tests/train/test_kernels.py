@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from factories import run_config
 
 from simlib.errors import InputError
 from simlib.models import compiled
@@ -15,23 +16,15 @@ from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 from simlib.train.settings import settings
 
-SMALL = {
-    "nonzero_params": 3072,
-    "sparsity": 0.75,
-    "depth": 1,
-    "seq_len": 32,
-    "batch": 4,
-    "steps": 40,
-    "warmup_steps": 5,
-    "mask_interval": 5,
-    "prune_end": 0.5,
-    "valid_windows": 32,
+QUICK = {
+    **{"nonzero_params": 3072, "sparsity": 0.75, "batch": 4},
+    **{"steps": 40, "warmup_steps": 5, "prune_end": 0.5},
 }
 needs_compiler = pytest.mark.skipif(bool(compiled.why_not()), reason="no C compiler here")
 
 
 def config(**changes: object) -> RunConfig:
-    return RunConfig(**(SMALL | changes))
+    return run_config(**(QUICK | changes))
 
 
 def lane_at(run: RunConfig, step: int) -> Lane:
@@ -79,6 +72,7 @@ def test_values_kept_for_inference_follow_the_weights() -> None:
         torch.testing.assert_close(layer(x), 2 * before)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(
     "changes",
@@ -101,6 +95,7 @@ def test_sparse_kernels_end_where_masks_do(changes: dict, tmp_path: Path) -> Non
         assert torch.equal(one == 0, other == 0)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_masks_serve_until_the_last_update_and_a_resumed_run_is_the_unbroken_one() -> None:
     run = config(kernels="sparse")
@@ -182,6 +177,7 @@ def test_gradient_outside_the_mask_is_zero_and_inputs_need_none() -> None:
     assert bool(found[mask].ne(0).any())
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("family", ["gpt", "t5", "vit"])
 @pytest.mark.parametrize("pruner", ["gmp", "rigl"])
