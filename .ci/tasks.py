@@ -129,7 +129,8 @@ def test_fast() -> None:
         ("lint-imports", "--config", ".ci/imports.ini"),
         ("pytest", "-n", "2", "-m", "not slow", "--ignore=tests/book", "--ignore=tests/offline"),
     )
-    if any([run(BIN / program, *arguments) for program, *arguments in jobs]):
+    failed = [job for job in jobs if run(BIN / job[0], *job[1:])]
+    if failed:
         raise Failed("the fast checks did not pass, see above")
 
 
