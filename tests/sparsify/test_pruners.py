@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from simlib.errors import InputError
+from simlib.pruning import USUAL_SCHEDULES
 from simlib.sparsify import (
     PRUNERS,
     Candidates,
@@ -34,6 +35,12 @@ NATURAL: dict[str, Schedule] = {
 }
 MONOTONE = ["gmp", "random_static", "random_gradual", "from_checkpoint"]
 PATTERNS = {"unstructured": 0.7, "global": 0.7, "2:4": 0.5, "1:8": 0.875, "block4x4": 0.7}
+
+
+def test_every_pruner_is_tried_on_the_schedule_that_suits_it():
+    assert NATURAL.keys() == PRUNERS.keys(), "add the pruner to NATURAL above"
+    for name, schedule in NATURAL.items():
+        assert schedule.name == USUAL_SCHEDULES.get(name), f"add {name} to simlib.pruning"
 
 
 @pytest.mark.slow
