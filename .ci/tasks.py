@@ -120,6 +120,20 @@ def test() -> None:
         raise Failed("the tests did not pass, see above")
 
 
+def test_fast() -> None:
+    """Lint, imports and the tests that take no seconds; the book is neither built nor opened."""
+    ensure_env()
+    jobs = (
+        ("ruff", "check", "simlib", "tests", "benchmarks", ".ci"),
+        ("ruff", "format", "--check", "simlib", "tests", "benchmarks", ".ci"),
+        ("lint-imports", "--config", ".ci/imports.ini"),
+        ("pytest", "-n", "2", "-m", "not slow", "--ignore=tests/book", "--ignore=tests/offline"),
+    )
+    failed = [job for job in jobs if run(BIN / job[0], *job[1:])]
+    if failed:
+        raise Failed("the fast checks did not pass, see above")
+
+
 PIP_COMPILE = (
     *("--all-extras", "--strip-extras", "--allow-unsafe", "--no-annotate"),
     *("--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"),
@@ -203,7 +217,7 @@ def readme_chart() -> None:
 def main() -> int:
     """Run the task named on the command line; 1 with one sentence if it fails."""
     tasks = {
-        **{"env": ensure_env, "book": book, "test": test, "lock": lock},
+        **{"env": ensure_env, "book": book, "test": test, "test-fast": test_fast, "lock": lock},
         **{
             "bench": lambda: bench("--book", "--save", "cpu"),
             "bench-smoke": lambda: bench("--smoke"),

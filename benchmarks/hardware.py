@@ -23,12 +23,12 @@ from tempfile import TemporaryDirectory
 import click
 import torch
 
-from simlib.models.sparsekernels import kernels_here, time_shape
 from simlib.runs.config import RunConfig
 from simlib.runs.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
 from simlib.simulate.kerneltimes import SHELF, TimingFile
+from simlib.timing.rivals import kernels_here, time_shape
+from simlib.timing.whole import serve_run, time_steps
 from simlib.train import train_run
-from simlib.train.sparserun import serve_run, time_steps
 
 SPARSITIES = (0.5, 0.75, 0.875, 0.9375)
 SERVING_ROWS = (1, 16)

@@ -1,6 +1,6 @@
 """Why the models choose their kernels as they do: `python benchmarks/kernels.py`.
 
-Two tables of one core's work, medians of turns as in `benchmarks/training.py`:
+Two tables of one core's work, medians of measurements in turn:
 
 1. Products of a linear layer in float32, forward and backward, through torch's usual call and
    through oneDNN, in GFLOP/s.

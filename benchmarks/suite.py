@@ -30,7 +30,7 @@ import click
 from pydantic import TypeAdapter
 
 from simlib.pages.benchfile import SHELF, TITLES, BenchFile, Case, Row
-from simlib.sweep.engine import KEEP_MEMORY
+from simlib.sweep.worker import KEEP_MEMORY
 
 LIMIT, SMOKE_LIMIT = 1500, 300  # seconds of a row
 VERSIONS = ("numpy", "scipy", "torch", "chinchilla")

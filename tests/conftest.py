@@ -22,6 +22,7 @@ def released() -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cuda: needs a CUDA device; left out where there is none")
+    config.addinivalue_line("markers", "slow: takes seconds; `make test-fast` leaves it out")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -19,6 +19,7 @@ from scipy import stats
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.laws.law import Array
+from simlib.paper import PRUNE_END, PRUNE_START
 from simlib.runs.table import RunRecord, RunTable
 
 LEVEL = 0.9  # of every interval
@@ -94,7 +95,7 @@ class Arm(NamedTuple):
         return f" {100 * self.start:.4g}–{100 * self.end:.4g} %"
 
 
-REFERENCE = Arm("unstructured", "gmp", "cubic", 0.25, 0.75)
+REFERENCE = Arm("unstructured", "gmp", "cubic", PRUNE_START, PRUNE_END)
 
 
 class Estimate(NamedTuple):

@@ -21,7 +21,6 @@ from simlib.laws.law import Array
 from simlib.laws.optimum import cost_model
 from simlib.runs.table import RunRecord, RunTable
 
-PUBLISHED = {0.5: 4.90, 0.75: 4.27, 0.875: 2.45}  # Frantar et al. 2024, section 4.3
 SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
 _SETTING = (
     "family",

@@ -13,16 +13,9 @@ from typing import Any
 
 from sphinx.util import logging
 
+from simlib.bookext.compat import execute, execution_settings, read_page
+
 _LOGGER = logging.getLogger(__name__)
-
-
-def notebook_of(app: Any, page: Path) -> Any:
-    """The notebook that MyST-NB will make of `page`, or None for a page without code."""
-    from myst_nb.core.read import create_nb_reader
-
-    text = page.read_text(encoding="utf-8")
-    reader = create_nb_reader(str(page), app.env.myst_config, app.env.mystnb_config, text)
-    return None if reader is None else reader.read(text)
 
 
 def execute_ahead(app: Any, docnames: Sequence[str], together: int) -> None:
@@ -32,21 +25,18 @@ def execute_ahead(app: Any, docnames: Sequence[str], together: int) -> None:
     """
     from jupyter_cache import get_cache
     from jupyter_cache.base import CacheBundleIn
-    from jupyter_cache.executors.utils import single_nb_execution
 
-    config, store = app.env.mystnb_config, get_cache(app.config.nb_execution_cache_path)
+    config, store = execution_settings(app), get_cache(app.config.nb_execution_cache_path)
     pages = [Path(app.env.doc2path(name)) for name in docnames]
-    due = [
-        (page, nb) for page in pages if (nb := notebook_of(app, page)) and not _cached(store, nb)
-    ]
+    due = [(page, nb) for page in pages if (nb := read_page(app, page)) and not _cached(store, nb)]
     with ThreadPoolExecutor(together) as pool:
         jobs = {
             pool.submit(
-                single_nb_execution,
+                execute,
                 nb,
-                cwd=str(page.parent),
-                timeout=config.execution_timeout,
-                allow_errors=config.execution_allow_errors,
+                page.parent,
+                config.execution_timeout,
+                config.execution_allow_errors,
             ): page
             for page, nb in due
         }

@@ -26,6 +26,7 @@ from simlib.claims.truths import PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE,
 from simlib.datasets import load_runs
 from simlib.laws.law import Indices, JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
+from simlib.paper import PRUNE_END, PRUNE_START
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.virtual import MARK
@@ -101,8 +102,8 @@ def row(S: float, N: float, D: float, seed: int) -> RunRecord:
         device=MARK,
         commit=MARK,
         schedule="cubic" if S else "",
-        prune_start=0.25 if S else None,
-        prune_end=0.75 if S else None,
+        prune_start=PRUNE_START if S else None,
+        prune_end=PRUNE_END if S else None,
     )
 
 

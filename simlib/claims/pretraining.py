@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 
 from simlib.analysis.contrasts import LEVEL
-from simlib.analysis.datamultiple import PUBLISHED, Multiple, data_multiples
+from simlib.analysis.datamultiple import Multiple, data_multiples
 from simlib.analysis.numbers import percent
 from simlib.claims.estimates import ends
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import PRETRAINED, RunSet, Sources
 from simlib.errors import InputError
+from simlib.paper import DATA_MULTIPLES
 
 COST = "dense"  # masks save nothing while training: the cost that favours from scratch least
 NOISE = (
@@ -31,7 +32,7 @@ def multiples(sources: Sources, runs: RunSet) -> list[Measured]:
             _open(m),
             "" if m.value else "beyond what was measured",
             _part(m),
-            PUBLISHED.get(round(m.sparsity, 3)),
+            DATA_MULTIPLES.get(round(m.sparsity, 3)),
         )
         for m in _settings(sources, runs)
     ]

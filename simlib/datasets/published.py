@@ -15,6 +15,7 @@ import platformdirs
 
 from simlib.errors import InputError
 from simlib.laws.law import Array
+from simlib.paper import PRUNE_END, PRUNE_START
 from simlib.runs.table import RunRecord, RunTable
 
 Released = Literal["vit", "t5"]
@@ -130,8 +131,8 @@ def released_runs(which: Released, count: Count = "nominal") -> RunTable:
             sparsity=S,
             data_seen=round(d),
             loss=y,
-            prune_start=0.25,
-            prune_end=0.75,
+            prune_start=PRUNE_START,
+            prune_end=PRUNE_END,
         )
         for row, (S, n, p, d, y) in enumerate(columns)
     )

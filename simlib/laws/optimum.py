@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from simlib.errors import InputError
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, DenseLaw, JointLaw, fraction, positive
+from simlib.paper import MEAN_SHARE, PRUNE_END, PRUNE_START
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def schedule_cost(name: str, progress: Callable[[Array], Array]) -> CostModel:
     return CostModel(name, 1 - mean, mean)
 
 
-def cubic_progress(start: float = 0.25, end: float = 0.75) -> Callable[[Array], Array]:
+def cubic_progress(start: float = PRUNE_START, end: float = PRUNE_END) -> Callable[[Array], Array]:
     """Share of the final sparsity under the cubic schedule of Zhu & Gupta 2017 (1710.01878)."""
 
     def progress(t: Array) -> Array:
@@ -76,8 +77,7 @@ def cubic_progress(start: float = 0.25, end: float = 0.75) -> Callable[[Array], 
 
 COSTS = {
     "dense": CostModel("dense", 1.0, 0.0),  # no multiplication is saved while training
-    # 25 % dense, 50 % cubic ramp, 25 % final: mean share of the final sparsity 0.5 0.75 + 0.25
-    "sparse": CostModel("sparse", 0.375, 0.625),
+    "sparse": CostModel("sparse", 1 - MEAN_SHARE, MEAN_SHARE),  # by the paper's schedule
 }
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from simlib.errors import InputError
 from simlib.native import load
+from simlib.sparsify.compat import change_count
 
 TILE = 64  # as in sparse.c
 _POINTER, _INTEGER = ctypes.c_void_p, ctypes.c_int64
@@ -89,7 +90,7 @@ class SparseProduct:
 
     def _values(self, weight_OxI: Tensor) -> Tensor:
         """The kept values; picked out once where nothing trains, and again after a change."""
-        version = weight_OxI._version
+        version = change_count(weight_OxI)
         if self._held is None or self._held[0] != version:
             self._held = (version, self.rows.values(weight_OxI.detach()))
         return self._held[1]

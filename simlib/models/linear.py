@@ -16,22 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simlib.models.compiled import SparseProduct
+from simlib.sparsify.compat import onednn_product
 
-
-def _find_operator() -> Any:
-    if not torch.backends.mkldnn.is_available():
-        return None
-    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-
-
-_OPERATOR = _find_operator()
+_PRODUCT = onednn_product()
 _LEAST = 32  # inputs or outputs below which torch's own product is the faster one
 
 
 def _product(x_MxK: Tensor, y_NxK: Tensor) -> Tensor:
     """`x @ y.T`."""
-    result: Tensor = _OPERATOR(x_MxK, y_NxK, None, "none", [], "")
-    return result
+    assert _PRODUCT is not None
+    return _PRODUCT(x_MxK, y_NxK)
 
 
 class _Linear(torch.autograd.Function):
@@ -72,7 +66,7 @@ class Linear(nn.Linear):
             products = self.product(x.reshape(-1, self.in_features), self.weight)
             return products.view(*x.shape[:-1], self.out_features)
         small = min(self.in_features, self.out_features) < _LEAST
-        usual = _OPERATOR is None or x.device.type != "cpu" or x.dtype != torch.float32
+        usual = _PRODUCT is None or x.device.type != "cpu" or x.dtype != torch.float32
         if small or usual or torch.is_autocast_enabled("cpu"):
             return functional.linear(x, self.weight)
         rows: Tensor = _Linear.apply(x.reshape(-1, self.in_features), self.weight)

@@ -1,8 +1,6 @@
 """Run one text notebook with parameters, after checking every one of them."""
 
 import ast
-import io
-import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,32 +127,21 @@ def _read(path: Path) -> Any:
         raise InputError(f"{path} is not a text notebook: {error}") from error
 
 
-def _comments(source: str) -> dict[int, str]:
-    """Comment text by line number."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
-
-
-def _annotation(node: ast.Assign | ast.AnnAssign) -> str:
-    """The declared type; without one, that of the default."""
-    if isinstance(node, ast.AnnAssign):
-        return ast.unparse(node.annotation)
-    return type(ast.literal_eval(node.value)).__name__
-
-
 def _parameters(notebook: Any) -> dict[str, Parameter]:
+    from papermill.translators import papermill_translators
+
     tagged = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
-    source = next((cell.source for cell in tagged), "")
-    comments = _comments(source)
-    found = {}
-    for node in ast.parse(source).body:
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
-            continue
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        annotation = _annotation(node)
-        name, default = ast.unparse(target), ast.unparse(node.value)
-        found[name] = Parameter(name, annotation, default, comments.get(node.end_lineno or 0, ""))
-    return found
+    cell = next(tagged, None)
+    if cell is None:
+        return {}
+    found = papermill_translators.find_translator(KERNEL, "python").inspect(cell)
+    return {p.name: Parameter(p.name, _annotation(p), p.default, p.help) for p in found}
+
+
+def _annotation(parameter: Any) -> str:
+    """The declared type; without one, which papermill calls None, that of the default."""
+    declared = str(parameter.inferred_type_name)
+    return type(_literal(parameter.default)).__name__ if declared == "None" else declared
 
 
 def parameters(path: Path) -> dict[str, Parameter]:

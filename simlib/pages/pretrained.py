@@ -9,10 +9,11 @@ from operator import attrgetter
 
 import altair as alt
 
-from simlib.analysis.datamultiple import PUBLISHED, Multiple, from_scratch
+from simlib.analysis.datamultiple import Multiple, from_scratch
 from simlib.analysis.numbers import number, percent
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.paper import DATA_MULTIPLES
 from simlib.runs.table import RunTable
 
 
@@ -68,7 +69,7 @@ def _beyond(low: str | None, high: str | None) -> str:
 
 def published_multiple(found: Multiple) -> float | None:
     """The paper's multiple at this sparsity, if it states one."""
-    near = [value for S, value in PUBLISHED.items() if abs(S - found.sparsity) < 0.005]
+    near = [value for S, value in DATA_MULTIPLES.items() if abs(S - found.sparsity) < 0.005]
     return near[0] if near else None
 
 
@@ -209,7 +210,8 @@ def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
     names = list(dict.fromkeys(_series(m) for m in found))
     values = [_row(m) for m in found]
     values += [
-        {"sparsity": percent(S, 1), "series": PAPER, "multiple": v} for S, v in PUBLISHED.items()
+        {"sparsity": percent(S, 1), "series": PAPER, "multiple": v}
+        for S, v in DATA_MULTIPLES.items()
     ]
     colours = [
         charts.ORANGE[0],
@@ -241,9 +243,10 @@ def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
         .mark_rule(strokeDash=[5, 3], color=charts.GREY[0])
         .encode(y="y:Q")
     )
+    paper = ", ".join(map(number, DATA_MULTIPLES.values()))
     text = f"""Data that a model from scratch needs, as a multiple of what pruning a trained one
         saw, against sparsity, with intervals, for {len(names)} combinations of size and data, and
-        the three numbers of the paper, {", ".join(number(v) for v in PUBLISHED.values())}. At the
+        the three numbers of the paper, {paper}. At the
         dashed line at one a trained model is worth nothing."""
     layered: alt.LayerChart = charts.describe(even + bars + points, text)
     return layered

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +12,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simlib.errors import InputError
+from simlib.paper import PRUNE_END, PRUNE_START
+from simlib.pruning import USUAL_SCHEDULES, check_pruner, parse_pattern, usual_schedule
 from simlib.runs.shape import HEAD_SIZE, Shape, derive_shape
 
-# pruners that hold one sparsity from their first mask on, as their papers do
-CONSTANT_PRUNERS = ("acdc", "rigl", "set", "random_static")
 PRUNING_FIELDS = (
     *("pattern", "pruner", "schedule", "prune_start", "prune_end", "mask_interval"),
     *("mask_optimizer", "kernels"),
@@ -63,14 +62,18 @@ class RunConfig(BaseModel):
         "unstructured",
         description="where the body's zeros lie: unstructured, global, n:m, blockBxB",
     )
-    pruner: Literal[
-        "gmp", "acdc", "rigl", "set", "random_static", "random_gradual", "from_checkpoint"
-    ] = Field("gmp", description="which weights go")
+    pruner: str = Field(
+        "gmp", description=f"which weights go: {', '.join(USUAL_SCHEDULES)}, or your module:Class"
+    )
     schedule: Literal["cubic", "geometric", "oneshot", "constant"] | None = Field(
         None, description="how sparsity grows; default by pruner"
     )
-    prune_start: float = Field(0.25, ge=0, lt=1, description="start of pruning, share of the steps")
-    prune_end: float = Field(0.75, gt=0, le=1, description="end of pruning, share of the steps")
+    prune_start: float = Field(
+        PRUNE_START, ge=0, lt=1, description="start of pruning, share of the steps"
+    )
+    prune_end: float = Field(
+        PRUNE_END, gt=0, le=1, description="end of pruning, share of the steps"
+    )
     mask_interval: int = Field(20, gt=0, description="optimizer steps between mask updates")
     mask_optimizer: bool = Field(
         True, description="keep optimizer state, gradient norm and step size to unpruned weights"
@@ -154,6 +157,7 @@ class RunConfig(BaseModel):
             raise InputError("give either data_seen or steps, and not both")
         _ = self.shape
         _check_pattern(self.pattern, self.sparsity)
+        check_pruner(self.pruner)
         if self.sparsity:
             self._check_pruning()
         elif self.start != "scratch":
@@ -251,7 +255,7 @@ class RunConfig(BaseModel):
     @property
     def ramp(self) -> str:
         """Name of the pruning schedule: `schedule`, or the one the pruner is meant for."""
-        return self.schedule or ("constant" if self.pruner in CONSTANT_PRUNERS else "cubic")
+        return self.schedule or usual_schedule(self.pruner)
 
     @property
     def peak_lr(self) -> float:
@@ -359,21 +363,10 @@ def load_config(path: str | Path) -> RunConfig:
 
 
 def _check_pattern(pattern: str, sparsity: float) -> None:
-    if found := re.fullmatch(r"(\d+):(\d+)", pattern):
-        n, m = int(found[1]), int(found[2])
-        if not 0 < n < m:
-            raise InputError(f"pattern {pattern!r} keeps {n} of {m}: n:m needs 0 < n < m")
-        if sparsity and abs(sparsity - (1 - n / m)) > 1e-3:
-            raise InputError(
-                f"pattern {pattern!r} means sparsity {1 - n / m:g}, not {sparsity:g}: "
-                "make them agree"
-            )
-    elif pattern not in ("unstructured", "global") and not re.fullmatch(
-        r"block[1-9]\d*x[1-9]\d*", pattern
-    ):
+    kind, n, m = parse_pattern(pattern)
+    if kind == "n:m" and sparsity and abs(sparsity - (1 - n / m)) > 1e-3:
         raise InputError(
-            f"pattern {pattern!r} is unknown: use unstructured, global, n:m such as 2:4, or "
-            "a block such as block4x4"
+            f"pattern {pattern!r} means sparsity {1 - n / m:g}, not {sparsity:g}: make them agree"
         )
 
 

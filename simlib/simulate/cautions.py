@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from simlib.laws.lawfile import LawFile
 from simlib.laws.repeated import PUBLISHED_EPOCHS
-from simlib.simulate.checkpoint import MEASURED_WORTH, Checkpoint
+from simlib.paper import DATA_MULTIPLES
+from simlib.simulate.checkpoint import Checkpoint
 from simlib.simulate.footprint import least_devices
 from simlib.simulate.hardware import Cluster
 from simlib.simulate.limits import Limits
@@ -86,15 +87,15 @@ def _repeat(choice: Choice, law_file: LawFile, unique: float) -> str:
 def _pruned(plan: Plan, checkpoint: Checkpoint | None) -> list[str]:
     if checkpoint is None or plan.pruned is None:
         return []
-    ends = list(MEASURED_WORTH)
+    ends = list(DATA_MULTIPLES)
     paid = (
         f"its own {checkpoint.flops:.3g} FLOP are part of the budget"
         if checkpoint.charged
         else "the checkpoint counts as paid for"
     )
     said = [
-        f"the pruned run takes data after pretraining as worth {MEASURED_WORTH[ends[0]]:g} to "
-        f"{MEASURED_WORTH[ends[-1]]:g} times as much as from scratch, as Frantar et al. 2024 "
+        f"the pruned run takes data after pretraining as worth {DATA_MULTIPLES[ends[0]]:g} to "
+        f"{DATA_MULTIPLES[ends[-1]]:g} times as much as from scratch, as Frantar et al. 2024 "
         f"measured between {ends[0]:.1%} and {ends[-1]:.1%} sparsity, and the checkpoint as worth "
         f"no more than the data it saw; {paid}; no interval holds the uncertainty of this"
     ]

@@ -11,12 +11,10 @@ from simlib.errors import InputError
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import COSTS
+from simlib.paper import DATA_MULTIPLES
 from simlib.simulate.allocate import Allocation, TrainingCost
 from simlib.simulate.limits import Limits
 
-# Frantar et al. 2024 (arXiv 2309.08520), section on pruning pretrained models: sparse training from
-# scratch needs so many times the data, at each sparsity, to match a pruned dense checkpoint.
-MEASURED_WORTH = {0.5: 4.90, 0.75: 4.27, 0.875: 2.45}
 GRID = 201  # sparsities tried
 
 
@@ -55,13 +53,13 @@ class Checkpoint:
 
 def worth(S: ArrayLike) -> Array:
     """m(S): linear between the measured sparsities. Raises InputError outside of them."""
-    S, (low, *_, high) = np.asarray(S, dtype=float), MEASURED_WORTH
+    S, (low, *_, high) = np.asarray(S, dtype=float), DATA_MULTIPLES
     if np.any((low > S) | (high < S)):
         raise InputError(
             f"what pruning a checkpoint is worth was measured at sparsities from {low:g} to "
             f"{high:g}, and not outside of them"
         )
-    return np.asarray(np.interp(S, list(MEASURED_WORTH), list(MEASURED_WORTH.values())))
+    return np.asarray(np.interp(S, list(DATA_MULTIPLES), list(DATA_MULTIPLES.values())))
 
 
 def prune_checkpoint(
@@ -88,7 +86,7 @@ def prune_checkpoint(
             f"the checkpoint took {checkpoint.flops:.3g} FLOP, all of the budget of {flops:g}: "
             "raise the budget, or count the checkpoint as paid for"
         )
-    ends = list(MEASURED_WORTH)
+    ends = list(DATA_MULTIPLES)
     S = np.linspace(ends[0], ends[-1], GRID)
     N = checkpoint.dense_params * (1 - S)
     D = (left / N - limits.serving_flops(S)) / (FLOP_PER_PARAMETER_AND_DATUM * cost.multiplier(S))

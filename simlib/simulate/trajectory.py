@@ -18,12 +18,12 @@ from simlib.errors import InputError
 from simlib.laws.law import Array, Bools, Indices, JointLaw, fraction, positive
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cubic_progress
+from simlib.paper import PRUNE_END, PRUNE_START
 from simlib.runs.curves import Curve
 from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.blocks import summarise
 
 ACCOUNTINGS = ("current", "mean")
-START, END = 0.25, 0.75  # of the pruning in the runs that laws are fitted to
 PHASES = ("dense", "ramp", "final")
 
 
@@ -39,7 +39,7 @@ def law_sparsity(done: ArrayLike, S: ArrayLike, accounting: str = "current") -> 
     if not np.all((done > 0) & (done <= 1)):
         raise InputError("shares of training done lie in (0, 1]")
     if accounting == "current":
-        return np.asarray(S * cubic_progress(START, END)(done))
+        return np.asarray(S * cubic_progress(PRUNE_START, PRUNE_END)(done))
     if accounting == "mean":
         return np.asarray(S * _progress_summed(done) / (done * _progress_summed(np.ones(()))))
     raise InputError(f"unknown accounting {accounting!r}: choose {' or '.join(ACCOUNTINGS)}")
@@ -47,9 +47,9 @@ def law_sparsity(done: ArrayLike, S: ArrayLike, accounting: str = "current") -> 
 
 def _progress_summed(done: Array) -> Array:
     """Integral from 0 of the share of the final sparsity reached."""
-    ramp = np.clip((done - START) / (END - START), 0, 1)
-    during = (END - START) * (ramp - (1 - (1 - ramp) ** 4) / 4)
-    return np.asarray(during + np.maximum(done - END, 0))
+    ramp = np.clip((done - PRUNE_START) / (PRUNE_END - PRUNE_START), 0, 1)
+    during = (PRUNE_END - PRUNE_START) * (ramp - (1 - (1 - ramp) ** 4) / 4)
+    return np.asarray(during + np.maximum(done - PRUNE_END, 0))
 
 
 @dataclass(frozen=True)
@@ -146,13 +146,13 @@ def misses(
         if record is None:
             raise InputError(f"the table has no run {curve.run_id}, which a curve is of")
         if record.sparsity and (record.prune_start, record.prune_end, record.schedule) != (
-            START,
-            END,
+            PRUNE_START,
+            PRUNE_END,
             "cubic",
         ):
             raise InputError(
-                f"run {curve.run_id} was not pruned by a cubic ramp from {START:.0%} to {END:.0%}, "
-                "the schedule that trajectories know"
+                f"run {curve.run_id} was not pruned by a cubic ramp from {PRUNE_START:.0%} to "
+                f"{PRUNE_END:.0%}, the schedule that trajectories know"
             )
         found.append(_miss(law_file, record, curve, accounting))
     return found
@@ -166,7 +166,7 @@ def _miss(law_file: LawFile, record: RunRecord, curve: Curve, accounting: str) -
     N = record.nonzero_params / (1 - record.sparsity) * (1 - s)
     ratio = np.log(np.array(curve.loss)[late] / law_file.joint(s, N, data[late]))
     high = np.isclose(lr, max(curve.lr), rtol=1e-3)
-    return Miss(record, done, ratio, high, np.digitize(done, [START, END]))
+    return Miss(record, done, ratio, high, np.digitize(done, [PRUNE_START, PRUNE_END]))
 
 
 def gap_of(found: Sequence[Miss]) -> float:

@@ -5,7 +5,6 @@ layout of `nn.Linear` and convolutions: (outputs, inputs, ...).
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from simlib.errors import InputError
+from simlib.pruning import parse_pattern
 from simlib.sparsify.select import OUT, nonzero_target, top_k, top_n_of_m
 
 
@@ -27,18 +27,12 @@ class Pattern:
         Raises:
             InputError: anything else, n:m without 0 < n < m, or an empty block.
         """
-        if text == "unstructured":
-            return Pattern()
-        if text == "global":
-            return Global()
-        if found := re.fullmatch(r"(\d+):(\d+)", text):
-            return NM(int(found[1]), int(found[2]))
-        if found := re.fullmatch(r"block(\d+)x(\d+)", text):
-            return Block(int(found[1]), int(found[2]))
-        raise InputError(
-            f"There is no pattern '{text}': use unstructured, global, n:m such as 2:4, "
-            "or a block such as block4x4."
-        )
+        kind, first, second = parse_pattern(text)
+        if kind == "n:m":
+            return NM(first, second)
+        if kind == "block":
+            return Block(first, second)
+        return Global() if kind == "global" else Pattern()
 
     def __str__(self) -> str:
         return "unstructured"

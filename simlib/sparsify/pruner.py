@@ -1,18 +1,19 @@
 """Which units score highest? Each pruner is one small class that answers only that.
 
-Schedule, pattern and targets decide when, where and how many; a new pruner subclasses `Pruner`,
-writes `scores` and is passed to `Sparsifier(pruner=...)`.
+Schedule, pattern and targets decide when, where and how many. A new pruner subclasses `Pruner` and
+writes `scores`; it is passed to `Sparsifier(pruner=...)`, or named in a grid by its place.
 """
 
+import importlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from simlib.errors import InputError
+from simlib.pruning import check_pruner
 from simlib.sparsify.schedule import Constant, Schedule
 from simlib.sparsify.select import OUT, top_k
 from simlib.sparsify.shards import parts
@@ -47,10 +48,16 @@ class Candidates:
 
 
 class Pruner:
-    """Base of all pruners: override `scores`, and the rest where the method needs it."""
+    """Base of all pruners: override `scores`, and the rest where the method needs it.
 
-    #: name of the schedule that the method is meant for
-    usual_schedule: ClassVar[str] = "cubic"
+    A pruner keeps nothing between two updates, as a checkpoint would not hold it; numbers drawn by
+    `units.random()` are the same after a resume. Its settings are its attributes: `repr` says them,
+    and a run goes on from saved masks only where they are the same.
+    """
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in sorted(vars(self).items()))
+        return f"{type(self).__qualname__}({settings})"
 
     def scores(self, units: Candidates) -> Tensor:
         """Float32 score per unit, >= 0 or `OUT`; the pattern keeps the highest."""
@@ -80,8 +87,6 @@ class Acdc(Gmp):
     schedule's end on is sparse. A dense phase starts from zero weights and zero optimizer state.
     """
 
-    usual_schedule = "constant"
-
     def dense_at(self, t: int, schedule: Schedule) -> bool:
         return t < schedule.end and (t - schedule.start) // schedule.interval % 2 == 1
 
@@ -108,7 +113,6 @@ class RigL(Pruner):
         InputError: a drop fraction outside (0, 1).
     """
 
-    usual_schedule = "constant"
     drop_fraction: float = 0.3
 
     def __post_init__(self) -> None:
@@ -127,7 +131,6 @@ class Set(Pruner):
         InputError: a drop fraction outside (0, 1).
     """
 
-    usual_schedule = "constant"
     drop_fraction: float = 0.3
 
     def __post_init__(self) -> None:
@@ -153,8 +156,6 @@ class RandomGradual(Pruner):
 @dataclass(frozen=True)
 class RandomStatic(RandomGradual):
     """One random mask, drawn once and kept: what a sparse network gives without any choice."""
-
-    usual_schedule = "constant"
 
     def prepare(self, model: nn.Module, schedule: Schedule) -> None:
         if not isinstance(schedule, Constant):
@@ -201,11 +202,28 @@ PRUNERS: dict[str, type[Pruner]] = {
 
 
 def make_pruner(name: str) -> Pruner:
-    """The pruner called `name`, with the settings of its paper.
+    """The pruner called `name`, with the settings of its paper, or the one at `module:Class`.
+
+    The module is imported, which runs its code, from wherever this process imports modules. The
+    class is made without arguments.
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name, a module that cannot be imported, or no pruner there.
     """
-    if name not in PRUNERS:
-        raise InputError(f"There is no pruner '{name}': use one of {', '.join(PRUNERS)}.")
-    return PRUNERS[name]()
+    check_pruner(name)
+    return PRUNERS[name]() if name in PRUNERS else _made_at(name)
+
+
+def _made_at(place: str) -> Pruner:
+    module, _, name = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"pruner {place!r} cannot be made ({' '.join(str(error).split())}): put the class in a "
+            f"file {module.rpartition('.')[2]}.py in a folder that PYTHONPATH names, where every "
+            "process finds it, and give all its settings defaults"
+        ) from error
+    if not isinstance(found, Pruner):
+        raise InputError(f"{place} is no pruner: make it a subclass of simlib.sparsify.Pruner")
+    return found

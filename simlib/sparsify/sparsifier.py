@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from simlib.errors import InputError
 from simlib.sparsify.checks import check_finite, check_rankable, dense_gradient
+from simlib.sparsify.compat import change_count, scale_
 from simlib.sparsify.pattern import Pattern
 from simlib.sparsify.pruner import Candidates, Pruner, make_pruner
 from simlib.sparsify.schedule import Schedule
@@ -143,7 +144,7 @@ class Sparsifier:
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     tensors.append(local(value))
                     multipliers.append(keep)
-        torch._foreach_mul_(tensors, multipliers)
+        scale_(tensors, multipliers)
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -222,7 +223,7 @@ class Sparsifier:
 
     def _versions(self) -> list[int]:
         """Counters that every change of a parameter in place advances."""
-        return [local(parameter)._version for parameter in self._params.values()]
+        return [change_count(local(parameter)) for parameter in self._params.values()]
 
     def _set(self, name: str, mask: Tensor) -> None:
         """Take a whole mask: keep this process's part of it, and the count of all."""

@@ -17,6 +17,7 @@ from simlib.corpora import load_corpus
 from simlib.corpora.base import cache_root, read_manifest, verified_manifest
 from simlib.errors import InputError
 from simlib.files import put_whole
+from simlib.pruning import is_place
 from simlib.sweep import carried
 from simlib.sweep.collect import collect
 from simlib.sweep.grid import Grid, read_grid
@@ -59,10 +60,15 @@ def pack(grid_file: str | Path, path: str | Path, only: Sequence[str] = ()) -> G
     """Write a zip that `python` runs: this library, its packages, the corpora and the grid.
 
     Meant for machines of this system, processor and Python version. Returns the grid. Raises
-    InputError for a grid with other corpora than the embedded ones, and if the file cannot be
-    written.
+    InputError for a grid with other corpora than the embedded ones or with a pruner of the user's
+    own, and if the file cannot be written.
     """
     grid = read_grid(grid_file).only(only)
+    if own := sorted({c.pruner for c in grid.configs if is_place(c.pruner)}):
+        raise InputError(
+            f"{grid.name} names pruner {own[0]!r}, and a carried job holds only this library: "
+            "train it where the module can be imported"
+        )
     folders = [_corpus_folder(name) for name in sorted({c.corpus for c in grid.configs})]
     about = carried.machine() | {"grid": grid.name, "only": list(only)}
 

@@ -15,18 +15,11 @@ from simlib.errors import InputError
 from simlib.runs.config import RunConfig
 from simlib.runs.table import warn_once
 from simlib.sweep.tasks import Task
-from simlib.sweep.worker import Failure, Warned, log_path, work
+from simlib.sweep.worker import KEEP_MEMORY, Failure, Warned, log_path, not_begun, work
 from simlib.train.pack import Progress
 from simlib.train.settings import check_device
 
 ENGINES = ("local", "ray")
-# glibc hands large blocks back to the system whenever they are freed, and every step takes them
-# again at a page fault for each 4 KiB: up to a quarter of a step at widths around 100
-KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**33),
-    "MALLOC_TOP_PAD_": str(2**26),
-}
 
 
 class Engine(Protocol):
@@ -79,12 +72,6 @@ def _ray_engine(
             "engine 'ray' needs Ray, which is not installed: pip install 'simlib[ray]'"
         ) from error
     return RayEngine(workers, checkpoint_seconds, address, gpu_share or 1.0)
-
-
-def not_begun(waiting: Sequence[Task], root: Path) -> list[Failure]:
-    """The failures of tasks that were left because another one failed."""
-    reason = "not begun: it needs a task that failed"
-    return [Failure(t.name, reason, log_path(root, t)) for t in waiting]
 
 
 def cores() -> int:

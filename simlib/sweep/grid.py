@@ -57,6 +57,12 @@ def read_grid(path: str | Path) -> Grid:
              start: {data_seen: 2000000}}
           - {nonzero_params: 27648, sparsity: 0, data_seen: 2000000}
 
+    A pruner of your own is named by its place, `pruner: my_pruners:Saliency`, a subclass of
+    `simlib.sparsify.Pruner` in a module that every process can import, on a cluster on every node.
+    Its schedule is cubic unless the run names another. The place is its name in the run table and
+    in the run_id, so another version of it deserves another name. Such a run cannot be carried to
+    a bare machine.
+
     Raises InputError for a file that cannot be read, lacks its comment, has a run that cannot
     work, or has one run twice.
     """

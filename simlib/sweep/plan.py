@@ -13,6 +13,7 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.laws.costs import training_flops
+from simlib.paper import RAMP_MEAN
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunTable
 from simlib.sparsify import embedding_sparsity
@@ -149,7 +150,7 @@ def mean_density(config: RunConfig, S: float) -> float:
     if not S:
         return 1.0
     ramp = {
-        "cubic": 1 - 0.75 * S,
+        "cubic": 1 - RAMP_MEAN * S,
         "geometric": S / -np.log1p(-S),
         "constant": 1 - S,
         "oneshot": 1 - S,

@@ -32,10 +32,9 @@ from ray.exceptions import (
 
 from simlib.errors import InputError
 from simlib.runs.config import RunConfig
-from simlib.sweep.engine import KEEP_MEMORY, not_begun
 from simlib.sweep.remote import Parcel, conditions, keep, needed, remaining, train_away
 from simlib.sweep.tasks import Task
-from simlib.sweep.worker import Failure, add_log, add_note, log_path
+from simlib.sweep.worker import KEEP_MEMORY, Failure, add_log, add_note, log_path, not_begun
 from simlib.train.pack import Progress
 from simlib.train.records import Folder
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from simlib.errors import InputError
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable, append_record
+from simlib.sparsify import make_pruner
 from simlib.sweep.engine import make_engine
 from simlib.sweep.tasks import plan_tasks
 from simlib.sweep.worker import Failure
@@ -106,6 +107,8 @@ def check(
     todo = [c for c in configs if c.run_id not in done]
     hashes = {r.dataset: r.dataset_sha256 for r in (*elsewhere, *recorded)}
     looked: set[tuple[str, str, str, int, int]] = set()
+    for name in {c.pruner for c in todo if c.sparsity}:
+        make_pruner(name)
     for config in todo:
         device(config)
         key = (config.family, config.corpus, config.corpus_sha256, config.seq_len, config.batch)

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -23,6 +23,13 @@ from simlib.train.records import Folder
 
 log = logging.getLogger("simlib.sweep")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+# glibc hands large blocks back to the system whenever they are freed, and every step takes them
+# again at a page fault for each 4 KiB: up to a quarter of a step at widths around 100
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,12 @@ def log_path(root: Path, task: Task) -> Path:
     if task.configs:
         return root / task.configs[0].run_id / "log.txt"
     return root / "trunks" / f"{task.name.removeprefix('trunk-')}.log"
+
+
+def not_begun(waiting: Sequence[Task], root: Path) -> list[Failure]:
+    """The failures of tasks that were left because another one failed."""
+    reason = "not begun: it needs a task that failed"
+    return [Failure(t.name, reason, log_path(root, t)) for t in waiting]
 
 
 def add_log(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from simlib.runs.config import RunConfig
+from simlib.sparsify.compat import move_towards_
 from simlib.sparsify.shards import local, parts
 
 
@@ -40,7 +41,7 @@ class Averages:
             if t > start:
                 rate = max(1 / (t - start), self._least[name])
                 held = [local(average) for average in self._begun(name).values()]
-                torch._foreach_lerp_(held, [local(p) for p in self._parameters.values()], rate)
+                move_towards_(held, [local(p) for p in self._parameters.values()], rate)
 
     @contextmanager
     def in_place(self, name: str, masks: Mapping[str, Tensor]) -> Iterator[None]:

@@ -12,6 +12,7 @@ from simlib.models.build import as_model
 from simlib.models.compiled import why_not
 from simlib.models.fused import LARGEST_WIDTH, AdamWUpdate, fuse
 from simlib.runs.config import RunConfig
+from simlib.sparsify.compat import norms, scale_, scaled
 from simlib.sparsify.shards import across, local
 from simlib.train.feed import Batch
 from simlib.train.replay import Replay, recorded
@@ -100,12 +101,12 @@ class Stepper:
         counted = [g for name, g in named.items() if name not in self.kept]
         if masked:
             pruned = [named[name] for name in masked]
-            counted += torch._foreach_mul(pruned, [local(self.kept[name]) for name in masked])
-        squares = torch.stack(torch._foreach_norm(counted)).square().sum()
+            counted += scaled(pruned, [local(self.kept[name]) for name in masked])
+        squares = torch.stack(norms(counted)).square().sum()
         norm = across(squares, grads.values(), "sum").sqrt()
         if self.config.grad_clip:
             factor = (self.config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
-            torch._foreach_mul_(list(named.values()), factor)
+            scale_(list(named.values()), factor)
         return norm
 
     def read(self) -> tuple[float, float]:

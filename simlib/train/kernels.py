@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from simlib.models.build import as_model
 from simlib.models.compiled import why_not
 from simlib.models.linear import Linear
-from simlib.models.sparsekernels import Action, alternate
 from simlib.runs.config import RunConfig
 from simlib.train.feed import Batch
+from simlib.train.turns import Action, alternate
 
 ROUNDS = 9  # of dense and sparse products in turn, for every shape
 log = logging.getLogger("simlib.train")

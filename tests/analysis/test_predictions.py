@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from simulated import grid, random_law
+from factories import grid, random_law
 
 from simlib.analysis.extrapolation import (
     allowed,

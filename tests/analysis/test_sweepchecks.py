@@ -178,6 +178,7 @@ def test_published_values_outside_the_interval_are_named(law_file):
     assert rows["b_N"][-1] == "none"
 
 
+@pytest.mark.slow
 def test_tables_and_charts_can_be_drawn(law_file):
     runs = table(0.02)
     spread = seed_spread(runs)

@@ -101,6 +101,7 @@ def test_failed_missed_and_absent_rows_are_shown_as_such():
         measured.row("book")
 
 
+@pytest.mark.slow
 def test_a_smoke_run_of_one_row_writes_a_file_that_can_be_read(tmp_path):
     out = tmp_path / "here.json"
     done = subprocess.run(

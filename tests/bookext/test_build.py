@@ -22,6 +22,8 @@ kernelspec:
 ```{{code-cell}} ipython3
 import time
 import simlib.{module}
+
+pytestmark = pytest.mark.slow
 print("{name} ran at", time.time_ns())
 ```
 """

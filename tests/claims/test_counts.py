@@ -38,6 +38,7 @@ def test_the_worth_by_bodies_is_that_of_the_law():
     assert worth(virtual("no worth", OURS), "body").mean == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_its_interval_holds_the_truth_about_nine_times_in_ten():
     true = float(PILOT.law.multiplier(0.75))
     found = [worth(virtual("joint", OURS, seed), "body").interval for seed in range(60)]

@@ -54,6 +54,7 @@ def test_without_noise_the_crossover_is_that_of_the_law(cost):
             assert c.multiple == pytest.approx(true, rel=0.02)  # the curve between runs is drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", COSTS.values(), ids=COSTS)
 def test_intervals_hold_the_truth_about_nine_times_in_ten(cost):
     crossing, gaining = [], []
@@ -77,6 +78,7 @@ def test_intervals_hold_the_truth_about_nine_times_in_ten(cost):
     assert np.mean(gaining) > 0.8
 
 
+@pytest.mark.slow
 def test_sparsity_that_is_worth_nothing_never_wins():
     said = [
         c.verdict
@@ -143,6 +145,7 @@ def test_a_dense_run_that_is_off_moves_the_pairs_about_it_alone():
     assert (after.gain - before.gain).max() < np.log(1.1)  # none of them lies at that very data
 
 
+@pytest.mark.slow
 def test_bars_are_as_long_as_gains_of_new_seeds_scatter():
     loud = Scatter(0.004, 0.0)
     tables = [virtual("joint", loud, seed) for seed in range(30)]

@@ -31,6 +31,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "truth"), CASES)
 def test_a_rule_tells_what_is_true_from_what_is_false(table, truth):
     design, shares = DESIGNS[table], {(p.rule, p.part): p for p in load_powers(table).powers}

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from simulated import grid, random_law
+from factories import grid, random_law
 
 from simlib.cli import COMMANDS
 from simlib.runs.table import RunRecord, RunTable, write_table
@@ -41,6 +41,7 @@ def table(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_fit_then_optimum_from_a_readers_own_table(table, tmp_path):
     saved = tmp_path / "mine.json"
     done = simlib("fit", "--runs", str(table), "--resamples", "60", "--save", str(saved), "--json")
@@ -139,6 +140,7 @@ def test_python_m_simlib_is_the_command():
     assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself_with_an_example(name):
     done = simlib(name, "--help")
@@ -146,6 +148,7 @@ def test_every_command_explains_itself_with_an_example(name):
     assert f"simlib {name}" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_law_on_which_nothing_may_rest_says_so():
     done = simlib("fit", "--runs", "t5-laptop", "--resamples", "10")
     assert done.returncode == 0

@@ -22,6 +22,7 @@ def corpus(cache):
     return load_corpus("glyphs", cache=cache)
 
 
+@pytest.mark.slow
 def test_shapes(corpus):
     images, labels = corpus.sampler(batch=16).batch(0)
     assert images.shape == (16, *corpus.image_shape) == (16, 32, 32, 1)
@@ -96,6 +97,7 @@ def test_fewer_classes_are_among_more(corpus, cache):
     assert corpus.characters[:10] == small.characters
 
 
+@pytest.mark.slow
 def test_labels_can_be_learnt_and_heavy_is_harder_than_light(cache):
     """The nearest class mean of pixels is a poor classifier, but far above chance."""
     right = {}

@@ -182,6 +182,7 @@ def test_a_missing_label_is_named(tmp_path):
         load_corpus(f"parquet:{tmp_path / 'test.parquet'}", cache=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SIMLIB_CIFAR10" not in os.environ, reason="SIMLIB_CIFAR10 names no folder")
 def test_real_cifar10(tmp_path):
     corpus = load_corpus(f"cifar10:{os.environ['SIMLIB_CIFAR10']}", cache=tmp_path)

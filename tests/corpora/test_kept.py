@@ -52,6 +52,7 @@ def files(corpus) -> list[Path]:
     return sorted(path for path in corpus.cache.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_every_prefix_has_the_class_counts_of_its_shares(corpus):
     """Within 4 of the expected number; drawn at random, heads would be 30 off."""
     for seed in (0, 1):
@@ -154,6 +155,7 @@ def test_drawn_at_random_nothing_is_kept(cache):
     assert corpus.sampler(100).kept_bytes(1000) == len(files(corpus)) == 0
 
 
+@pytest.mark.slow
 def test_processes_that_draw_at_once_agree(fresh, cache):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         found = pool.starmap(drawn_elsewhere, [(cache, fresh.cache)] * 2)

@@ -25,6 +25,7 @@ def cache(tmp_path_factory):
     shutil.rmtree(folder)  # 110 MB that pytest would keep
 
 
+@pytest.mark.slow
 @pinned
 def test_builds_the_recorded_bytes(cache):
     with warnings.catch_warnings():
@@ -41,6 +42,7 @@ def test_recorded_versions_are_those_of_the_lock():
     assert {name: pins[name] for name in python_source.VERSIONS} == python_source.VERSIONS
 
 
+@pytest.mark.slow
 def test_generated_files_are_left_out():
     site = Path(str(metadata.distribution("numpy").locate_file("")))
     paths = {path.relative_to(site).as_posix() for path in python_source.source_files()}

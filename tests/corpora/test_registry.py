@@ -1,8 +1,12 @@
 """Names of corpora: what is understood, and what each mistake is told."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from simlib.corpora import load_corpus
+from simlib.corpora.registry import _KINDS
 from simlib.errors import InputError
 
 
@@ -37,6 +41,16 @@ def test_mistakes_are_named(name, words, tmp_path):
     with pytest.raises(InputError, match=words):
         load_corpus(name, cache=tmp_path)
     assert not (tmp_path / "corpora").exists()
+
+
+def test_every_kind_is_explained_to_users():
+    page = Path(__file__).resolve().parents[2] / "book" / "data.md"
+    for kind in _KINDS:
+        said = load_corpus.__doc__.partition("Kinds:")[2]
+        assert re.search(rf"^    - ([\w, ]+, )?{kind}[:,]", said, re.MULTILINE), (
+            f"say in the docstring of load_corpus what {kind} is"
+        )
+        assert re.search(rf"`{kind}[`:\[]", page.read_text()), f"say in {page} what {kind} is"
 
 
 def test_a_path_may_hold_colons_and_options_follow_it(text_folder, tmp_path):

@@ -89,6 +89,7 @@ def test_a_stream_that_goes_on_gives_the_tokens_of_an_unbroken_one(
     assert np.array_equal(more.train[: len(first.train)], first.train)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gpt", "t5"])
 def test_a_model_has_a_place_for_every_token(
     family: str, words: Path, text_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

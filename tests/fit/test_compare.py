@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from simulated import Table, grid, random_law
+from factories import Table, grid, random_law
 
 from simlib.cli.compare import command
 from simlib.datasets.published import T5_XL, released_runs

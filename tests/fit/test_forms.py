@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from factories import Table, grid, random_law
 from scipy.integrate import quad
-from simulated import Table, grid, random_law
 
 from simlib.errors import InputError
 from simlib.fit import FORMS, JOINT, fit

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from simulated import grid, random_law
+from factories import grid, random_law
 
 from simlib.datasets import load_runs
 from simlib.errors import InputError
@@ -29,6 +29,7 @@ def noisy():
     return grid(random_law(rng), 0.01, rng)
 
 
+@pytest.mark.slow
 def test_profiles_agree_with_resampled_residuals_where_the_runs_identify(noisy):
     wanted = {"share": SHARE, **CURVED}
     result = fit(noisy, resamples=200, profile_resamples=60, quantities=wanted)

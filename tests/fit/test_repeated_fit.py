@@ -31,6 +31,7 @@ def test_a_law_comes_back_from_its_own_losses():
     assert found.free == 8
 
 
+@pytest.mark.slow
 def test_with_noise_the_interval_holds_the_truth_and_the_right_reading_predicts_best():
     noisy = runs(0.004)
     shown = (READINGS[0], READINGS[1], READINGS[-1])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from simulated import grid, random_law
+from factories import grid, random_law
 
 from simlib.fit import FORMS, JOINT, Objective, compiled, fit
 from simlib.fit.bootstrap import refit, resample_residuals, resample_runs

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from factories import random_law
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import random_law
 
 from simlib.datasets.published import T5_XL
 from simlib.errors import InputError

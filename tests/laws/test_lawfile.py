@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from simulated import random_law
+from factories import random_law
 
 from simlib.datasets import law_names, load_law
 from simlib.errors import InputError

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from factories import random_law
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from simulated import random_law
 
 from simlib.errors import InputError
 from simlib.laws.law import PUBLISHED, JointLaw

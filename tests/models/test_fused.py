@@ -117,6 +117,7 @@ def test_an_embedding_is_a_look_up(placed: bool) -> None:
     assert_equal(torch.autograd.grad(found, inputs, g), torch.autograd.grad(expected, inputs, g))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0.0, 0.5])
 def test_an_update_is_that_of_torch_and_either_goes_on_from_the_other(limit: float) -> None:
     def made() -> tuple[list[nn.Parameter], torch.optim.AdamW]:

@@ -72,6 +72,7 @@ def test_pruned_embeddings_keep_as_many_weights_as_the_dense_model_of_equal_size
     assert model.embed.weight.numel() / 2 == dense.embed.weight.numel()
 
 
+@pytest.mark.slow
 def test_a_sample_is_the_same_for_the_same_seed() -> None:
     _, model = gpt()
     first, again, other = (model.sample(b"def ", 40, seed=s) for s in (0, 0, 1))
@@ -101,6 +102,7 @@ def images(rows: int = 4) -> tuple[Tensor, Tensor]:
     return pixels, torch.randint(40, (rows,), generator=generator)
 
 
+@pytest.mark.slow
 def test_t5_decoder_is_causal_and_its_encoder_is_not() -> None:
     _, model = t5()
     inputs_BxM, targets_BxL = tokens(2, 40), tokens(2, 12)
@@ -158,6 +160,7 @@ def test_vit_refuses_a_patch_that_does_not_fit() -> None:
         vit(patch=7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["t5", "vit"])
 def test_other_families_meet_the_same_contract(family: str) -> None:
     config, model = {"t5": t5, "vit": vit}[family](sparsity=0.5, mask_interval=5)

@@ -34,6 +34,7 @@ def dark_colours() -> dict[str, str]:
     return spec["usermeta"]["dark"]
 
 
+@pytest.mark.slow
 @given(st.floats(0, 0.999))
 def test_every_sparsity_is_legible_in_both_themes(sparsity: float) -> None:
     (colour,) = colours_of([sparsity])
@@ -83,6 +84,7 @@ def test_description_is_kept_on_one_line_and_must_say_something() -> None:
         charts.describe(chart, "a chart")
 
 
+@pytest.mark.slow
 def test_output_is_a_chart_a_picture_and_a_text() -> None:
     charts.enable()
     data = charts.rows(data_seen=[1e6, 1e9], loss=[3.0, 2.0], sparsity=0.5)

@@ -211,6 +211,7 @@ def glued(notebook: object) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_shipped_chapter_answers_for_another_budget(tmp_path: Path) -> None:
     given = {"law": "vit-jft-refit", "nonzero_params": "3e8", "flops": "5e21"}
     path = notebooks.find(str(shipped()[0].parent / "optimal_sparsity.md"))

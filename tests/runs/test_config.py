@@ -6,6 +6,7 @@ import pytest
 
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
+from simlib.pruning import USUAL_SCHEDULES
 from simlib.runs.config import RunConfig
 from simlib.runs.shape import derive_shape
 from simlib.sparsify import PRUNERS
@@ -21,6 +22,8 @@ GRIDS = Path(__file__).parents[2] / "notebooks" / "grids"
         ({"pattern": "4:2"}, "0 < n < m"),
         ({"pattern": "2:4", "sparsity": 0.75}, "make them agree"),
         ({"pattern": "rows"}, "pattern 'rows'"),
+        ({"pruner": "magnitude"}, "pruner 'magnitude'"),
+        ({"pruner": "a module:Mine"}, "module:Class"),
         ({"sparsity": 1.0}, "sparsity 1"),
         ({"sparsity": -0.1}, "sparsity -0.1"),
         ({"nonzero_params": 300}, "vocabulary"),
@@ -126,10 +129,12 @@ def test_shape_meets_the_request(family: str, sparsity: float) -> None:
 
 
 def test_every_pruner_has_its_usual_schedule_by_default() -> None:
-    for name, pruner in PRUNERS.items():
+    assert PRUNERS.keys() == USUAL_SCHEDULES.keys()
+    for name in PRUNERS:
         start = "abc" if name == "from_checkpoint" else "scratch"
         config = RunConfig(steps=1000, sparsity=0.5, pruner=name, start=start)
-        assert config.ramp == pruner.usual_schedule
+        assert config.ramp == USUAL_SCHEDULES[name]
+    assert RunConfig(steps=1000, sparsity=0.5, pruner="a.module:Mine").ramp == "cubic"
     explicit = RunConfig(steps=1000, sparsity=0.5, schedule="cubic")
     assert explicit.run_id == RunConfig(steps=1000, sparsity=0.5).run_id
     with pytest.raises(InputError, match="its mask never changes"):

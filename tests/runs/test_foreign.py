@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from simulated import grid, random_law
+from factories import grid, random_law
 
 from simlib.errors import InputError
 from simlib.runs.foreign import Column, parse_columns, read_foreign, refuse_mixture

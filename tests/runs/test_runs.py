@@ -8,33 +8,17 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from factories import run_record as record
 
 from simlib.errors import InputError
 from simlib.runs.table import (
     FIELDS,
-    RunRecord,
     RunTable,
     append_record,
     read_table,
     recorded_runs,
     write_table,
 )
-
-
-def record(**changes) -> RunRecord:
-    fields = {
-        "run_id": "a1",
-        "family": "gpt",
-        "dataset": "python",
-        "nonzero_params": 1000,
-        "dense_params": 4000,
-        "sparsity": 0.75,
-        "data_seen": 10**6,
-        "loss": 2.5,
-        "seed": 0,
-        "pruner": "gmp, cubic",
-    }
-    return RunRecord(**{**fields, **changes})
 
 
 def test_a_written_table_reads_back_equal(tmp_path):
@@ -184,6 +168,7 @@ except InputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [0, 2])
 @pytest.mark.parametrize("room", [0, 1, 30])
 def test_a_disk_that_is_full_leaves_the_table_as_it_was(tmp_path, rows, room):

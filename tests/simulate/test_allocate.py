@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from factories import random_law
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import random_law
 
 from simlib.datasets import load_law
 from simlib.errors import InputError
@@ -135,6 +135,7 @@ def test_with_size_free_the_best_sparsity_is_one_number_for_every_budget(law, na
     assert found.N[0] * law.multiplier(found.S[0]) == pytest.approx(dense.N, rel=1e-5)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(laws)
 def test_the_closed_form_under_dense_cost(law):
@@ -157,6 +158,7 @@ def test_under_a_ceiling_on_size_the_optimum_is_that_of_fixed_size(law, name, N,
         assert pytest.approx(float(free.S), abs=1e-5) == found.S
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(laws, costs, budgets, st.floats(-5, 5).map(np.exp))
 def test_units_of_data_do_not_matter(law, cost, flops, unit):
@@ -191,6 +193,7 @@ def test_serving_that_takes_nearly_all_still_leaves_data_and_meets_the_budget(la
         assert spent(found, COSTS["dense"], within) == pytest.approx(1e13, rel=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(laws, costs, st.floats(42, 56).map(np.exp))
 def test_least_cost_undoes_the_plan(law, cost, flops):
@@ -285,6 +288,7 @@ def test_what_cannot_be_meant_is_refused(wrong, said):
         wrong()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(laws, costs, budgets, st.floats(-5, 5).map(np.exp))
 def test_units_of_size_do_not_matter(law, cost, flops, unit):

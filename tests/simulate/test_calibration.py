@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated import random_law
+from factories import random_law
 
 from simlib.datasets import load_law
 from simlib.datasets.published import T5_XL, released_runs

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from simulated import random_law
+from factories import random_law
 
 from simlib.datasets import load_law
 from simlib.errors import InputError
@@ -81,6 +81,7 @@ def test_the_t5_grid_does_not_identify_its_data_exponent_and_a_wider_one_does():
     assert (np.diff(widths, axis=1) < 0).all()
 
 
+@pytest.mark.slow
 def test_recommended_grids_cost_the_budget_and_come_best_first():
     found = recommend(LAW, 1e19, 0.01, targets=("b_D",), most_runs=60)
     scores = [d.score for d in found]

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from simulated import random_law
+from factories import random_law
 
 from simlib.datasets import law_names, load_law
 from simlib.datasets.published import T5_XL
@@ -124,6 +124,7 @@ def test_a_mixture_has_the_quantiles_of_its_draws():
         np.testing.assert_allclose(exact, np.quantile(draws, share, axis=0), atol=0.03)
 
 
+@pytest.mark.slow
 def test_optimal_sparsity_is_summarised_in_memory_that_does_not_grow_with_the_product():
     file, rng = law_file(members=1000), np.random.default_rng(2)
     N, C = np.exp(rng.uniform(14, 25, 20_000)), np.exp(rng.uniform(40, 55, 20_000))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from simulated import random_law
+from factories import random_law
 
 from simlib.datasets import load_law
 from simlib.errors import InputError
@@ -115,6 +115,7 @@ def test_a_memory_ceiling_holds_for_what_is_stored():
     assert stored.sparse.loss >= plan.sparse.loss
 
 
+@pytest.mark.slow
 def test_least_budget_for_a_loss_is_the_budget_of_that_plan():
     plan = make_plan(T5, 1e21, "sparse")
     answer = plan_for_loss(T5, plan.sparse.loss, "sparse")

@@ -12,8 +12,9 @@ from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS
+from simlib.paper import DATA_MULTIPLES
 from simlib.simulate.allocate import allocate, best_allocation
-from simlib.simulate.checkpoint import MEASURED_WORTH, Checkpoint, prune_checkpoint, worth
+from simlib.simulate.checkpoint import Checkpoint, prune_checkpoint, worth
 from simlib.simulate.limits import Limits
 from simlib.simulate.plan import fitted_limits, make_plan
 
@@ -79,11 +80,11 @@ def test_a_plan_says_how_often_data_repeats_and_what_that_costs():
 
 def test_what_a_checkpoint_is_worth_meets_the_measured_multiples_and_its_own_data():
     checkpoint = Checkpoint(1e9, 1e11)
-    for S, multiple in MEASURED_WORTH.items():
+    for S, multiple in DATA_MULTIPLES.items():
         assert float(worth(S)) == multiple
         assert float(checkpoint.effective_data(S, 1e9)) == pytest.approx(multiple * 1e9)
         assert float(checkpoint.effective_data(S, 1e15)) == pytest.approx(1e15 + 1e11)
-    assert MEASURED_WORTH[0.75] < float(worth(0.6)) < MEASURED_WORTH[0.5]
+    assert DATA_MULTIPLES[0.75] < float(worth(0.6)) < DATA_MULTIPLES[0.5]
     for S in (0.4, 0.9):
         with pytest.raises(InputError, match=r"from 0\.5 to 0\.875"):
             worth(S)

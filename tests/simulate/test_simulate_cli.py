@@ -81,6 +81,7 @@ def test_ceilings_reach_the_plan_and_without_hardware_hours_are_null():
     assert found["sparse"]["sparsity"] <= 0.7
 
 
+@pytest.mark.slow
 def test_a_target_loss_gives_the_least_budgets():
     found = json.loads(run(*PLAN, "--target-loss", 1.4, "--json"))
     assert found["sparse"]["loss"] == pytest.approx(1.4, rel=1e-9)
@@ -133,6 +134,7 @@ def test_a_simulated_table_is_fitted_and_named_as_simulated(tmp_path):
     assert found["coefficients"]["b_N"] == pytest.approx(float(law.b_N), rel=0.05)
 
 
+@pytest.mark.slow
 def test_design_recommends_grids_that_cost_the_budget():
     found = json.loads(
         run(
@@ -155,6 +157,7 @@ def test_design_recommends_grids_that_cost_the_budget():
     assert 0.5 * np.log(high / low) == pytest.approx(best["half_widths"]["b_D"], rel=0.4)
 
 
+@pytest.mark.slow
 def test_design_holds_a_grid_of_the_readers_own_beside_the_best_of_its_cost():
     own = (
         "--sparsity",
@@ -319,6 +322,7 @@ def test_intervals_are_stretched_as_the_tables_calibration_demands(law, table, f
     assert spans[demanded] == pytest.approx(demanded * spans[1.0])
 
 
+@pytest.mark.slow
 def test_planning_needs_no_torch():
     code = (
         "import sys, simlib.cli.plan, simlib.cli.design, simlib.cli.calibrate, "

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated import random_law
+from factories import random_law
 
 from simlib.datasets import load_law, load_runs
 from simlib.errors import InputError

@@ -79,6 +79,7 @@ def test_tables_of_a_plan_have_a_column_a_run_and_empty_warnings_say_so():
     assert len(simulator.design_table(designs).rows) == len(designs)
 
 
+@pytest.mark.slow
 def test_every_chart_describes_itself(tmp_path, without_released):
     example = stranger_table(tmp_path)
     table = read_foreign(example.path, parse_columns(example.columns))

@@ -25,6 +25,7 @@ def test_impossible_patterns_are_refused(text: str):
         Pattern.parse(text)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 7), st.integers(2, 8), st.floats(0, 1), st.integers(0, 1000))
 @settings(max_examples=60, deadline=None)
 def test_nm_protects_its_choice_on_the_way_and_is_exact_at_the_end(

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from simlib.errors import InputError
+from simlib.pruning import USUAL_SCHEDULES
 from simlib.sparsify import (
     PRUNERS,
     Candidates,
@@ -36,6 +37,13 @@ MONOTONE = ["gmp", "random_static", "random_gradual", "from_checkpoint"]
 PATTERNS = {"unstructured": 0.7, "global": 0.7, "2:4": 0.5, "1:8": 0.875, "block4x4": 0.7}
 
 
+def test_every_pruner_is_tried_on_the_schedule_that_suits_it():
+    assert NATURAL.keys() == PRUNERS.keys(), "add the pruner to NATURAL above"
+    for name, schedule in NATURAL.items():
+        assert schedule.name == USUAL_SCHEDULES.get(name), f"add {name} to simlib.pruning"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("pruner", PRUNERS)
@@ -61,6 +69,7 @@ def test_counts_are_exact_and_pruned_weights_stay_zero(trial, pruner, pattern, d
         assert all((mask.view(-1, m).sum(1) == n).all() for _, mask in run.pruned())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("pruner", MONOTONE)
 def test_a_pruned_weight_is_never_revived(trial, pruner, pattern):
@@ -72,6 +81,7 @@ def test_a_pruned_weight_is_never_revived(trial, pruner, pattern):
         before = now
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [RAMP, GeometricDensity(4, END, 5), OneShot(9)])
 def test_counts_follow_the_schedule_at_every_update(trial, schedule):
     run = trial(schedule=schedule, targets=0.8)
@@ -91,6 +101,7 @@ def test_gmp_drops_the_smallest_living_weights(trial):
         assert dense[mask].abs().min() >= dense[~mask].abs().max()
 
 
+@pytest.mark.slow
 def test_acdc_alternates_and_ends_sparse(trial):
     run = trial(pruner="acdc", schedule=Constant(5, 30, 5), targets=0.5)
     path = [run.sparsifier.sparsity for _ in run.train(40)]
@@ -138,6 +149,7 @@ def test_rigl_grows_where_the_gradient_is_largest(trial):
         assert gradient[revived].abs().min() >= gradient[left_out].abs().max()
 
 
+@pytest.mark.slow
 def test_rigl_rewires_less_as_it_nears_the_end_and_set_does_not(trial):
     def revived(pruner: str) -> list[int]:
         run = trial(pruner=pruner, schedule=Constant(0, 40, 4), targets=0.5)
@@ -160,6 +172,7 @@ def test_random_static_keeps_one_mask_and_refuses_a_ramp(trial):
         trial(pruner="random_static", schedule=RAMP, targets=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["random_static", "random_gradual", "rigl", "set"])
 def test_the_seed_decides_random_choices(trial, pruner):
     def masks(seed: int) -> list[Tensor]:

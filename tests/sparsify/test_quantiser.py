@@ -34,6 +34,7 @@ def layer(bits: int, inputs: int = 48, outputs: int = 12) -> nn.Linear:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", BITS)
 def test_there_are_as_many_levels_as_bits_can_tell_apart(bits: int) -> None:
     for scale in (1e-3, 1.0, 50.0):
@@ -58,6 +59,7 @@ def test_the_error_on_normal_weights_is_that_of_the_best_equal_steps(
     assert found == pytest.approx(error, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", BITS)
 def test_no_other_step_has_a_smaller_error(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, errors = normal(), []
@@ -131,6 +133,7 @@ SETUPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 3])
 @pytest.mark.parametrize(("pruner", "pattern", "schedule"), SETUPS)
 def test_masks_hold_before_and_after_quantising(trial, bits, pruner, pattern, schedule):
@@ -155,6 +158,7 @@ def test_ranks_are_those_of_the_weights_before_quantising() -> None:
     assert latent[mask].abs().min() > latent[~mask].abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [3, 9, 24])
 def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(trial, stop):
     settings = {"bits": 3, "schedule": RAMP, "targets": 0.5}

@@ -29,6 +29,7 @@ def by_sorting(scores: Tensor, k: int) -> Tensor:
     return mask.view(scores.shape)
 
 
+@pytest.mark.slow
 @given(SCORES, st.data())
 @settings(max_examples=200, deadline=None)
 def test_top_k_keeps_what_a_stable_sort_puts_first(values: list[float], data: st.DataObject):

@@ -25,6 +25,7 @@ SETUPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [3, 9, 20, 24])
 @pytest.mark.parametrize(("pruner", "pattern", "schedule"), SETUPS)
 def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(trial, pruner, pattern, schedule, stop):
@@ -41,6 +42,7 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(trial, pruner, pattern,
         assert torch.equal(resumed.sparsifier.masks[name], mask)
 
 
+@pytest.mark.slow
 def test_a_branch_from_a_dense_trunk_equals_a_whole_run(trial):
     whole = trial(schedule=RAMP, targets=0.5).run(30)
     trunk = trial(schedule=OneShot(1000), targets=0.5).run(RAMP.start).states()
@@ -93,6 +95,7 @@ def sparsifier_of(run, **settings) -> Sparsifier:
     return Sparsifier(run.model, run.optimizer, schedule=FLAT, targets=0.5, **settings)
 
 
+@pytest.mark.slow
 def test_a_sparsifier_made_on_loaded_weights_continues_them(trial):
     settings = {"pruner": "rigl", "schedule": FLAT, "targets": 0.5}
     unbroken = trial(**settings).run(30)

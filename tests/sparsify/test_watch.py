@@ -8,6 +8,7 @@ from simlib.errors import InputError
 from simlib.sparsify import Constant, Cubic, MaskHistory, OneShot, Pattern, survival_by_size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pruner", "schedule"), [("gmp", Cubic(4, 23, 5)), ("rigl", Constant(0, 23, 5))]
 )

@@ -85,6 +85,7 @@ def unpacked(job: Path, work: Path) -> Path:
     return work
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
 def test_it_trains_where_there_is_nothing_but_pytorch(
     grid: Path, torch_alone: Path, tmp_path: Path
@@ -131,6 +132,7 @@ def test_it_trains_where_there_is_nothing_but_pytorch(
     assert (tmp_path / "home" / run.run_id / "side.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
 def test_it_imports_nothing_from_beside_itself(grid: Path, tmp_path: Path) -> None:
     machine = tmp_path / "machine"
@@ -175,6 +177,7 @@ def test_when_time_is_up_what_is_done_is_packed(
     assert len(collect(archive, tmp_path / "home").new) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
 def test_another_machine_goes_on_to_the_same_bits(grid: Path, tmp_path: Path) -> None:
     run = read_grid(grid).configs[0]
@@ -194,6 +197,7 @@ def test_another_machine_goes_on_to_the_same_bits(grid: Path, tmp_path: Path) ->
     assert train_run(run, tmp_path / "other").loss == unbroken.loss
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
 @pytest.mark.parametrize("cut", [None, -1, -60])
 def test_collect_loses_no_row_of_either_table(grid: Path, tmp_path: Path, cut: int | None) -> None:
@@ -227,6 +231,7 @@ def test_a_corpus_that_was_set_aside_is_unpacked_again(tmp_path: Path) -> None:
         assert (corpus / "train.bin").read_text() == "text"
 
 
+@pytest.mark.slow
 def test_images_of_characters_can_be_carried() -> None:
     folder = carry._corpus_folder("glyphs:classes=16")
     assert (folder / "atlas.bin").exists()
@@ -242,6 +247,7 @@ def test_mistakes_are_one_sentence(grid: Path, tmp_path: Path) -> None:
         collect(own, tmp_path / "home")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the corpus 'python' differs")
 def test_a_job_for_another_python_and_runs_on_another_corpus_are_refused(
     grid: Path, tmp_path: Path

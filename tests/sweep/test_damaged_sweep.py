@@ -44,6 +44,7 @@ TABLES: dict[str, tuple[Callable[[bytes], bytes], int]] = {  # and the runs that
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", TABLES)
 def test_a_damaged_table_costs_at_most_the_row_that_was_cut(
     done: Path, tmp_path: Path, left: str, caplog: pytest.LogCaptureFixture
@@ -72,6 +73,7 @@ def test_a_damaged_table_costs_at_most_the_row_that_was_cut(
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_trunk_is_trained_again_and_the_driver_says_so(
     done: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

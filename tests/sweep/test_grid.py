@@ -121,6 +121,7 @@ def test_only_refuses_what_matches_nothing(tmp_path: Path) -> None:
         grid.only(["sead=7"])
 
 
+@pytest.mark.slow
 def test_a_plan_counts_shared_steps_once(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, GRID))
     planned = plan(grid.configs, tmp_path / "out", workers=1)
@@ -151,6 +152,7 @@ def test_batch_is_an_axis_like_any_other(tmp_path: Path) -> None:
     assert "lr 0.00" in planned.text()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the corpus 'glyphs' differs")
 def test_a_plan_says_what_drawn_images_will_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,8 @@ from simlib.runs.table import RunTable, read_table, write_table
 from simlib.sweep import read_grid, sweep
 from simlib.sweep.plan import plan
 
+pytestmark = pytest.mark.slow
+
 GRID = """# A dense model, a sparse one, and the dense one pruned.
 base: {base}
 runs:

@@ -113,6 +113,7 @@ def trunks(root: Path) -> list[Path]:
     return sorted(p.relative_to(root) for p in root.glob("trunks/*/*.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_lost_node_changes_nothing(tmp_path: Path, cluster: Cluster) -> None:
     local = sweep(CONFIGS, tmp_path / "local", workers=2)
     folder = Folder(tmp_path / "ray")

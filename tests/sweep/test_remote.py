@@ -35,6 +35,7 @@ def one_task(configs: list[RunConfig]) -> Task:
     return Task("run", configs=tuple(configs))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_elsewhere_from_what_was_sent_back(tmp_path: Path) -> None:
     (config,) = expand(BASE | {"steps": 1000}, ENTRIES[:1])  # long beside a checkpoint's way
     (plain,) = train_pack([config], tmp_path / "plain")
@@ -87,6 +88,7 @@ def test_a_machine_that_would_train_something_else_refuses(
     assert not last.files
 
 
+@pytest.mark.slow
 def test_trunks_and_starts_travel(tmp_path: Path) -> None:
     dense = expand(BASE | {"steps": 60}, ENTRIES[:1])
     (record,) = train_pack(dense, tmp_path / "dense")

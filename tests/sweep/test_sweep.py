@@ -40,6 +40,7 @@ def wait_for(condition, seconds: float = 60) -> None:  # type: ignore[no-untyped
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_finishes_with_the_same_bits(
     tmp_path: Path, losses: dict[str, float]
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_killed_sweep_finishes_with_the_same_bits(
     assert not list(tmp_path.glob("**/resume.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_takes_only_its_own_run(tmp_path: Path, losses: dict[str, float]) -> None:
     def kill_first(update: Update) -> None:
         if update.config == CONFIGS[1] and update.position >= 200:
@@ -75,6 +77,7 @@ def _open_log(process: psutil.Process) -> str:
     return os.readlink(f"/proc/{process.pid}/fd/1")
 
 
+@pytest.mark.slow
 def test_repeating_a_sweep_trains_nothing(tmp_path: Path) -> None:
     one = CONFIGS[:1]
     train_run(one[0], tmp_path)
@@ -84,6 +87,7 @@ def test_repeating_a_sweep_trains_nothing(tmp_path: Path) -> None:
     assert updates == []
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_reported_with_its_log(tmp_path: Path) -> None:
     start = {"pruner": "from_checkpoint", "start": "nowhere", "sparsity": 0.5}
     lost = RunConfig(**(BASE | start | {"nonzero_params": 3072}))
@@ -105,6 +109,7 @@ def test_tasks_wait_for_their_trunk_and_their_start(tmp_path: Path) -> None:
     assert tasks[f"run-{pruned.run_id}"].needs == {f"run-{dense.run_id}"}
 
 
+@pytest.mark.slow
 def test_dense_starts_are_trained_before_the_runs_that_prune_them(tmp_path: Path) -> None:
     pruned = {"nonzero_params": 3072, "sparsity": 0.5, "pruner": "from_checkpoint"}
     configs = expand(BASE | {"steps": 60}, [pruned | {"start": {}}, ENTRIES[0]])

@@ -58,6 +58,7 @@ def test_draws_repeat_and_keep_to_the_time_given(rows):
         recorded_rows(GRIDS, FOLDER, ["nothing"])
 
 
+@pytest.mark.slow
 def test_a_small_row_agrees_and_a_changed_one_does_not(monkeypatch, tmp_path):
     result = CliRunner().invoke(verify, QUICK, catch_exceptions=False)
     assert result.exit_code == 0, result.output

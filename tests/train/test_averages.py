@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from factories import run_config
 
 from simlib.runs.config import RunConfig
 from simlib.train import Folder, Update, read_side, train_pack, train_run
@@ -12,21 +13,9 @@ from simlib.train.checkpoint import load_state
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 
-BASE = {
-    "depth": 1,
-    "steps": 100,
-    "warmup_steps": 10,
-    "valid_windows": 32,
-    "mask_interval": 5,
-    "seq_len": 32,
-    "average": "both",
-    "ema_half_life": 0.05,
-}
-
 
 def config(sparsity: float = 0.0, **changes: object) -> RunConfig:
-    size = round(6144 * (1 - sparsity))
-    return RunConfig(**(BASE | {"nonzero_params": size, "sparsity": sparsity} | changes))
+    return run_config(sparsity, **({"average": "both", "ema_half_life": 0.05} | changes))
 
 
 def walk(one: RunConfig) -> tuple[torch.nn.Module, Averages, list[torch.Tensor]]:
@@ -64,6 +53,7 @@ def test_a_weight_loses_half_of_its_share_in_a_half_life(half_life: float) -> No
     torch.testing.assert_close(found.double(), expected, rtol=0.0, atol=0.05)
 
 
+@pytest.mark.slow
 def test_pruned_weights_are_zero_in_an_average_too() -> None:
     one = config(0.5, prune_end=1.0, mask_interval=2)  # weights go while the averages are made
     lane = Lane(one, make_feed(one))
@@ -108,6 +98,7 @@ PACK = [
 ]
 
 
+@pytest.mark.slow
 def test_runs_that_share_a_trunk_have_the_averages_of_separate_ones(tmp_path: Path) -> None:
     assert [c.private_from for c in PACK] == [50, 24, 0, 10, 60, 29]
     shared = train_pack(PACK, tmp_path / "pack")

@@ -36,6 +36,7 @@ def no_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_device")
 @pytest.mark.parametrize("pruner", ["gmp", "rigl"])
 def test_replayed_steps_give_the_bits_of_eager_ones(pruner: str) -> None:

@@ -171,6 +171,7 @@ def test_a_kill_between_two_checkpoints_leaves_one(
     assert min(positions) == 60
 
 
+@pytest.mark.slow
 def test_with_its_checkpoints_damaged_a_run_goes_on_from_the_trunk(
     tmp_path: Path, plain: dict[str, dict[str, object]]
 ) -> None:
@@ -183,6 +184,7 @@ def test_with_its_checkpoints_damaged_a_run_goes_on_from_the_trunk(
     assert min(positions) == 40 > PRUNED.private_from
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["a flipped bit", "half"])
 def test_a_damaged_trunk_is_trained_again_once_for_all(
     tmp_path: Path, plain: dict[str, dict[str, object]], harm: str, caplog: pytest.LogCaptureFixture
@@ -214,6 +216,7 @@ def test_a_late_run_does_without_a_damaged_trunk(
     assert not trunk.exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_of_a_trunk_is_not_gone_on_from(
     tmp_path: Path, plain: dict[str, dict[str, object]], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -244,6 +247,7 @@ def test_damaged_weights_are_one_sentence_with_a_remedy(
     assert train_run(pruned, tmp_path).start == DENSE.run_id
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_when_a_run_is_recorded_costs_the_steps_since_its_checkpoint(
     tmp_path: Path, plain: dict[str, dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,35 +4,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from factories import run_config
 
 from simlib.errors import InputError
 from simlib.models import compiled
 from simlib.models.compiled import SparseProduct
 from simlib.models.linear import Linear
 from simlib.runs.config import RunConfig
-from simlib.train import kernels, load_model, read_side, train_run
+from simlib.train import kernels, load_model, train_run
 from simlib.train.feed import make_feed
 from simlib.train.lane import Lane
 from simlib.train.settings import settings
-from simlib.train.sparserun import serve_run, time_steps
 
-SMALL = {
-    "nonzero_params": 3072,
-    "sparsity": 0.75,
-    "depth": 1,
-    "seq_len": 32,
-    "batch": 4,
-    "steps": 40,
-    "warmup_steps": 5,
-    "mask_interval": 5,
-    "prune_end": 0.5,
-    "valid_windows": 32,
+QUICK = {
+    **{"nonzero_params": 3072, "sparsity": 0.75, "batch": 4},
+    **{"steps": 40, "warmup_steps": 5, "prune_end": 0.5},
 }
 needs_compiler = pytest.mark.skipif(bool(compiled.why_not()), reason="no C compiler here")
 
 
 def config(**changes: object) -> RunConfig:
-    return RunConfig(**(SMALL | changes))
+    return run_config(**(QUICK | changes))
 
 
 def lane_at(run: RunConfig, step: int) -> Lane:
@@ -80,6 +72,7 @@ def test_values_kept_for_inference_follow_the_weights() -> None:
         torch.testing.assert_close(layer(x), 2 * before)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(
     "changes",
@@ -102,6 +95,7 @@ def test_sparse_kernels_end_where_masks_do(changes: dict, tmp_path: Path) -> Non
         assert torch.equal(one == 0, other == 0)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_masks_serve_until_the_last_update_and_a_resumed_run_is_the_unbroken_one() -> None:
     run = config(kernels="sparse")
@@ -174,30 +168,6 @@ def test_an_optimizer_that_sees_pruned_weights_keeps_masks() -> None:
 
 
 @needs_compiler
-def test_a_finished_run_says_the_same_with_sparse_kernels(tmp_path: Path) -> None:
-    run = config()
-    train_run(run, tmp_path)
-    served = serve_run(tmp_path, run.run_id, examples=4, rounds=1)
-    assert served.logit_gap < 1e-4
-    assert served.sparsity == pytest.approx(0.75, abs=0.01)
-    assert served.tokens == 4 * 32
-    assert read_side(tmp_path, run.run_id)["kernels"] == []
-    dense = config(sparsity=0)
-    train_run(dense, tmp_path)
-    with pytest.raises(InputError, match="take a sparse run"):
-        serve_run(tmp_path, dense.run_id)
-
-
-@needs_compiler
-def test_steps_in_turn_stay_together() -> None:
-    timed = time_steps(config(), rounds=2)
-    assert timed.loss_gap < 1e-4
-    assert timed.steps >= 2
-    with pytest.raises(InputError, match="prune_end below 1"):
-        time_steps(config(prune_end=1.0), rounds=1)
-
-
-@needs_compiler
 def test_gradient_outside_the_mask_is_zero_and_inputs_need_none() -> None:
     mask = torch.eye(32, dtype=torch.bool)
     product = SparseProduct(mask)
@@ -207,6 +177,7 @@ def test_gradient_outside_the_mask_is_zero_and_inputs_need_none() -> None:
     assert bool(found[mask].ne(0).any())
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("family", ["gpt", "t5", "vit"])
 @pytest.mark.parametrize("pruner", ["gmp", "rigl"])

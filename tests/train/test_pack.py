@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import run_config as config
 from torch import Tensor
 
 from simlib.corpora.spans import lengths_for_inputs
@@ -20,20 +21,6 @@ from simlib.train import Folder, Update, load_model, read_side, train_pack, trai
 from simlib.train.checkpoint import load_state
 from simlib.train.feed import Batch, make_feed
 from simlib.train.lane import SHUFFLED, Lane
-
-BASE = {
-    "depth": 1,
-    "steps": 100,
-    "warmup_steps": 10,
-    "valid_windows": 32,
-    "mask_interval": 5,
-    "seq_len": 32,
-}
-
-
-def config(sparsity: float = 0.0, dense_params: int = 6144, **changes: object) -> RunConfig:
-    size = round(dense_params * (1 - sparsity))
-    return RunConfig(**(BASE | {"nonzero_params": size, "sparsity": sparsity} | changes))
 
 
 def bits(record: RunRecord) -> tuple[float, float | None, float | None, int]:
@@ -50,6 +37,7 @@ PACK = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_pack_gives_the_bits_of_separate_runs(tmp_path: Path, together: int) -> None:
     shared = train_pack(PACK, tmp_path / "pack", together=together)
@@ -62,6 +50,7 @@ def test_a_pack_gives_the_bits_of_separate_runs(tmp_path: Path, together: int) -
     assert not (tmp_path / "alone" / "trunks").exists()
 
 
+@pytest.mark.slow
 def test_a_later_run_begins_on_the_trunk_of_earlier_ones(tmp_path: Path) -> None:
     train_pack(PACK[:3], tmp_path / "both")
     steps: list[int] = []
@@ -144,6 +133,7 @@ def test_flops_are_those_of_the_mean_density(tmp_path: Path) -> None:
     assert read_side(tmp_path, one.run_id)["flops_dense"] == 6 * 6144 * record.data_seen
 
 
+@pytest.mark.slow
 def test_a_run_that_breaks_off_continues_to_the_same_bits(tmp_path: Path) -> None:
     def break_off(update: Update) -> None:
         if update.position >= 60:
@@ -222,6 +212,7 @@ def test_loss_falls_well_below_chance(tmp_path: Path) -> None:
     assert record.loss < 3.6 < math.log(256)
 
 
+@pytest.mark.slow
 def test_weights_of_few_bits_are_trained_saved_and_read_back(tmp_path: Path) -> None:
     one = config(0.5, weight_bits=3, steps=300)
     record = train_run(one, tmp_path)
@@ -237,6 +228,7 @@ def test_weights_of_few_bits_are_trained_saved_and_read_back(tmp_path: Path) -> 
     assert float(losses.mean()) == pytest.approx(record.loss, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "corpus"), [("t5", "python"), ("vit", "glyphs:classes=32,augment=light")]
 )
@@ -296,6 +288,7 @@ def test_a_decoder_that_ignores_its_encoder_loses_nothing_by_shuffled_inputs() -
     assert lane.validate_shuffled() == pytest.approx(lane.validate())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -94,6 +94,7 @@ def assert_same_run(one: RunConfig, apart: Path, together: Path) -> None:
             torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_train_the_run_of_one(pair: Pair, tmp_path: Path, name: str) -> None:
     train_run(RUNS[name], tmp_path)

@@ -55,6 +55,7 @@ def assert_same(one: Lane, other: Lane) -> None:
     assert one.curve["grad_norm"] == other.curve["grad_norm"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

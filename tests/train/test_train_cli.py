@@ -41,6 +41,7 @@ def test_train_records_a_run_and_says_so(tmp_path: Path) -> None:
     assert len(read_table(tmp_path / "runs.csv")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -92,6 +93,7 @@ def test_bad_input_is_refused_before_training(tmp_path: Path) -> None:
         CliRunner().invoke(sweep, [str(tmp_path / "none.yaml")], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     program = "from simlib.cli import main; main()"
     options = ["--steps", "4000", "--checkpoint-seconds", "0.1", "--out", str(tmp_path)]
@@ -110,6 +112,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     assert "Traceback" not in said.decode()
 
 
+@pytest.mark.slow
 def test_sweep_trains_the_chosen_runs(tmp_path: Path) -> None:
     grid = tmp_path / "two.yaml"
     base = "base: {steps: 40, depth: 1, seq_len: 32, valid_windows: 32, nonzero_params: 3072}\n"

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from simlib.errors import InputError
 from simlib.models.build import as_model, prunable
 from simlib.models.compiled import SparseProduct
-from simlib.models.sparsekernels import Action, alternate
 from simlib.runs.config import RunConfig
 from simlib.runs.timings import ServingTiming, StepTiming
 from simlib.train.feed import Batch, make_feed
@@ -20,6 +19,7 @@ from simlib.train.kernels import masked_layers, tokens_of
 from simlib.train.lane import Lane
 from simlib.train.records import load_model, read_side
 from simlib.train.settings import settings
+from simlib.train.turns import Action, alternate
 
 
 def time_steps(config: RunConfig, rounds: int) -> StepTiming:

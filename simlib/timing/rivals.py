@@ -8,8 +8,6 @@ training step could gain.
 from __future__ import annotations
 
 import importlib.util
-import math
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,9 +21,7 @@ from simlib.errors import InputError
 from simlib.models.compiled import SparseProduct, why_not
 from simlib.models.linear import Linear
 from simlib.runs.timings import TRAINING_ROWS, Timing
-
-Action = Callable[[], object]
-LEAST_SECONDS = 0.002  # of one measurement; shorter products are repeated within it
+from simlib.train.turns import Action, alternate
 
 
 class Operands:
@@ -210,36 +206,6 @@ def _timings(
             )
         )
     return found
-
-
-def alternate(actions: dict[str, Action], rounds: int, device: str) -> dict[str, np.ndarray]:
-    """Seconds a call of every action, shape (rounds,): in turn, every other round backwards."""
-    calls = {name: _calls(action, device) for name, action in actions.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in actions}
-    for turn in range(rounds):
-        for name in list(actions)[:: 1 if turn % 2 else -1]:
-            seconds[name].append(_time(actions[name], calls[name], device) / calls[name])
-    return {name: np.array(s) for name, s in seconds.items()}
-
-
-def _calls(action: Action, device: str) -> int:
-    _time(action, 1, device)  # the first call sets things up
-    return max(1, math.ceil(LEAST_SECONDS / max(_time(action, 1, device), 1e-6)))
-
-
-def _time(action: Action, calls: int, device: str) -> float:
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    _wait(device)
-    began = clock()
-    for _ in range(calls):
-        action()
-    _wait(device)
-    return clock() - began
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def _short(value: float) -> float:

@@ -1,10 +1,12 @@
-"""Random truths and noisy tables drawn from them, for tests of the fit."""
+"""What many tests make: laws, tables drawn from them, small training runs, records."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from simlib.laws.law import JointLaw
+from simlib.runs.config import RunConfig
+from simlib.runs.table import RunRecord
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,36 @@ def grid(law: JointLaw, noise: float, rng: np.random.Generator) -> Table:
     )
     S, N, D = S.ravel(), N.ravel(), D.ravel()
     return Table(S, N, D, law(S, N, D) * np.exp(noise * rng.standard_normal(S.size)))
+
+
+SMALL_RUN = {
+    "depth": 1,
+    "steps": 100,
+    "warmup_steps": 10,
+    "valid_windows": 32,
+    "mask_interval": 5,
+    "seq_len": 32,
+}
+
+
+def run_config(sparsity: float = 0.0, dense_params: int = 6144, **changes: object) -> RunConfig:
+    """A run of a second: one layer, a hundred steps, `dense_params` before pruning."""
+    size = {"nonzero_params": round(dense_params * (1 - sparsity)), "sparsity": sparsity}
+    return RunConfig(**(SMALL_RUN | size | changes))
+
+
+def run_record(**changes: object) -> RunRecord:
+    """A finished run of a family, size and amount of data that mean nothing."""
+    fields = {
+        "run_id": "a1",
+        "family": "gpt",
+        "dataset": "python",
+        "nonzero_params": 1000,
+        "dense_params": 4000,
+        "sparsity": 0.75,
+        "data_seen": 10**6,
+        "loss": 2.5,
+        "seed": 0,
+        "pruner": "gmp",
+    }
+    return RunRecord(**(fields | changes))
