@@ -27,8 +27,8 @@ from simlib.datasets import load_runs
 from simlib.laws.law import Indices, JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
 from simlib.runs.config import RunConfig
+from simlib.runs.simulated import MARK
 from simlib.runs.table import RunRecord, RunTable
-from simlib.simulate.virtual import MARK
 
 SIZES = tuple(6144 * 2**k for k in range(5))
 DATA = tuple(2_048_000 * 2**k for k in range(5))

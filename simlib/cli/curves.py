@@ -31,7 +31,8 @@ Examples:
 @click.option("--save", required=True, help="A path ending in .json, or the name of a shipped one.")
 def command(folder: Path, table: str, only: tuple[str, ...], points: int, save: str) -> None:
     """Take the curves of a table's runs from FOLDER, where they were trained, into one file."""
-    from simlib.cli.fit import find_source, made
+    from simlib.cli.fit import made
+    from simlib.datasets.source import find_source
     from simlib.errors import InputError
     from simlib.runs.curves import SHELF, CurveFile, thin
     from simlib.train.records import read_side

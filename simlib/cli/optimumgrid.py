@@ -90,7 +90,7 @@ def command(
     name = save or (write_grid.stem if write_grid else "")
     if name:
         path = SHELF.path(name)
-        made = {"law": law_name, "points": " ".join(points)} | law_file.record.get("made", {})
+        made = {"law": law_name, "points": " ".join(points)} | law_file.made
         SHELF.write(path, PredictedOptima(path.stem, made, level, tuple(found)))
     if write_grid:
         options = f"--like {like} --count {count} --spread {spread:g} --seeds {seeds}"

@@ -26,6 +26,20 @@ class Observations(Protocol):
 
 
 @dataclass(frozen=True)
+class Runs:
+    """Columns of shape (runs,) as a fit reads them."""
+
+    sparsity: Array
+    nonzero_params: Array
+    data_seen: Array
+    loss: Array
+
+    def where(self, keep: Bools) -> Runs:
+        """The runs marked true."""
+        return Runs(*(v[keep] for v in vars(self).values()))
+
+
+@dataclass(frozen=True)
 class Columns:
     """Checked columns of shape (runs,): S, N, D and the measured loss L."""
 

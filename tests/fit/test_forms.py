@@ -7,10 +7,10 @@ from simulated import Table, grid, random_law
 
 from simlib.errors import InputError
 from simlib.fit import FORMS, JOINT, fit
+from simlib.fit.fittedlaw import LAWS, read_law
 from simlib.fit.forms import ByLevel, Form, Outer, Units
 from simlib.fit.rivalforms import RIVAL_FORMS
 from simlib.laws.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
-from simlib.laws.lawfile import LAWS, LawFile, read_law, write_law
 from simlib.laws.rivals import (
     PUBLISHED_ACTIVATION,
     PUBLISHED_EXPERTS,
@@ -99,8 +99,8 @@ def test_ensembles_predict_around_the_fit_and_survive_a_law_file(name, tmp_path)
     runs = grid(TRUTHS[name], 0.005, np.random.default_rng(2))
     result = fit(runs, FORMS[name], resamples=12, profile_resamples=5, starts=5)
     assert result.profile_intervals == {}
-    assert result.ensemble.vector().shape == (12, len(result.form.names))
-    write_law(tmp_path / "law.json", LawFile("law", result.law, result.ensemble))
+    assert result.ensemble.vector().shape == (12, len(result.law.names()))
+    result.save(tmp_path / "law.json")
     back = read_law(tmp_path / "law.json")
     points = (S[:, None], np.geomspace(1e6, 1e8, 3), 1e9)
     members = back.ensemble.expand(2)(*points)
