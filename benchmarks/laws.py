@@ -57,7 +57,7 @@ def _table(name: str) -> tuple[Any, str]:
 
 def _huber_least_squares(runs: Any, objective: Objective, start: np.ndarray, form: Any) -> float:
     """scipy's trust region on the same residuals and coordinates; the mean objective."""
-    from simlib.fit.forms import Units
+    from simlib.laws.form import Units
 
     units = Units.of(runs.nonzero_params, runs.data_seen)
     columns = (runs.sparsity, runs.nonzero_params, runs.data_seen)

@@ -12,9 +12,7 @@ from numpy.typing import ArrayLike
 from simlib.errors import InputError
 from simlib.fit.bootstrap import AGREE, LONG, NOTHING, resample_residuals, resample_runs
 from simlib.fit.diagnosis import derived, ensemble_intervals, log_residuals, warnings_of
-from simlib.fit.extensionforms import EXTENSION_FORMS
 from simlib.fit.fittedlaw import FittedLaw, Range, Residual, Status
-from simlib.fit.forms import DENSE, JOINT, AnyForm, Form
 from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from simlib.fit.observations import Observations, Runs
@@ -22,8 +20,9 @@ from simlib.fit.preparation import Refits, Settled, prepare
 from simlib.fit.problem import Problem
 from simlib.fit.profile import Interval, profile_intervals, thresholds
 from simlib.fit.quantity import QUANTITIES, Quantity, coefficient_axis, quantity_axis
-from simlib.fit.rivalforms import RIVAL_FORMS
-from simlib.laws.law import Array, Indices
+from simlib.laws.form import AnyForm, Form
+from simlib.laws.law import DENSE, JOINT, Array, Indices
+from simlib.laws.registry import FORMS, form_named
 from simlib.runs.simulated import simulated_warning
 from simlib.runs.table import RunTable
 
@@ -48,8 +47,6 @@ __all__ = [
     "log_residuals",
     "stages",
 ]
-
-FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EXTENSION_FORMS}
 
 ABSENT = -12.0  # log of an amplitude in nats: it is on its way to its bound, ever more slowly
 MANY = 5000  # runs above which a sample of so many tells the starts apart
@@ -174,12 +171,10 @@ def fit_law(
 
     `form` is a name in `FORMS`; without one it is the joint law, or the dense law where no run is
     sparse. `options` are those of `fit`, such as `resamples`, `level` and `seed`. Raises InputError
-    for columns that cannot identify the form.
+    for an unknown form and for columns that cannot identify it.
     """
-    if form is not None and form not in FORMS:
-        raise InputError(f"unknown form {form!r}: choose from {', '.join(FORMS)}")
     runs = Runs(*(np.asarray(column, dtype=float) for column in (S, N, D, loss)))
-    return fit(runs, FORMS[form] if form else _form_of(runs.sparsity), **options)
+    return fit(runs, form_named(form) if form else _form_of(runs.sparsity), **options)
 
 
 def _form_of(sparsity: Array) -> Form:
@@ -258,17 +253,18 @@ def _profiles(
     stage: Callable[[str], None],
 ) -> dict[str, Interval]:
     form, units, problem = settled.form, settled.units, settled.problem
-    if members == 0 or form.hold is None:
+    if members == 0 or settled.outer is not None:
         return {}
-    axes = [coefficient_axis(name, form, units, theta) for name in form.names]
     grip = np.linalg.norm(_jacobian(problem, theta), axis=0)
+    found = [coefficient_axis(name, form, units, theta, grip) for name in form.names]
+    axes = [axis for axis in found if axis is not None]
     axes += [quantity_axis(name, q, form, units, theta, grip) for name, q in quantities.items()]
     stage("profile thresholds")
     resampled = resample_residuals(problem, theta, members, rng)
     rises = thresholds(axes, theta, resampled, settled.cold, level)
     stage("profiles")
-    found = profile_intervals(problem, axes, theta, rises)
-    return {axis.name: interval for axis, interval in zip(axes, found, strict=True)}
+    ends = profile_intervals(problem, axes, theta, rises)
+    return {axis.name: interval for axis, interval in zip(axes, ends, strict=True)}
 
 
 def stages(resamples: int, profile_resamples: int) -> int:

@@ -14,10 +14,17 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw, Range
-from simlib.fit.forms import JOINT
 from simlib.fit.objective import Objective
 from simlib.fit.observations import Observations, columns
-from simlib.laws.law import PUBLISHED, T5_DATA_UNIT, VIT_DATA_UNIT, Array, JointLaw, from_release
+from simlib.laws.law import (
+    JOINT,
+    PUBLISHED,
+    T5_DATA_UNIT,
+    VIT_DATA_UNIT,
+    Array,
+    JointLaw,
+    from_release,
+)
 
 DATA_UNITS = {"vit-jft": VIT_DATA_UNIT, "t5-c4": T5_DATA_UNIT}
 

@@ -11,12 +11,12 @@ from tqdm import tqdm
 from simlib.errors import InputError
 from simlib.fit import FORMS, fit
 from simlib.fit.diagnosis import FittedLaw
-from simlib.fit.forms import AnyForm
 from simlib.fit.holdout import Holdout, Runs, residuals, splits, summarise
 from simlib.fit.nested import NESTINGS, NestedTest, Nesting, nested_test
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
 from simlib.fit.profile import Interval
+from simlib.laws.form import AnyForm
 from simlib.laws.law import Array, Bools
 
 COMPARED = tuple(name for name in FORMS if name != "dense")

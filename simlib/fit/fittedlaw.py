@@ -19,11 +19,9 @@ from simlib.errors import InputError
 from simlib.files import replace_file
 from simlib.fit.objective import Objective
 from simlib.fit.profile import Interval
-from simlib.laws.extensions import EXTENSIONS
-from simlib.laws.law import Array, DenseLaw, JointLaw, Law
-from simlib.laws.rivals import RIVALS
+from simlib.laws.law import Array, JointLaw, Law
+from simlib.laws.registry import FORMS
 
-LAWS: dict[str, Any] = {"joint": JointLaw, "dense": DenseLaw, **RIVALS, **EXTENSIONS}
 ENOUGH = 0.9  # share of an ensemble's refits that must have converged
 SIGNIFICANT = 8  # digits of the ensemble that are kept; coefficients are kept whole
 
@@ -106,7 +104,7 @@ class FittedLaw:
     @property
     def form(self) -> str:
         """The name of the law's form."""
-        return next(name for name, kind in LAWS.items() if isinstance(self.law, kind))
+        return next(name for name, form in FORMS.items() if isinstance(self.law, form.law))
 
     @property
     def coefficients(self) -> dict[str, float]:
@@ -344,7 +342,7 @@ def read_law(path: str | Path) -> FittedLaw:
 
 def _fitted(content: dict[str, Any], name: str) -> FittedLaw:
     """The law that a file holds. Raises what a reader's own editing may have broken it into."""
-    law = cast(Law, LAWS[content["form"]].from_coefficients(content["coefficients"]))
+    law = cast(Law, FORMS[content["form"]].law.from_coefficients(content["coefficients"]))
     members, worst, huber = (content.get(key) for key in ("ensemble", "worst", "huber"))
     _check(law, content)
     ranges = content.get("range")

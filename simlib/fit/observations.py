@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fit.forms import Form
+from simlib.laws.form import Form
 from simlib.laws.law import Array, Bools
 
 

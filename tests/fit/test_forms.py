@@ -7,10 +7,9 @@ from simulated import Table, grid, random_law
 
 from simlib.errors import InputError
 from simlib.fit import FORMS, JOINT, fit
-from simlib.fit.fittedlaw import LAWS, read_law
-from simlib.fit.forms import ByLevel, Form, Outer, Units
-from simlib.fit.rivalforms import RIVAL_FORMS
+from simlib.fit.fittedlaw import read_law
 from simlib.laws.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
+from simlib.laws.form import ByLevel, Form, Outer, Units
 from simlib.laws.rivals import (
     PUBLISHED_ACTIVATION,
     PUBLISHED_EXPERTS,
@@ -28,6 +27,7 @@ from simlib.laws.rivals import (
 QUICK = {"resamples": 0, "profile_resamples": 0}
 TAIL = {"a_D": 3e8, "b_D": 0.45, "c": 1.2}
 LEVELS = (0.5, 0.75, 0.875)
+RIVALS = ("density-power", "free-multiplier", "capacity", "experts", "activation")
 TRUTHS = {
     "density-power": DensityPower(a_N=300.0, k=0.5, b_N=0.3, **TAIL),
     "average-params": AverageParams(a_N=300.0, b_N=0.3, **TAIL),
@@ -54,7 +54,7 @@ def plain(name: str) -> Form:
 
 def test_every_form_has_a_truth_here_and_a_place_in_law_files():
     assert set(TRUTHS) == set(FORMS) - {"joint", "dense"}
-    assert set(LAWS) == set(FORMS)
+    assert all(isinstance(TRUTHS[name], FORMS[name].law) for name in TRUTHS)
 
 
 @pytest.mark.parametrize("name", TRUTHS)
@@ -97,8 +97,7 @@ def test_units_of_size_and_data_do_not_matter(name):
 @pytest.mark.parametrize("name", TRUTHS)
 def test_ensembles_predict_around_the_fit_and_survive_a_law_file(name, tmp_path):
     runs = grid(TRUTHS[name], 0.005, np.random.default_rng(2))
-    result = fit(runs, FORMS[name], resamples=12, profile_resamples=5, starts=5)
-    assert result.profile_intervals == {}
+    result = fit(runs, FORMS[name], resamples=12, profile_resamples=0, starts=5)
     assert result.ensemble.vector().shape == (12, len(result.law.names()))
     result.save(tmp_path / "law.json")
     back = read_law(tmp_path / "law.json")
@@ -193,6 +192,6 @@ def test_published_laws_of_other_kinds_of_sparsity_evaluate_in_their_range():
 def test_rival_forms_refuse_tables_that_cannot_identify_them():
     runs = grid(TRUTHS["capacity"], 0.0, np.random.default_rng(0))
     dense = Table(*(v[runs.sparsity == 0] for v in vars(runs).values()))
-    for name in set(RIVAL_FORMS) - {"average-params"}:
+    for name in RIVALS:
         with pytest.raises(InputError, match="1 different value of sparsity"):
             fit(dense, FORMS[name], **QUICK)
