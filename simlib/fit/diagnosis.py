@@ -62,7 +62,8 @@ def _identification(name: str, interval: Interval | None, kind: str, level: floa
     if low is None or high is None:
         side = " and ".join(s for s, e in (("below", low), ("above", high)) if e is None)
         return [head + f"is open {side}"]
-    if low <= 0 < high or high / low > WIDE:
+    least, most = sorted((abs(low), abs(high)))
+    if low <= 0 < high or most > WIDE * least:
         return [head + f"runs from {low:.3g} to {high:.3g}"]
     return []
 
