@@ -13,7 +13,8 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 __all__ = ["fit_law", "load_law", "load_runs"]
 
-# where each function lives: imported when it is first asked for, so that `import simlib` is quick
+# where each function lives: imported when it is first asked for, so that `import simlib` is quick;
+# `fit_law` is not called `fit`, since `simlib.fit` is the package that it comes from
 _PLACES = {"fit_law": ".fit", "load_law": ".datasets", "load_runs": ".datasets"}
 
 

@@ -71,7 +71,8 @@ def fit(
     """Fit `form` to a run table from a cold start, with ensembles and profile intervals.
 
     `resamples` is the size of each bootstrap ensemble, 0 for none; `profile_resamples` calibrates
-    the profile intervals, 0 for none; only the joint and the dense form have these. Raises
+    the profile intervals, 0 for none; a form with a coefficient that is searched outside the solver
+    (`Outer`) has none and says so among its warnings. Raises
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
     did not converge has status "not converged". `quantities` get a profile interval, too, such as
     `QUANTITIES` of the joint law. `clusters` (runs,) numbers the groups of runs that the ensemble
@@ -123,8 +124,14 @@ def fit(
         seed=seed,
         residual_ensemble=again,
     )
-    simulated = simulated_warning(runs) if isinstance(runs, RunTable) else None
-    said = [*warnings_of(found), *([simulated] if simulated else [])]
+    said = warnings_of(found)
+    if settled.outer and profile_resamples:
+        said.append(
+            f"no coefficient has a profile interval: {settled.outer.searched} of the "
+            f"{form.name} law is searched outside the solver"
+        )
+    if isinstance(runs, RunTable) and (simulated := simulated_warning(runs)):
+        said.append(simulated)
     return replace(found, warnings=tuple(said))
 
 
