@@ -95,7 +95,7 @@ def _problem(data: Columns, form: Form, objective: Objective, units: Units) -> P
         objective=objective,
         lower=form.lower,
         upper=form.upper,
-        valleys=form.valley_indices,
+        valleys=form.valleys,
     )
 
 

@@ -65,7 +65,7 @@ SIZE_EXPONENT = Form(
     SizeExponentLaw,
     {**SIZE, "a_S": Amplitude(per_N="b_SN"), "b_SN": Power(), **DATA},
     _size_exponent_rows,
-    valleys=VALLEYS,
+    curved=VALLEYS,
     distinct=(3, 3, 3),
 )
 
@@ -110,7 +110,7 @@ DATA_FACTOR = Form(
     DataFactorLaw,
     {**SIZE, "h": Ratio("b_D"), **DATA},
     _data_factor_rows,
-    valleys=VALLEYS,
+    curved=VALLEYS,
 )
 
 
@@ -158,5 +158,5 @@ DATA_EXPONENT = Form(
     DataExponentLaw,
     {**SIZE, "q": Shifted("v", per_D="v", scale="a_D"), "v": Free(), **DATA},
     _data_exponent_rows,
-    valleys=VALLEYS,
+    curved=VALLEYS,
 )

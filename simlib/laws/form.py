@@ -201,7 +201,7 @@ class Form:
 
     `law` is its class; `entries` say how each coefficient stands in theta, in theta's order.
     `rows(S, n, d)` lists the terms: for each, the factor of every entry in its logarithm, with
-    `n = log N` and `d = log D`, arrays of shape (runs,). `valleys` names the entries of curved
+    `n = log N` and `d = log D`, arrays of shape (runs,). `curved` names the entries of curved
     valleys, see `Valley`. `distinct` counts the different values of S, N and D below which the
     coefficients cannot be told apart. `build` makes a law of coefficients by name where the class
     itself does not, and `order` lists them where that is not the order of the class.
@@ -211,7 +211,7 @@ class Form:
     law: Any
     entries: Mapping[str, Entry]
     rows: Callable[[Array, Array, Array], list[Row]]
-    valleys: tuple[tuple[str, str, str], ...] = (("a_D", "b_D", "c"),)
+    curved: tuple[tuple[str, str, str], ...] = (("a_D", "b_D", "c"),)
     distinct: tuple[int, int, int] = (3, 2, 3)
     build: Callable[..., Law] | None = None
     order: tuple[str, ...] | None = None
@@ -237,10 +237,10 @@ class Form:
         return np.array([entry.bounds == AMPLITUDE for entry in self.entries.values()])
 
     @cached_property
-    def valley_indices(self) -> tuple[Valley, ...]:
+    def valleys(self) -> tuple[Valley, ...]:
         """The curved valleys, by their places in theta."""
         keys = list(self.entries)
-        return tuple(Valley(*map(keys.index, names)) for names in self.valleys)
+        return tuple(Valley(*map(keys.index, names)) for names in self.curved)
 
     def design(self, S: Array, N: Array, D: Array, units: Units) -> Array:
         """The linear terms, shape (runs, terms, k)."""

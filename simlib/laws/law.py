@@ -151,7 +151,7 @@ JOINT = Form(
         "c": Amplitude(),
     },
     _joint_rows,
-    valleys=(("a_D", "b_D", "c"), ("a_S", "b_S", "c_S")),
+    curved=(("a_D", "b_D", "c"), ("a_S", "b_S", "c_S")),
 )
 
 
@@ -212,7 +212,7 @@ DENSE = Form(
         "E": Amplitude(),
     },
     _dense_rows,
-    valleys=(("B", "beta", "E"),),
+    curved=(("B", "beta", "E"),),
     distinct=(1, 3, 3),
 )
 

@@ -255,7 +255,7 @@ MIXED = Form(
         "c": Amplitude(),
     },
     lambda S, n, d: [{"a": 1.0, "b": -n}, {"m": 1.0, "u": -n, "v": -d}, {"c": 1.0}],
-    valleys=(),
+    curved=(),
     distinct=(1, 3, 3),
 )
 
