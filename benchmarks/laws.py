@@ -19,12 +19,11 @@ import numpy as np
 from scipy.optimize import least_squares, minimize, minimize_scalar
 from turns import alone, compare, hottest, seconds
 
-from simlib.cli.fit import DATA_UNITS
 from simlib.datasets import load_law
 from simlib.datasets.published import TABLE_NAMES, released_runs
 from simlib.errors import InputError
 from simlib.fit import DENSE, JOINT, OBJECTIVES, QUANTITIES, Objective, fit
-from simlib.fit.authors import authors_procedure
+from simlib.fit.authors import DATA_UNITS, authors_procedure
 from simlib.fit.bootstrap import refit, resample_runs
 from simlib.fit.holdout import Runs
 from simlib.fit.preparation import prepare
@@ -46,19 +45,19 @@ def _table(name: str) -> tuple[Any, str]:
         return released_runs(TABLE_NAMES[name]), ""
     except InputError:
         law_file = load_law(f"{name}-refit")
-        low, high = zip(*law_file.record["range"].values(), strict=True)
+        low, high = zip(*law_file.fitted_range, strict=True)
         levels = (0.0, 0.5, 0.75, 0.875)
         S, N, D = np.meshgrid(
             levels, np.geomspace(low[1], high[1], 4), np.geomspace(low[2], high[2], 4)
         )
-        noise = Noise(None, law_file.record["log_rmse"])
+        noise = Noise(None, law_file.log_rmse)
         runs = virtual_runs(law_file.law, S.ravel(), N.ravel(), D.ravel(), noise, name=name)
         return runs, f"{len(runs)} runs drawn from the refit law: the released ones are not here"
 
 
 def _huber_least_squares(runs: Any, objective: Objective, start: np.ndarray, form: Any) -> float:
     """scipy's trust region on the same residuals and coordinates; the mean objective."""
-    from simlib.fit.forms import Units
+    from simlib.laws.form import Units
 
     units = Units.of(runs.nonzero_params, runs.data_seen)
     columns = (runs.sparsity, runs.nonzero_params, runs.data_seen)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.laws.lawfile import LawFile
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.optimum import cost_model, optimal_sparsity
 from simlib.runs.config import RunConfig
 from simlib.shelf import Shelf
@@ -62,7 +62,7 @@ def load_optima(name: str) -> PredictedOptima:
 
 
 def predict_point(
-    law_file: LawFile,
+    law_file: FittedLaw,
     base: Mapping[str, Any],
     nonzero_params: int,
     flops: float,

@@ -11,14 +11,13 @@ import numpy as np
 from tqdm import tqdm
 
 from simlib.errors import InputError
-from simlib.fit import FORMS, Objective
+from simlib.fit import FORMS, Objective, fit_table
 from simlib.fit.compare import Target
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.holdout import curves
-from simlib.laws.lawfile import LawFile, coefficients, law_name
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunTable
 from simlib.shelf import Shelf
-from simlib.simulate.fitted import fit_law
 from simlib.simulate.forecast import allowed_misses, forecast
 
 
@@ -72,7 +71,7 @@ class Predictions:
 
 
 SHELF = Shelf(Predictions, "predictions", "file of predictions")
-Laws: TypeAlias = Mapping[str, LawFile]
+Laws: TypeAlias = Mapping[str, FittedLaw]
 
 
 @cache
@@ -110,7 +109,7 @@ def fit_forms(
     resamples: int,
     seed: int,
     whole: bool = False,
-) -> dict[str, LawFile]:
+) -> dict[str, FittedLaw]:
     """Each form fitted to one table, with its ensemble, by name.
 
     With `whole` ensembles draw curves of one sparsity and size whole. Raises InputError for an
@@ -119,8 +118,8 @@ def fit_forms(
     runs = runs.finished
     clusters = curves(runs.sparsity, runs.nonzero_params) if whole else None
 
-    def fitted(name: str) -> LawFile:
-        return fit_law(
+    def fitted(name: str) -> FittedLaw:
+        return fit_table(
             runs,
             FORMS[name],
             objective,
@@ -137,9 +136,9 @@ def fit_forms(
     return {name: fitted(name) for name in bar}
 
 
-def by_form(law_file: LawFile) -> dict[str, LawFile]:
+def by_form(law_file: FittedLaw) -> dict[str, FittedLaw]:
     """A law under the name of its form."""
-    return {law_name(law_file.law): law_file}
+    return {law_file.form: law_file}
 
 
 def predict(
@@ -167,12 +166,12 @@ def predict(
 
 
 def _forecasts(
-    law_file: LawFile, targets: Sequence[Target], level: float
+    law_file: FittedLaw, targets: Sequence[Target], level: float
 ) -> list[FormInterval | None]:
     return [_forecast(law_file, target, level) for target in targets]
 
 
-def _forecast(law_file: LawFile, target: Target, level: float) -> FormInterval | None:
+def _forecast(law_file: FittedLaw, target: Target, level: float) -> FormInterval | None:
     point = (target.sparsity, target.nonzero_params, target.data_seen)
     try:
         law_file.law(*map(np.asarray, point))
@@ -183,7 +182,7 @@ def _forecast(law_file: LawFile, target: Target, level: float) -> FormInterval |
 
 
 def _allowed(
-    law_file: LawFile, targets: Sequence[Target], found: Sequence[FormInterval | None]
+    law_file: FittedLaw, targets: Sequence[Target], found: Sequence[FormInterval | None]
 ) -> int:
     """Misses that chance allows among the targets that the form predicts."""
     known = [(t, f) for t, f in zip(targets, found, strict=True) if f is not None]
@@ -195,6 +194,5 @@ def _allowed(
     return allowed_misses(law_file, S, N, D, low, high)
 
 
-def _fitted(law_file: LawFile) -> FittedForm:
-    record = law_file.record
-    return FittedForm(int(record["runs"]), float(record["log_rmse"]), coefficients(law_file.law))
+def _fitted(law_file: FittedLaw) -> FittedForm:
+    return FittedForm(law_file.runs, law_file.log_rmse, law_file.coefficients)

@@ -10,12 +10,11 @@ from scipy import stats
 
 from simlib.analysis.contrasts import Estimate, Spread, t_interval
 from simlib.errors import InputError
-from simlib.fit import Interval, Objective, log_residuals
-from simlib.fit.result import WIDE
+from simlib.fit import Interval, Objective, fit_table, log_residuals
+from simlib.fit.diagnosis import WIDE
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array, Indices
-from simlib.laws.lawfile import LawFile
 from simlib.runs.table import RunTable
-from simlib.simulate.fitted import fit_law
 
 SAME_SIZE = 1.1  # sizes are built to within 3 %, and differ by a factor of 2 or so
 DRAWS = 4000  # of the noise behind an expected order
@@ -71,7 +70,7 @@ class LackOfFit:
     misfit: float  # deviation of the cells from the law that seeds do not explain, of log loss
 
 
-def lack_of_fit(law_file: LawFile, runs: RunTable, spread: Spread) -> LackOfFit:
+def lack_of_fit(law_file: FittedLaw, runs: RunTable, spread: Spread) -> LackOfFit:
     """Whether the residuals of cells are larger than the spread over seeds makes them.
 
     The classical test for replicated designs (Draper & Smith 1998, Applied Regression Analysis,
@@ -93,13 +92,13 @@ def lack_of_fit(law_file: LawFile, runs: RunTable, spread: Spread) -> LackOfFit:
     )
 
 
-def _cell_residuals(law_file: LawFile, found: Cells) -> Array:
+def _cell_residuals(law_file: FittedLaw, found: Cells) -> Array:
     return log_residuals(
         law_file.law, found.sparsity, found.nonzero_params, found.data_seen, np.exp(found.log_loss)
     )
 
 
-def interaction(law_file: LawFile, runs: RunTable, level: float = 0.9) -> Estimate:
+def interaction(law_file: FittedLaw, runs: RunTable, level: float = 0.9) -> Estimate:
     """What the residuals of log loss gain with each doubling of both size and data.
 
     A law that adds a size term and a data term says that they do not interact. Least squares of
@@ -128,7 +127,7 @@ class DataStep:
     growth: Estimate | None
 
 
-def data_steps(law_file: LawFile, runs: RunTable, level: float = 0.9) -> tuple[DataStep, ...]:
+def data_steps(law_file: FittedLaw, runs: RunTable, level: float = 0.9) -> tuple[DataStep, ...]:
     """Whether log loss falls by less with each doubling of data, as under every sum of powers.
 
     Of `L = A + (a_D/D)^b_D + c` at fixed S and N, `-d ln L / d ln D = b_D (a_D/D)^b_D / L` falls
@@ -173,12 +172,12 @@ def before_power_law(steps: tuple[DataStep, ...]) -> float | None:
 
 def without_shortest(
     runs: RunTable, objective: Objective, *, resamples: int = 200, seed: int = 0
-) -> LawFile | None:
+) -> FittedLaw | None:
     """The law of all runs but those with least data, or None where they cannot identify it."""
     runs = runs.finished
     longer = RunTable(r for r in runs if r.data_seen > runs.data_seen.min())
     try:
-        return fit_law(
+        return fit_table(
             longer, objective=objective, name="without the shortest", resamples=resamples, seed=seed
         )
     except InputError:
@@ -217,7 +216,7 @@ class Order:
 
 
 def order(
-    law_file: LawFile, runs: RunTable, spread: Spread, level: float = 0.9, seed: int = 0
+    law_file: FittedLaw, runs: RunTable, spread: Spread, level: float = 0.9, seed: int = 0
 ) -> Order:
     """Compare sparsities at equal size and data; settings that lack one of them are left out.
 
@@ -259,10 +258,9 @@ def order(
     return Order(len(place), ordered, float(counts.mean()), (float(low), float(high)), steps)
 
 
-def identified(law_file: LawFile) -> dict[str, bool]:
+def identified(law_file: FittedLaw) -> dict[str, bool]:
     """Which coefficients the runs identify: those with a profile interval that is not too wide."""
-    profiles = law_file.record.get("profile_intervals", {})
-    return {name: closed(interval) for name, interval in profiles.items()}
+    return {name: closed(interval) for name, interval in law_file.profile_intervals.items()}
 
 
 def closed(interval: Interval) -> bool:

@@ -9,8 +9,8 @@ from scipy import stats
 
 from simlib.analysis.contrasts import LEVEL, Estimate, Pairs
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array, JointLaw
-from simlib.laws.lawfile import LawFile
 
 COPIES = 999  # of a law without an ensemble, to deal quantiles of t to
 
@@ -36,7 +36,7 @@ def log_multipliers(pairs: Pairs, law: JointLaw, what: str = "size") -> Array:
 
 
 def multiplier(
-    pairs: Pairs, law_file: LawFile, what: str = "size", level: float = LEVEL
+    pairs: Pairs, law_file: FittedLaw, what: str = "size", level: float = LEVEL
 ) -> Estimate:
     """Geometric mean of `exp(log_multipliers)` over the pairs.
 
@@ -53,7 +53,7 @@ class Trend(NamedTuple):
     data: Estimate
 
 
-def trend(pairs: Pairs, law_file: LawFile, level: float = LEVEL) -> Trend | None:
+def trend(pairs: Pairs, law_file: FittedLaw, level: float = LEVEL) -> Trend | None:
     """Least-squares slopes of `log_multipliers` against log2 N and log2 D; None if undetermined.
 
     A pattern follows the same law, with one multiplier, if both slopes are zero.
@@ -75,7 +75,7 @@ def unexplained(pairs: Pairs, law: JointLaw) -> float:
 
 
 def _regress(
-    design: Array, pairs: Pairs, law_file: LawFile, what: str, level: float
+    design: Array, pairs: Pairs, law_file: FittedLaw, what: str, level: float
 ) -> list[Estimate]:
     """Least squares of the log multipliers on the columns of a design (pairs, columns)."""
     solve = np.linalg.pinv(design)
@@ -90,7 +90,7 @@ def _regress(
     ]
 
 
-def _members(law_file: LawFile) -> JointLaw:
+def _members(law_file: FittedLaw) -> JointLaw:
     if law_file.ensemble is not None:
         return law_file.members(1)
     return law_file.joint.from_vector(np.tile(law_file.joint.vector(), (COPIES, 1, 1)))

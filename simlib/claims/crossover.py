@@ -12,7 +12,7 @@ from scipy import stats
 from simlib.analysis.contrasts import LEVEL, Estimate, seed_spread
 from simlib.claims.pairs import Pairs, Share, along, pairs
 from simlib.errors import InputError
-from simlib.fit import FORMS, FitResult, fit
+from simlib.fit import FORMS, FittedLaw, fit
 from simlib.fit.holdout import groups
 from simlib.fit.profile import Interval
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
@@ -165,7 +165,7 @@ def in_units(law: JointLaw, S: float, N: float, cost: CostModel, unit: DenseLaw)
     return np.asarray(own / chinchilla_flops(unit, N))
 
 
-def dense_fit(runs: RunTable) -> FitResult:
+def dense_fit(runs: RunTable) -> FittedLaw:
     """The fit to the dense runs alone, so that no sparse run has a say in where their optimum is.
 
     Raises InputError for too few of them.

@@ -28,8 +28,8 @@ from simlib.laws.law import Indices, JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
 from simlib.paper import PRUNE_END, PRUNE_START
 from simlib.runs.config import RunConfig
+from simlib.runs.simulated import MARK
 from simlib.runs.table import RunRecord, RunTable
-from simlib.simulate.virtual import MARK
 
 SIZES = tuple(6144 * 2**k for k in range(5))
 DATA = tuple(2_048_000 * 2**k for k in range(5))

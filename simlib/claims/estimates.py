@@ -14,9 +14,9 @@ from simlib.analysis.contrasts import LEVEL, Estimate
 from simlib.analysis.numbers import number, percent
 from simlib.claims.evidence import Measured, Unit
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.profile import Interval
 from simlib.laws.law import Array, JointLaw, Law
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
 
 SPARSITY = 0.75  # at which worth and drift are judged: sparse, and inside every table
@@ -28,7 +28,7 @@ LawForm = TypeVar("LawForm", bound=Law)
 
 
 def of_law(
-    law_file: LawFile, compute: Quantity, paper: float | None = None, note: str = ""
+    law_file: FittedLaw, compute: Quantity, paper: float | None = None, note: str = ""
 ) -> Measured:
     """A quantity of a joint law, with its interval over the ensemble.
 
@@ -38,7 +38,7 @@ def of_law(
 
 
 def of_members(
-    law_file: LawFile,
+    law_file: FittedLaw,
     law: LawForm,
     members: LawForm,
     compute: Callable[[LawForm], Array],
@@ -74,9 +74,9 @@ def of_estimate(
     return Measured(found.mean, ends(found.interval), note, part, paper)
 
 
-def loss_span(law_file: LawFile) -> float:
+def loss_span(law_file: FittedLaw) -> float:
     """Log of the greatest over the least loss that a law predicts in the range of its runs."""
-    N, D = (law_file.record["range"][name] for name in ("nonzero_params", "data_seen"))
+    N, D = law_file.fitted_range[1:]
     corners = law_file.law([0.0, 0.0], [N[0], N[1]], [D[0], D[1]])
     return float(np.log(corners[0] / corners[1]))
 

@@ -22,7 +22,7 @@ from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import EVERY, LANGUAGE, OPTIMUM, T5, RunSet, Sources
 from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
-from simlib.fit.result import WIDE
+from simlib.fit.diagnosis import WIDE
 from simlib.laws.law import Array, JointLaw
 from simlib.simulate.calibration import calibrate_run
 
@@ -37,7 +37,7 @@ HANGS = 0.1  # difference of optimal sparsity that a cost model decides
 
 def excess(sources: Sources, runs: RunSet) -> Measured:
     """Objective of the published coefficients over the least there is."""
-    published, least = (float(sources.law(n).record["objective"]) for n in (runs.table, runs.law))
+    published, least = (sources.law(n).value for n in (runs.table, runs.law))
     value = published / least - 1
     return Measured(value, (value, value))
 
@@ -45,12 +45,12 @@ def excess(sources: Sources, runs: RunSet) -> Measured:
 def not_identified(sources: Sources, runs: RunSet) -> list[Measured]:
     """Span of the profile intervals of b_D and c in the released T5 runs."""
     law_file = sources.law(runs.law)
-    intervals = law_file.record.get("profile_intervals", {})
+    intervals = law_file.profile_intervals
     found = []
     for name in ("b_D", "c"):
         if name not in intervals:
             raise InputError(f"the law {law_file.name} records no profile interval of {name}")
-        low, high = ends(tuple(intervals[name]))
+        low, high = ends(intervals[name])
         value = high / low if low > 0 else float("inf")
         found.append(Measured(value, (value, value), part=name))
     return found

@@ -55,7 +55,7 @@ def explains(sources: Sources, runs: RunSet) -> Measured:
 def fit_error(sources: Sources, runs: RunSet) -> Measured:
     """log-RMSE of the fit on the runs that it was fitted to."""
     view = sources.view(runs)
-    log_rmse = float(view.law.record["log_rmse"])
+    log_rmse = view.law.log_rmse
     return Measured(*view.error("in sample"), note=f"log-RMSE with it {log_rmse:.2%}")
 
 
@@ -69,7 +69,7 @@ def drift_with_size(sources: Sources, runs: RunSet) -> Measured:
     law_file = sources.view(runs).wider("size-exponent")
     if not isinstance(law_file.law, SizeExponentLaw) or law_file.ensemble is None:
         raise InputError(f"{law_file.name} is no ensemble of laws with an exponent of their own")
-    small, large = law_file.record["range"]["nonzero_params"]
+    small, large = law_file.fitted_range.nonzero_params
 
     def drift(law: SizeExponentLaw) -> Array:
         S, N = np.array([[SPARSITY], [0.0]]), np.array([large, small])

@@ -134,7 +134,7 @@ def gain_at(multiple: float) -> Callable[[Sources, RunSet], Measured]:
 
     def ask(sources: Sources, runs: RunSet) -> Measured:
         law_file = sources.view(runs).law
-        low, high = law_file.record["range"]["nonzero_params"]
+        low, high = law_file.fitted_range.nonzero_params
         N = float(np.sqrt(low * high))
 
         def compute(law: JointLaw) -> Array:

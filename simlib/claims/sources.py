@@ -18,7 +18,7 @@ from simlib.fit import DEFAULT_OBJECTIVE, OBJECTIVES
 from simlib.fit.compare import Comparison
 from simlib.fit.comparefile import SHELF as COMPARISONS
 from simlib.fit.comparefile import load_comparison
-from simlib.laws.lawfile import LawFile
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.runs.table import RunTable
 from simlib.simulate.calibration import Score
 from simlib.simulate.scorefile import SHELF as SCORES
@@ -68,7 +68,7 @@ class Sources:
     else is found. Each method raises NotShippedError for what is not there.
     """
 
-    laws: Mapping[str, LawFile] = field(default_factory=dict)
+    laws: Mapping[str, FittedLaw] = field(default_factory=dict)
     tables: Mapping[str, RunTable] = field(default_factory=dict)
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -97,11 +97,11 @@ class Sources:
             self._views[runs.label] = found
         return self._views[runs.label]
 
-    def law(self, name: str) -> LawFile:
+    def law(self, name: str) -> FittedLaw:
         """A law file."""
         return self._find("law", name, self.laws, law_names(), load_law)
 
-    def wider(self, name: str, form: str) -> LawFile:
+    def wider(self, name: str, form: str) -> FittedLaw:
         """The law file of a wider form fitted to the runs of a table."""
         known = [p.stem for p in WIDER.glob("*.json")]
         file = f"{name}-{form}"

@@ -11,14 +11,13 @@ from scipy import stats
 from simlib.analysis.contrasts import LEVEL
 from simlib.analysis.regime import regime
 from simlib.errors import InputError
-from simlib.fit import FORMS, Objective, fit
+from simlib.fit import FORMS, Objective, fit, fit_table
 from simlib.fit.compare import Comparison
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.holdout import Runs, curves, groups, residuals, splits
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, Law
-from simlib.laws.lawfile import LawFile
 from simlib.runs.table import RunTable
 from simlib.simulate.calibration import Score, fit_small_predict_large
-from simlib.simulate.fitted import fit_law
 
 Kind = Literal["in sample", "one size", "one sparsity", "below half"]
 BELOW = 0.45  # sparsity below which a run lies between dense ones and those of 50 %
@@ -33,12 +32,12 @@ class View(Protocol):
     @property
     def runs(self) -> RunTable: ...
     @property
-    def law(self) -> LawFile: ...
+    def law(self) -> FittedLaw: ...
     @property
     def dense(self) -> DenseLaw: ...
     @property
     def score(self) -> Score: ...
-    def wider(self, form: str) -> LawFile: ...
+    def wider(self, form: str) -> FittedLaw: ...
     def without(self, kind: Kind) -> list[tuple[Bools, Law]]: ...
     def error(self, kind: Kind) -> tuple[float, tuple[float, float]]: ...
 
@@ -47,20 +46,19 @@ class Shipped(Protocol):
     """Where laws and comparisons are found by name; `simlib.claims.sources.Sources` is one."""
 
     def runs(self, name: str) -> RunTable: ...
-    def law(self, name: str) -> LawFile: ...
-    def wider(self, name: str, form: str) -> LawFile: ...
+    def law(self, name: str) -> FittedLaw: ...
+    def wider(self, name: str, form: str) -> FittedLaw: ...
     def comparison(self, name: str) -> Comparison: ...
     def score(self, name: str) -> Score: ...
 
 
-def trusted(law_file: LawFile) -> LawFile:
+def trusted(law_file: FittedLaw) -> FittedLaw:
     """The law, if it may decide anything. Raises InputError with the reason if it may not.
 
     A file that does not say how many members of its ensemble converged is taken to hold none else.
     """
-    status = law_file.record.get("status", "converged")
-    members = law_file.record.get("members", 1)
-    converged = law_file.record.get("converged_members", members)
+    status, members = law_file.status or "converged", law_file.refits
+    converged = members if law_file.converged_members is None else law_file.converged_members
     if status != "converged":
         raise InputError(f"the fit of {law_file.name} is {status}, so its law decides nothing")
     if converged < CONVERGED * members:
@@ -83,7 +81,7 @@ class LawView:
         return self._shipped.runs(self._table)
 
     @property
-    def law(self) -> LawFile:
+    def law(self) -> FittedLaw:
         """The joint law with its ensemble."""
         return trusted(self._shipped.law(self._law))
 
@@ -97,7 +95,7 @@ class LawView:
         """How forecasts from the smaller half of the runs fared on the larger one."""
         return self._shipped.score(self._table)
 
-    def wider(self, form: str) -> LawFile:
+    def wider(self, form: str) -> FittedLaw:
         """The law of a wider form with its ensemble."""
         return trusted(self._shipped.wider(self._table, form))
 
@@ -109,7 +107,7 @@ class LawView:
     def error(self, kind: Kind) -> tuple[float, tuple[float, float]]:
         """Error of the joint law, seeds' noise in it, with an interval for independent runs."""
         if kind == "in sample":
-            return _independent(float(self.law.record["log_rmse"]), int(self.law.record["runs"]))
+            return _independent(self.law.log_rmse, self.law.runs)
         found = self._shipped.comparison(self._table).assessment("joint").holdout(kind)
         if found.log_rmse is None:
             raise InputError(found.refused)
@@ -135,7 +133,7 @@ class FittedView:
     ) -> None:
         self._table, self._name, self._resamples = runs, name, resamples
         self._objective, self._whole = objective, whole
-        self._wider: dict[str, LawFile] = {}
+        self._wider: dict[str, FittedLaw] = {}
         self._without: dict[Kind, list[tuple[Bools, Law]]] = {}
 
     @cached_property
@@ -159,7 +157,7 @@ class FittedView:
         return curves(self._columns.sparsity, self._columns.nonzero_params)
 
     @property
-    def law(self) -> LawFile:
+    def law(self) -> FittedLaw:
         """The joint law with its ensemble."""
         return self.wider("joint")
 
@@ -187,10 +185,10 @@ class FittedView:
             whole=self._whole,
         )
 
-    def wider(self, form: str) -> LawFile:
+    def wider(self, form: str) -> FittedLaw:
         """The law of a form with its ensemble. Raises InputError where it decides nothing."""
         if form not in self._wider:
-            self._wider[form] = fit_law(
+            self._wider[form] = fit_table(
                 self.runs,
                 FORMS[form],
                 self._objective,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 from pydantic import TypeAdapter
 
-from simlib.cli.fit import find_source, made, objective_for
+from simlib.cli.fit import made
 from simlib.cli.options import json_option, level_option, seed_option
 from simlib.cli.output import force_option, saved
+from simlib.datasets.source import find_source
+from simlib.fit.objective import objective_for
 from simlib.simulate.calibration import Score, fit_small_predict_large
 from simlib.simulate.scorefile import SHELF, ScoreFile
 

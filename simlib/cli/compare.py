@@ -7,14 +7,16 @@ import json
 import click
 from pydantic import TypeAdapter
 
-from simlib.cli.fit import find_source, made, objective_for
+from simlib.cli.fit import made
 from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
 from simlib.cli.output import force_option, saved
 from simlib.datasets import load_runs
 from simlib.datasets.published import T5_XL, HeldOutRun
+from simlib.datasets.source import find_source
 from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Comparison, Target, compare
 from simlib.fit.comparefile import SHELF, ComparisonFile
+from simlib.fit.objective import objective_for
 
 HELD_OUT: dict[str, tuple[HeldOutRun, ...]] = {"t5-c4": (T5_XL,)}  # that the release measured
 EXAMPLES = """

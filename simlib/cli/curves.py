@@ -36,7 +36,8 @@ def command(
     folder: Path, table: str, only: tuple[str, ...], points: int, save: str, force: bool
 ) -> None:
     """Take the curves of a table's runs from FOLDER, where they were trained, into one file."""
-    from simlib.cli.fit import find_source, made
+    from simlib.cli.fit import made
+    from simlib.datasets.source import find_source
     from simlib.errors import InputError
     from simlib.runs.curves import SHELF, CurveFile, thin
     from simlib.train.records import read_side

@@ -94,7 +94,7 @@ def command(
     for point in found:
         click.echo(_line(point, level))
     if path:
-        made = {"law": law_name, "points": " ".join(points)} | law_file.record.get("made", {})
+        made = {"law": law_name, "points": " ".join(points)} | law_file.made
         SHELF.write(path, PredictedOptima(path.stem, made, level, tuple(found)))
     if write_grid:
         options = f"--like {like} --count {count} --spread {spread:g} --seeds {seeds}"

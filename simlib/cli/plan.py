@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from simlib.cli.options import json_option, level_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.laws.lawfile import LawFile
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.optimum import COSTS, cost_model
 from simlib.simulate.allocate import TrainingCost
 from simlib.simulate.checkpoint import Checkpoint
@@ -168,7 +168,7 @@ def _refuse_without_hardware(options: dict[str, Any]) -> None:
 
 
 def _fronts(
-    law_file: LawFile, flops: float, cost: TrainingCost, limits: Limits
+    law_file: FittedLaw, flops: float, cost: TrainingCost, limits: Limits
 ) -> dict[str, Front]:
     """What each size can reach within the budget, dense and sparse, from small to large."""
     dense = replace(limits, sparsity=0.0, kept=STORAGE["dense"])
@@ -201,7 +201,7 @@ def _cluster(options: dict[str, Any]) -> Cluster | None:
     )
 
 
-def _limits(law_file: LawFile, options: dict[str, Any], cluster: Cluster | None) -> Limits:
+def _limits(law_file: FittedLaw, options: dict[str, Any], cluster: Cluster | None) -> Limits:
     memory, latency = options["memory"], options["latency"]
     ceiling = weight_ceiling(
         None if memory is None else memory * 1e9,
@@ -223,7 +223,7 @@ def _limits(law_file: LawFile, options: dict[str, Any], cluster: Cluster | None)
 
 
 def _budget(
-    law_file: LawFile,
+    law_file: FittedLaw,
     options: dict[str, Any],
     cost: TrainingCost,
     limits: Limits,

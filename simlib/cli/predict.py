@@ -18,12 +18,14 @@ from simlib.analysis.predictions import (
 )
 from simlib.analysis.regime import regime
 from simlib.cli.compare import HELD_OUT
-from simlib.cli.fit import find_source, made, objective_for
+from simlib.cli.fit import made
 from simlib.cli.options import json_option, level_option, seed_option
 from simlib.cli.output import force_option, saved
 from simlib.datasets import load_law
+from simlib.datasets.source import find_source
 from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Target
+from simlib.fit.objective import objective_for
 from simlib.simulate.calibration import smaller_half
 
 EXAMPLES = """
@@ -99,7 +101,7 @@ def command(
         raise InputError("--share splits a table: give it with --runs, without --law and --grid")
     path = saved(save, SHELF.folder, force) if save else None
     laws = by_form(load_law(law)) if law else {}
-    how = load_law(law).record.get("made", {}) | {"law": law} if law else {}
+    how = load_law(law).made | {"law": law} if law else {}
     name = grid.stem if grid else f"{table}-held-out"
     targets = [] if share else _targets(grid, table)
     if table:

@@ -12,8 +12,8 @@ from simlib.cli.options import json_option, seed_option
 from simlib.cli.output import force_option, free
 from simlib.datasets import load_law
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array
-from simlib.laws.lawfile import LawFile
 from simlib.runs.table import write_table
 from simlib.simulate.virtual import Noise, usual_noise, virtual_runs
 
@@ -90,7 +90,7 @@ def command(
     click.echo(json.dumps(found) if as_json else said)
 
 
-def _noise(law_file: LawFile, seed: float | None, misfit: float | None) -> Noise:
+def _noise(law_file: FittedLaw, seed: float | None, misfit: float | None) -> Noise:
     if seed is not None and misfit is not None:
         return Noise(seed, misfit)
     usual = usual_noise(law_file)

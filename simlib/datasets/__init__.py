@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from simlib.errors import InputError
-from simlib.laws.lawfile import LawFile, read_law
+from simlib.fit.fittedlaw import FittedLaw, read_law
 from simlib.runs.table import RunTable, read_table
 
 FOLDER = Path(__file__).parent
@@ -33,7 +33,7 @@ def load_runs(name: str) -> RunTable:
 
 
 @cache
-def load_law(name: str) -> LawFile:
+def load_law(name: str) -> FittedLaw:
     """A shipped law file by name, or one of the reader's own by path."""
     return read_law(_find(name, ".json", "law", law_names()))
 

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
 from simlib.fit.bootstrap import AGREE, LONG, NOTHING, resample_residuals, resample_runs
-from simlib.fit.extensionforms import EXTENSION_FORMS
-from simlib.fit.forms import DENSE, JOINT, AnyForm, Form
+from simlib.fit.diagnosis import derived, ensemble_intervals, log_residuals, warnings_of
+from simlib.fit.fittedlaw import FittedLaw, Range, Residual, Status
 from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
-from simlib.fit.observations import Observations
+from simlib.fit.observations import Observations, Runs
 from simlib.fit.preparation import Refits, Settled, prepare
 from simlib.fit.problem import Problem
 from simlib.fit.profile import Interval, profile_intervals, thresholds
 from simlib.fit.quantity import QUANTITIES, Quantity, coefficient_axis, quantity_axis
-from simlib.fit.result import (
-    FitResult,
-    Residual,
-    Status,
-    derived,
-    ensemble_intervals,
-    log_residuals,
-)
-from simlib.fit.rivalforms import RIVAL_FORMS
-from simlib.laws.law import Array, Indices
+from simlib.laws.form import AnyForm, Form
+from simlib.laws.law import DENSE, JOINT, Array, Indices
+from simlib.laws.registry import FORMS, form_named
+from simlib.runs.simulated import simulated_warning
+from simlib.runs.table import RunTable
 
 __all__ = [
     "DEFAULT_OBJECTIVE",
@@ -36,7 +34,7 @@ __all__ = [
     "OBJECTIVES",
     "QUANTITIES",
     "AnyForm",
-    "FitResult",
+    "FittedLaw",
     "Form",
     "Interval",
     "Objective",
@@ -44,11 +42,11 @@ __all__ = [
     "Quantity",
     "ensemble_intervals",
     "fit",
+    "fit_law",
+    "fit_table",
     "log_residuals",
     "stages",
 ]
-
-FORMS: dict[str, AnyForm] = {"joint": JOINT, "dense": DENSE, **RIVAL_FORMS, **EXTENSION_FORMS}
 
 ABSENT = -12.0  # log of an amplitude in nats: it is on its way to its bound, ever more slowly
 MANY = 5000  # runs above which a sample of so many tells the starts apart
@@ -59,6 +57,7 @@ def fit(
     form: AnyForm = JOINT,
     objective: Objective = DEFAULT_OBJECTIVE,
     *,
+    name: str = "law",
     starts: int = 25,
     resamples: int = 1000,
     profile_resamples: int = 200,
@@ -68,11 +67,12 @@ def fit(
     clusters: Indices | None = None,
     by_residuals: bool = True,
     stage: Callable[[str], None] = lambda _: None,
-) -> FitResult:
+) -> FittedLaw:
     """Fit `form` to a run table from a cold start, with ensembles and profile intervals.
 
     `resamples` is the size of each bootstrap ensemble, 0 for none; `profile_resamples` calibrates
-    the profile intervals, 0 for none; only the joint and the dense form have these. Raises
+    the profile intervals, 0 for none; a form with a coefficient that is searched outside the solver
+    (`Outer`) has none and says so among its warnings. Raises
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
     did not converge has status "not converged". `quantities` get a profile interval, too, such as
     `QUANTITIES` of the joint law. `clusters` (runs,) numbers the groups of runs that the ensemble
@@ -93,33 +93,99 @@ def fit(
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
     by_runs, residual = _ensembles(settled, theta, resamples, rng, clusters, by_residuals, stage)
-    ensemble, wanted = None if by_runs is None else by_runs.law, dict(quantities or {})
+    ensemble, again = (None if refits is None else refits.law for refits in (by_runs, residual))
+    wanted = dict(quantities or {})
     profiles = _profiles(settled, theta, profile_resamples, level, rng, wanted, stage)
-    return FitResult(
+    found = FittedLaw(
+        name=name,
         law=law,
-        form=form,
+        ensemble=ensemble,
         objective=objective,
+        runs=len(data),
+        range=Range.of(data.S, data.N, data.D),
         value=value,
         status=_status(theta, converged, form),
+        converged_members=0 if by_runs is None else int(by_runs.converged.sum()),
+        converged_residual_members=0 if residual is None else int(residual.converged.sum()),
         agreeing=agreeing,
         starts=starts,
-        runs=len(data),
         log_rmse=float(np.sqrt((residuals**2).mean())),
         worst=Residual(worst, float(residuals[worst])),
         condition_number=_condition_number(problem, theta),
         level=level,
-        ensemble=ensemble,
-        residual_ensemble=None if residual is None else residual.law,
-        converged_members=0 if by_runs is None else int(by_runs.converged.sum()),
-        converged_residual_members=0 if residual is None else int(residual.converged.sum()),
-        profile_intervals={name: profiles[name] for name in form.names if name in profiles},
+        intervals=ensemble_intervals(ensemble, level),
+        residual_intervals=ensemble_intervals(again, level),
+        profile_intervals={key: profiles[key] for key in form.names if key in profiles},
         quantities={
-            name: derived(wanted[name], law, ensemble, level, profiles[name])
-            for name in wanted
-            if name in profiles
+            key: derived(wanted[key], law, ensemble, level, profiles[key])
+            for key in wanted
+            if key in profiles
         },
         seed=seed,
+        residual_ensemble=again,
     )
+    said = warnings_of(found)
+    if settled.outer and profile_resamples:
+        said.append(
+            f"no coefficient has a profile interval: {settled.outer.searched} of the "
+            f"{form.name} law is searched outside the solver"
+        )
+    if isinstance(runs, RunTable) and (simulated := simulated_warning(runs)):
+        said.append(simulated)
+    return replace(found, warnings=tuple(said))
+
+
+def fit_table(
+    runs: RunTable,
+    form: AnyForm | None = None,
+    objective: Objective = DEFAULT_OBJECTIVE,
+    *,
+    name: str = "yours",
+    resamples: int = 400,
+    profile_resamples: int = 0,
+    seed: int = 0,
+    starts: int = 25,
+    clusters: Indices | None = None,
+) -> FittedLaw:
+    """The law of the finished runs of a table, with what forecasts and plans need: see `fit`.
+
+    Without a form it is the joint law, or the dense law where no run is sparse.
+    """
+    runs = runs.finished
+    return fit(
+        runs,
+        form or _form_of(runs.sparsity),
+        objective,
+        name=name,
+        starts=starts,
+        resamples=resamples,
+        profile_resamples=profile_resamples,
+        seed=seed,
+        clusters=clusters,
+        by_residuals=False,
+    )
+
+
+def fit_law(
+    S: ArrayLike,
+    N: ArrayLike,
+    D: ArrayLike,
+    loss: ArrayLike,
+    form: str | None = None,
+    **options: Any,
+) -> FittedLaw:
+    """A law fitted to plain columns of shape (runs,): sparsity, non-zero parameters, data, loss.
+
+    `form` is a name in `FORMS`; without one it is the joint law, or the dense law where no run is
+    sparse. `options` are those of `fit`, such as `resamples`, `level` and `seed`. Raises InputError
+    for an unknown form and for columns that cannot identify it.
+    """
+    runs = Runs(*(np.asarray(column, dtype=float) for column in (S, N, D, loss)))
+    return fit(runs, form_named(form) if form else _form_of(runs.sparsity), **options)
+
+
+def _form_of(sparsity: Array) -> Form:
+    return JOINT if sparsity.any() else DENSE
 
 
 def _optimum(problem: Problem, begin: Array) -> tuple[Array, float, bool, float]:
@@ -194,17 +260,18 @@ def _profiles(
     stage: Callable[[str], None],
 ) -> dict[str, Interval]:
     form, units, problem = settled.form, settled.units, settled.problem
-    if members == 0 or form.hold is None:
+    if members == 0 or settled.outer is not None:
         return {}
-    axes = [coefficient_axis(name, form, units, theta) for name in form.names]
     grip = np.linalg.norm(_jacobian(problem, theta), axis=0)
+    found = [coefficient_axis(name, form, units, theta, grip) for name in form.names]
+    axes = [axis for axis in found if axis is not None]
     axes += [quantity_axis(name, q, form, units, theta, grip) for name, q in quantities.items()]
     stage("profile thresholds")
     resampled = resample_residuals(problem, theta, members, rng)
     rises = thresholds(axes, theta, resampled, settled.cold, level)
     stage("profiles")
-    found = profile_intervals(problem, axes, theta, rises)
-    return {axis.name: interval for axis, interval in zip(axes, found, strict=True)}
+    ends = profile_intervals(problem, axes, theta, rises)
+    return {axis.name: interval for axis, interval in zip(axes, ends, strict=True)}
 
 
 def stages(resamples: int, profile_resamples: int) -> int:

@@ -13,10 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fit.forms import JOINT
+from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.fit.objective import Objective
 from simlib.fit.observations import Observations, columns
-from simlib.laws.law import Array, JointLaw, from_release
+from simlib.laws.law import (
+    JOINT,
+    PUBLISHED,
+    T5_DATA_UNIT,
+    VIT_DATA_UNIT,
+    Array,
+    JointLaw,
+    from_release,
+)
+
+DATA_UNITS = {"vit-jft": VIT_DATA_UNIT, "t5-c4": T5_DATA_UNIT}
 
 
 @dataclass(frozen=True)
@@ -63,3 +73,49 @@ def authors_procedure(
     success = np.array([bool(end.success) for end in ends])
     law = from_release(best.x, data_unit)
     return AuthorsFit(law, float(best.fun / factor), values, success)
+
+
+def release_fit(
+    procedure: str,
+    table: str,
+    runs: Observations,
+    objective: Objective,
+    *,
+    starts: int = 25,
+    seed: int = 0,
+) -> FittedLaw:
+    """The published coefficients, or those that the release's procedure reaches on these runs.
+
+    `procedure` is "published", "authors" (the mean over runs) or "authors-sum". Raises InputError
+    for a table that the authors did not release.
+    """
+    if table not in PUBLISHED:
+        known = ", ".join(PUBLISHED)
+        raise InputError(f"--procedure {procedure} is for {known}, not {table}")
+    law, values, success = PUBLISHED[table], (), ()
+    if procedure != "published":
+        found = authors_procedure(
+            runs,
+            objective,
+            DATA_UNITS[table],
+            starts=starts,
+            seed=seed,
+            sum_runs=procedure == "authors-sum",
+        )
+        law = found.law
+        values, success = tuple(found.values.tolist()), tuple(found.success.tolist())
+    predicted = law(runs.sparsity, runs.nonzero_params, runs.data_seen)
+    residual = np.log(predicted / runs.loss)
+    return FittedLaw(
+        name=table,
+        law=law,
+        objective=objective,
+        runs=len(runs.loss),
+        range=Range.of(runs.sparsity, runs.nonzero_params, runs.data_seen),
+        value=float(objective.value(predicted, runs.loss)),
+        status="published" if procedure == "published" else "as the release reports it",
+        log_rmse=float(np.sqrt((residual**2).mean())),
+        seed=seed,
+        start_values=values,
+        start_success=success,
+    )

@@ -10,13 +10,13 @@ from tqdm import tqdm
 
 from simlib.errors import InputError
 from simlib.fit import FORMS, fit
-from simlib.fit.forms import AnyForm
+from simlib.fit.diagnosis import FittedLaw
 from simlib.fit.holdout import Holdout, Runs, residuals, splits, summarise
 from simlib.fit.nested import NESTINGS, NestedTest, Nesting, nested_test
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
 from simlib.fit.profile import Interval
-from simlib.fit.result import FitResult
+from simlib.laws.form import AnyForm
 from simlib.laws.law import Array, Bools
 
 COMPARED = tuple(name for name in FORMS if name != "dense")
@@ -182,12 +182,12 @@ def _assess(
             )
             yield residuals(found.law, runs.where(out))
 
-    aicc, bic = criteria(residuals(result.law, runs), len(result.form.names))
+    aicc, bic = criteria(residuals(result.law, runs), len(result.law.names()))
     return Assessment(
         form=form.name,
-        parameters=len(result.form.names),
+        parameters=len(result.law.names()),
         objective=result.value,
-        status=result.status,
+        status=str(result.status),
         agreeing=result.agreeing,
         log_rmse=result.log_rmse,
         aicc=aicc,
@@ -217,7 +217,7 @@ def criteria(residual: Array, parameters: int) -> tuple[float | None, float]:
     return float(deviance + 2 * k + 2 * k * (k + 1) / (n - k - 1)), bic
 
 
-def _forecast(result: FitResult, target: Target) -> Forecast:
+def _forecast(result: FittedLaw, target: Target) -> Forecast:
     point = (target.sparsity, target.nonzero_params, target.data_seen)
     try:
         loss: float | None = float(result.law(*point))

@@ -8,24 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from simlib.errors import InputError
+from simlib.fit.observations import Runs
 from simlib.laws.law import Array, Bools, Indices, Law
 from simlib.laws.rivals import find_levels, level_index
 
 NEAR = 0.1  # sizes whose counts differ by less than a tenth are one size
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Columns of shape (runs,) as a fit reads them."""
-
-    sparsity: Array
-    nonzero_params: Array
-    data_seen: Array
-    loss: Array
-
-    def where(self, keep: Bools) -> Runs:
-        """The runs marked true."""
-        return Runs(*(v[keep] for v in vars(self).values()))
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simlib.fit.bootstrap import refit, resample_residuals
-from simlib.fit.extensionforms import EXTENSION_FORMS
-from simlib.fit.forms import JOINT, AnyForm, Form
 from simlib.fit.holdout import curves
 from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
 from simlib.fit.preparation import Settled, prepare
 from simlib.fit.problem import Problem
-from simlib.fit.rivalforms import RIVAL_FORMS
-from simlib.laws.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
-from simlib.laws.law import Array, JointLaw, Law
-from simlib.laws.rivals import DensityPower, FreeMultiplier, find_levels
+from simlib.laws.extensions import (
+    DATA_EXPONENT,
+    DATA_FACTOR,
+    SIZE_EXPONENT,
+    DataExponentLaw,
+    DataFactorLaw,
+    SizeExponentLaw,
+)
+from simlib.laws.form import AnyForm, Form
+from simlib.laws.law import JOINT, Array, JointLaw, Law
+from simlib.laws.rivals import (
+    DENSITY_POWER,
+    FREE_MULTIPLIER,
+    DensityPower,
+    FreeMultiplier,
+    find_levels,
+)
 
 ABSENT = 1e-10  # share of the size term below which its saturating part is not there
 
@@ -168,36 +179,36 @@ NESTINGS = (
     Nesting(
         "saturation",
         "does the worth of sparsity saturate?",
-        RIVAL_FORMS["density-power"],
+        DENSITY_POWER,
         JOINT,
-        _saturating,  # type: ignore[arg-type]
+        _saturating,
     ),
     Nesting(
         "power of density",
         "does the multiplier leave the saturating power of the density?",
         JOINT,
-        RIVAL_FORMS["free-multiplier"],
+        FREE_MULTIPLIER,
         _free,
     ),
     Nesting(
         "exponent of size",
         "does the exponent of N depend on sparsity?",
         JOINT,
-        EXTENSION_FORMS["size-exponent"],
+        SIZE_EXPONENT,
         lambda law, S: SizeExponentLaw.of(_joint(law)),
     ),
     Nesting(
         "amount of data",
         "does sparsity change how much data is worth?",
         JOINT,
-        EXTENSION_FORMS["data-factor"],
+        DATA_FACTOR,
         lambda law, S: DataFactorLaw.of(_joint(law)),
     ),
     Nesting(
         "exponent of data",
         "does sparsity change the data term in amount or exponent?",
         JOINT,
-        EXTENSION_FORMS["data-exponent"],
+        DATA_EXPONENT,
         lambda law, S: DataExponentLaw.of(_joint(law)),
     ),
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simlib.errors import InputError
 from simlib.laws.law import Array
 
 
@@ -38,3 +39,14 @@ class Objective:
 
 OBJECTIVES = {"vit-jft": Objective(0.01, log=False), "t5-c4": Objective(0.001, log=True)}
 DEFAULT_OBJECTIVE = Objective(0.001, log=True)
+
+
+def objective_for(table: str, delta: float | None = None, log: bool | None = None) -> Objective:
+    """The objective that a table's authors took, or the default, with what is given in its place.
+
+    Raises InputError for a delta that is not positive.
+    """
+    own = OBJECTIVES.get(table, DEFAULT_OBJECTIVE)
+    if delta is not None and not delta > 0:
+        raise InputError(f"--delta must be positive, got {delta}")
+    return Objective(own.delta if delta is None else delta, own.log if log is None else log)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fit.forms import Form
+from simlib.laws.form import Form
 from simlib.laws.law import Array, Bools
 
 
@@ -23,6 +23,20 @@ class Observations(Protocol):
     def data_seen(self) -> Array: ...
     @property
     def loss(self) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Columns of shape (runs,) as a fit reads them."""
+
+    sparsity: Array
+    nonzero_params: Array
+    data_seen: Array
+    loss: Array
+
+    def where(self, keep: Bools) -> Runs:
+        """The runs marked true."""
+        return Runs(*(v[keep] for v in vars(self).values()))
 
 
 @dataclass(frozen=True)

@@ -10,32 +10,11 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 
 from simlib.fit.objective import Objective
+from simlib.laws.form import Constraint, Valley
 from simlib.laws.law import Array, Indices
 
 GONE, LIFTED = -7.0, -3.0  # log of an amplitude that tells nothing, and where it starts again
 VECTOR = 8  # numbers that compiled steps take at a time
-
-
-class Valley(NamedTuple):
-    """Indices in theta of a term's log amplitude, its exponent, and the logarithm of a floor.
-
-    Few values of D leave a curved valley: a smaller exponent with a larger amplitude and a lower
-    floor fits nearly as well; few sparsities leave one of a_S, b_S and c_S. In the value `e + g`
-    and the slope `e b` at the typical D, or for dense models, it is straight, so steps are taken
-    there.
-    """
-
-    amplitude: int
-    exponent: int
-    floor: int
-
-
-class Constraint(NamedTuple):
-    """`theta[at] = row . theta + constant`: one coefficient held at a value (row[at] = 0)."""
-
-    at: int
-    row: Array
-    constant: float
 
 
 class Held(Protocol):

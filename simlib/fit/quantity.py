@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fit.forms import Form, Units
 from simlib.fit.problem import Hold
+from simlib.laws.form import Constraint, Form, Free, Power, Units
 from simlib.laws.law import Array, Indices
 
 Scale: TypeAlias = Literal["linear", "log", "logit"]
@@ -113,23 +113,30 @@ def curvature(u: Callable[[Array], Array], theta: Array) -> Array:
     return np.asarray((second + second.transpose(0, 2, 1)) / 2)
 
 
-def coefficient_axis(name: str, form: Form, units: Units, theta: Array) -> Axis:
-    """Of a raw coefficient: linear for the density exponent, logarithmic for the others."""
-    hold_at = form.hold
-    assert hold_at is not None
-    estimate = float(getattr(form.to_law(theta, units), name))
-    start = estimate if name == "b_S" else float(np.log(estimate))
-    to_value: Callable[[float], float] = float if name == "b_S" else _exp
-    if name == "b_S":
+def coefficient_axis(name: str, form: Form, units: Units, theta: Array, grip: Array) -> Axis | None:
+    """Of a raw coefficient: logarithmic for those that are positive, linear for the others.
+
+    None where the fit leaves it beyond any float, so that there is nothing to walk from. `grip` is
+    that of `quantity_axis`, which serves coefficients that no linear constraint holds.
+    """
+    entry, place = form.entries[name], form.names.index(name)
+    estimate = float(form.to_law(theta, units).vector()[place])
+    if not np.isfinite(estimate) or (entry.positive and estimate <= 0):
+        return None
+    if form.hold(name, estimate, units) is None:
+        own = Quantity(lambda law: law.vector()[..., place], "log" if entry.positive else "linear")
+        return quantity_axis(name, own, form, units, theta, grip)
+    start = float(np.log(estimate)) if entry.positive else estimate
+    to_value: Callable[[float], float] = _exp if entry.positive else float
+    limits = (start - FAR, start + FAR)
+    if isinstance(entry, Free):
         limits = DENSITY_EXPONENT_RANGE
-    elif name in ("b_N", "b_D", "alpha", "beta"):
+    elif isinstance(entry, Power):
         limits = (float(np.log(EXPONENT_RANGE[0])), float(np.log(EXPONENT_RANGE[1])))
-    else:
-        limits = (start - FAR, start + FAR)
 
     def hold(u: Array) -> Hold:
         values = u.tolist()
-        found = {x: hold_at(name, to_value(x), units) for x in set(values)}
+        found = {x: cast(Constraint, form.hold(name, to_value(x), units)) for x in set(values)}
         return Hold.of([found[x] for x in values])
 
     return Axis(name, start, limits, to_value, hold)

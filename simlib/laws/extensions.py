@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from simlib.laws.law import Array, Coefficient, JointLaw
-from simlib.laws.rivals import AdditiveLaw
+from simlib.laws.base import Array, Coefficient
+from simlib.laws.form import Amplitude, Form, Free, Power, Ratio, Row, Shifted
+from simlib.laws.law import JointLaw
+from simlib.laws.rivals import DATA, FLOOR, AdditiveLaw, data_row
+
+SIZE = {
+    "a_S": Amplitude(per_N="b_N"),
+    "b_S": Free(),
+    "c_S": Amplitude(per_N="b_N"),
+    "b_N": Power(),
+}
+VALLEYS = (("a_D", "b_D", "c"), ("a_S", "b_S", "c_S"))
+
+
+def _size_rows(S: Array, n: Array) -> list[Row]:
+    """The two terms of the joint law's size term."""
+    return [{"a_S": 1.0, "b_S": np.log1p(-S), "b_N": -n}, {"c_S": 1.0, "b_N": -n}]
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,21 @@ class SizeExponentLaw(AdditiveLaw):
         return np.asarray(sparse + self.c_S * N**-self.b_N)
 
 
+def _size_exponent_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    sparse = {"a_S": 1.0, "b_S": np.log1p(-S), "b_SN": -n}
+    return [sparse, {"c_S": 1.0, "b_N": -n}, data_row(d), FLOOR]
+
+
+SIZE_EXPONENT = Form(
+    "size-exponent",
+    SizeExponentLaw,
+    {**SIZE, "a_S": Amplitude(per_N="b_SN"), "b_SN": Power(), **DATA},
+    _size_exponent_rows,
+    curved=VALLEYS,
+    distinct=(3, 3, 3),
+)
+
+
 @dataclass(frozen=True)
 class DataFactorLaw(AdditiveLaw):
     """The joint law with the data term `(a_D (1-S)^h / D)^b_D`: sparsity acts on data as a factor.
@@ -70,6 +99,19 @@ class DataFactorLaw(AdditiveLaw):
     def data(self, S: Array, D: Array) -> Array:
         """`(a_D (1-S)^h / D)^b_D`."""
         return np.asarray((self.a_D * (1 - S) ** self.h / D) ** self.b_D)
+
+
+def _data_factor_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    return [*_size_rows(S, n), {**data_row(d), "h": np.log1p(-S)}, FLOOR]
+
+
+DATA_FACTOR = Form(
+    "data-factor",
+    DataFactorLaw,
+    {**SIZE, "h": Ratio("b_D"), **DATA},
+    _data_factor_rows,
+    curved=VALLEYS,
+)
 
 
 @dataclass(frozen=True)
@@ -106,10 +148,15 @@ class DataExponentLaw(AdditiveLaw):
         return np.asarray((1 - S) ** self.q * (self.a_D / D) ** exponent)
 
 
-EXTENSIONS: MappingProxyType[str, Any] = MappingProxyType(
-    {
-        "size-exponent": SizeExponentLaw,
-        "data-factor": DataFactorLaw,
-        "data-exponent": DataExponentLaw,
-    }
+def _data_exponent_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    x = np.log1p(-S)
+    return [*_size_rows(S, n), {**data_row(d), "q": x, "v": -x * d}, FLOOR]
+
+
+DATA_EXPONENT = Form(
+    "data-exponent",
+    DataExponentLaw,
+    {**SIZE, "q": Shifted("v", per_D="v", scale="a_D"), "v": Free(), **DATA},
+    _data_exponent_rows,
+    curved=VALLEYS,
 )

@@ -6,91 +6,46 @@ float or an array; a law with array coefficients is an ensemble and broadcasts l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
+from simlib.laws.base import (
+    Array,
+    BaseLaw,
+    Bools,
+    Coefficient,
+    Indices,
+    Law,
+    Terms,
+    fraction,
+    offender,
+    positive,
+)
+from simlib.laws.form import Amplitude, Form, Free, InnerScale, Power, Row
 
-Array: TypeAlias = NDArray[np.float64]
-Bools: TypeAlias = NDArray[np.bool_]
-Indices: TypeAlias = NDArray[np.intp]
-Coefficient: TypeAlias = Any  # a float, or an array of shape (members,) in an ensemble
-
-
-class Terms(NamedTuple):
-    """The three additive parts of a predicted loss, in nats."""
-
-    size: Array
-    data: Array
-    floor: Array
-
-
-def fraction(S: ArrayLike) -> Array:
-    S = np.asarray(S, dtype=float)
-    if not np.all((S >= 0) & (S < 1)):
-        raise InputError(f"sparsity must lie in [0, 1), got {_first(S, ~((S >= 0) & (S < 1)))}")
-    return S
-
-
-def positive(name: str, value: ArrayLike) -> Array:
-    value = np.asarray(value, dtype=float)
-    if not np.all((value > 0) & np.isfinite(value)):
-        bad = _first(value, ~((value > 0) & np.isfinite(value)))
-        raise InputError(f"{name} must be positive and finite, got {bad}")
-    return value
-
-
-def _first(values: Array, bad: Bools) -> float:
-    return float(np.ravel(values)[np.argmax(np.ravel(bad))])
-
-
-class Law(Protocol):
-    """Any law: it predicts losses, and its coefficients are read by name or as a vector."""
-
-    def __call__(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array: ...
-    def names(self) -> tuple[str, ...]: ...
-    def from_vector(self, values: ArrayLike) -> Self: ...
-    def vector(self) -> Array: ...
-    def expand(self, dims: int) -> Self: ...
-
-
-class BaseLaw:
-    """What laws with a fixed list of coefficients share: these, read and replaced as a vector."""
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Coefficient names in their fixed order."""
-        return tuple(f.name for f in fields(cls))  # type: ignore[arg-type]
-
-    @classmethod
-    def from_coefficients(cls, coefficients: Mapping[str, float]) -> Self:
-        """A law from its coefficients by name."""
-        return cls(**{name: float(coefficients[name]) for name in cls.names()})
-
-    @classmethod
-    def from_vector(cls, values: ArrayLike) -> Self:
-        """A law from coefficients stacked along the last axis, shape (..., k)."""
-        return cls(*np.moveaxis(np.asarray(values, dtype=float), -1, 0))
-
-    def vector(self) -> Array:
-        """Coefficients stacked along a new last axis, shape (..., k)."""
-        values = np.broadcast_arrays(*astuple(self))  # type: ignore[call-overload]
-        return np.stack(values, axis=-1).astype(float)
-
-    def expand(self, dims: int) -> Self:
-        """The same law with `dims` trailing axes of length 1 added to every coefficient.
-
-        An ensemble with coefficients of shape (members,), expanded by the number of axes of the
-        points it is evaluated at, predicts with shape (members, *points).
-        """
-        shape = (...,) + (None,) * dims
-        new = {n: np.asarray(getattr(self, n), dtype=float)[shape] for n in self.names()}
-        return replace(self, **new)  # type: ignore[type-var]
+__all__ = [
+    "DENSE",
+    "JOINT",
+    "PUBLISHED",
+    "T5_DATA_UNIT",
+    "VIT_DATA_UNIT",
+    "Array",
+    "BaseLaw",
+    "Bools",
+    "Coefficient",
+    "DenseLaw",
+    "Indices",
+    "JointLaw",
+    "Law",
+    "Terms",
+    "fraction",
+    "from_release",
+    "positive",
+]
 
 
 @dataclass(frozen=True)
@@ -174,6 +129,32 @@ class JointLaw(BaseLaw):
         return DenseLaw(self.a_S + self.c_S, self.b_N, self.a_D**self.b_D, self.b_D, self.c)
 
 
+def _joint_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    return [
+        {"a_S": 1.0, "b_S": np.log1p(-S), "b_N": -n},
+        {"c_S": 1.0, "b_N": -n},
+        {"a_D": 1.0, "b_D": -d},
+        {"c": 1.0},
+    ]
+
+
+JOINT = Form(
+    "joint",
+    JointLaw,
+    {
+        "a_S": Amplitude(per_N="b_N"),
+        "b_S": Free(),
+        "c_S": Amplitude(per_N="b_N"),
+        "b_N": Power(),
+        "a_D": InnerScale("b_D"),
+        "b_D": Power(),
+        "c": Amplitude(),
+    },
+    _joint_rows,
+    curved=(("a_D", "b_D", "c"), ("a_S", "b_S", "c_S")),
+)
+
+
 @dataclass(frozen=True)
 class DenseLaw(BaseLaw):
     """`L(N, D) = E + A / N^alpha + B / D^beta`, Hoffmann et al. 2022 (arXiv 2203.15556), eq. 2."""
@@ -193,7 +174,7 @@ class DenseLaw(BaseLaw):
         """The size, data and floor terms of the loss, broadcast to one shape."""
         S = fraction(S)
         if np.any(S != 0):
-            raise InputError(f"a dense law has no sparsity: S must be 0, got {_first(S, S != 0)}")
+            raise InputError(f"a dense law has no sparsity: S must be 0, got {offender(S, S != 0)}")
         size = self.A * positive("nonzero_params", N) ** (-self.alpha) + 0 * S
         data = self.B * positive("data_seen", D) ** (-self.beta)
         return Terms(*np.broadcast_arrays(size, data, np.asarray(self.E, dtype=float)))
@@ -214,6 +195,26 @@ class DenseLaw(BaseLaw):
         """The D that reaches `loss` at size N; infinite where no amount of data does."""
         size = self.A * positive("nonzero_params", N) ** (-self.alpha)
         return _inverse_power((np.asarray(loss, float) - self.E - size) / self.B, 1 / self.beta)
+
+
+def _dense_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    return [{"A": 1.0, "alpha": -n}, {"B": 1.0, "beta": -d}, {"E": 1.0}]
+
+
+DENSE = Form(
+    "dense",
+    DenseLaw,
+    {
+        "A": Amplitude(per_N="alpha"),
+        "alpha": Power(),
+        "B": Amplitude(per_D="beta"),
+        "beta": Power(),
+        "E": Amplitude(),
+    },
+    _dense_rows,
+    curved=(("B", "beta", "E"),),
+    distinct=(1, 3, 3),
+)
 
 
 def _inverse_power(value: Array, exponent: Coefficient) -> Array:

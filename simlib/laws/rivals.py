@@ -9,17 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
-from simlib.laws.law import Array, BaseLaw, Coefficient, Indices, Terms, fraction, positive
+from simlib.laws.base import Array, BaseLaw, Coefficient, Indices, Terms, fraction, positive
+from simlib.laws.form import (
+    Amplitude,
+    ByLevel,
+    Entry,
+    Form,
+    Free,
+    Multiplier,
+    Outer,
+    Power,
+    Ratio,
+    Row,
+    Scale,
+)
 from simlib.laws.optimum import COSTS, CostModel
 
 SCHEDULE: CostModel = COSTS["sparse"]  # 25 % dense, 50 % cubic ramp, 25 % final
+MANY_BITS = 60.0  # stands for infinitely many
+
+# the data term and the floor that all these forms share
+DATA: dict[str, Entry] = {"a_D": Scale("b_D", per_D="b_D"), "b_D": Power(), "c": Amplitude()}
+FLOOR: Row = {"c": 1.0}
+
+
+def data_row(d: Array) -> Row:
+    """`(a_D / D)^b_D`."""
+    return {"a_D": 1.0, "b_D": -d}
 
 
 class AdditiveLaw(BaseLaw):
@@ -71,6 +94,19 @@ class DensityPower(AdditiveLaw):
         return np.asarray(self.a_N * (N * (1 - S) ** -self.k) ** -self.b_N)
 
 
+def _density_power_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    return [{"a_N": 1.0, "k": np.log1p(-S), "b_N": -n}, data_row(d), FLOOR]
+
+
+DENSITY_POWER = Form(
+    "density-power",
+    DensityPower,
+    {"a_N": Amplitude(per_N="b_N"), "k": Ratio("b_N"), "b_N": Power(), **DATA},
+    _density_power_rows,
+    distinct=(2, 2, 3),
+)
+
+
 @dataclass(frozen=True)
 class AverageParams(AdditiveLaw):
     """`L = a_N Nbar^-b_N + (a_D / D)^b_D + c`, Nbar the mean non-zero parameters over training.
@@ -89,6 +125,19 @@ class AverageParams(AdditiveLaw):
     def size(self, S: Array, N: Array) -> Array:
         """`a_N Nbar^-b_N`."""
         return np.asarray(self.a_N * (N * SCHEDULE.multiplier(S)) ** -self.b_N)
+
+
+def _average_params_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    return [{"a_N": 1.0, "b_N": -n - np.log(SCHEDULE.multiplier(S))}, data_row(d), FLOOR]
+
+
+AVERAGE_PARAMS = Form(
+    "average-params",
+    AverageParams,
+    {"a_N": Amplitude(per_N="b_N"), "b_N": Power(), **DATA},
+    _average_params_rows,
+    distinct=(1, 2, 3),
+)
 
 
 @dataclass(frozen=True)
@@ -136,6 +185,25 @@ def precision(S: ArrayLike) -> Array:
     return np.where(np.asarray(S) > 0, np.log(error) / np.log(0.25), np.inf)
 
 
+def capacity_form(F: Any) -> Form:
+    """The form at a given F, a number or one for each member of an ensemble."""
+
+    def rows(S: Array, n: Array, d: Array) -> list[Row]:
+        used = np.log(np.tanh(F * np.minimum(precision(S), MANY_BITS / F)))
+        return [{"a_N": 1.0, "b_N": np.log1p(-S) - n, "C": -used}, data_row(d), FLOOR]
+
+    return Form(
+        "capacity",
+        CapacityLaw,
+        {"a_N": Amplitude(per_N="b_N"), "b_N": Power(), "C": Ratio("b_N"), **DATA},
+        rows,
+        build=partial(CapacityLaw, F=F),
+    )
+
+
+CAPACITY = Outer("capacity", CapacityLaw, capacity_form, "F", 0.05, 20.0)
+
+
 @dataclass(frozen=True)
 class ExpertsLaw(AdditiveLaw):
     """`L = a P^-alpha + (a_D/D)^b_D + g (1-S)^-lam + d (1-S)^-delta P^-gamma + c`, P total params.
@@ -166,6 +234,34 @@ class ExpertsLaw(AdditiveLaw):
         return np.asarray(self.g * (1 - S) ** -self.lam + self.c)
 
 
+def _experts_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    x = np.log1p(-S)
+    return [
+        {"a": 1.0, "alpha": x - n},
+        {"d": 1.0, "delta": -x, "gamma": x - n},
+        {"g": 1.0, "lam": -x},
+        data_row(d),
+        FLOOR,
+    ]
+
+
+EXPERTS = Form(
+    "experts",
+    ExpertsLaw,
+    {
+        "a": Amplitude(per_N="alpha"),
+        "alpha": Power(),
+        "g": Amplitude(),
+        "lam": Free(),
+        "d": Amplitude(per_N="gamma"),
+        "delta": Free(),
+        "gamma": Power(),
+        **DATA,
+    },
+    _experts_rows,
+)
+
+
 @dataclass(frozen=True)
 class ActivationLaw(AdditiveLaw):
     """`L = (B + C exp(beta / (1-S))) P^-alpha + (a_D / D)^b_D + c`, P total parameters.
@@ -186,6 +282,30 @@ class ActivationLaw(AdditiveLaw):
         """`(B + C exp(beta / (1-S))) P^-alpha`."""
         factor = self.B + self.C * np.exp(np.minimum(self.beta / (1 - S), 600))
         return np.asarray(factor * (N / (1 - S)) ** -self.alpha)
+
+
+def _activation_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    alpha = np.log1p(-S) - n
+    return [
+        {"B": 1.0, "alpha": alpha},
+        {"C": 1.0, "beta": 1 / (1 - S), "alpha": alpha},
+        data_row(d),
+        FLOOR,
+    ]
+
+
+ACTIVATION = Form(
+    "activation",
+    ActivationLaw,
+    {
+        "B": Amplitude(per_N="alpha"),
+        "C": Amplitude(per_N="alpha"),
+        "beta": Free(),
+        "alpha": Power(),
+        **DATA,
+    },
+    _activation_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -271,6 +391,38 @@ def level_index(levels: Sequence[float], S: ArrayLike) -> Indices:
     return np.asarray(distance.argmin(axis=-1))
 
 
+def free_multiplier_form(levels: tuple[float, ...]) -> Form:
+    """The form with a free multiplier for each of the given sparsities."""
+    eff = [f"eff({level:g})" for level in levels]
+
+    def rows(S: Array, n: Array, d: Array) -> list[Row]:
+        index = level_index(levels, S)
+        own = {key: np.where(index == i, 1.0, 0.0) for i, key in enumerate(eff, start=1)}
+        return [{"a_N": 1.0, "b_N": -n, **own}, data_row(d), FLOOR]
+
+    def build(**values: Coefficient) -> FreeMultiplier:
+        common = {name: values[name] for name in _COMMON}
+        return FreeMultiplier(**common, eff=tuple(values[key] for key in eff), levels=levels)
+
+    return Form(
+        "free-multiplier",
+        FreeMultiplier,
+        {
+            "a_N": Amplitude(per_N="b_N"),
+            "b_N": Power(),
+            **dict.fromkeys(eff, Multiplier("b_N")),
+            **DATA,
+        },
+        rows,
+        distinct=(2, 2, 3),
+        build=build,
+        order=(*_COMMON, *eff),
+    )
+
+
+FREE_MULTIPLIER = ByLevel("free-multiplier", FreeMultiplier, free_multiplier_form, find_levels)
+
+
 # for mixtures of experts (Abnar et al. 2025) and sparse activations (Q-Sparse), in raw units; the
 # latter hold for one amount of data, so that the data term is 0. Rounded as they are listed, beta
 # and alpha have no best sparsity inside (0, 1), though Q-Sparse reports one of 45.6 %; exchanged
@@ -289,15 +441,4 @@ PUBLISHED_EXPERTS = ExpertsLaw(
 )
 PUBLISHED_ACTIVATION = ActivationLaw(
     B=0.01, C=1.89, beta=0.10, alpha=0.05, a_D=0.0, b_D=1.0, c=1.86
-)
-
-RIVALS: MappingProxyType[str, Any] = MappingProxyType(
-    {
-        "density-power": DensityPower,
-        "average-params": AverageParams,
-        "free-multiplier": FreeMultiplier,
-        "capacity": CapacityLaw,
-        "experts": ExpertsLaw,
-        "activation": ActivationLaw,
-    }
 )

@@ -10,14 +10,14 @@ from functools import partial
 from urllib.parse import urlencode
 
 from simlib.analysis.numbers import count, number, percent
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS, chinchilla_flops
 from simlib.pages.claims import LinkedTable
 from simlib.pages.law_answers import estimate
 from simlib.pages.tables import Table
 from simlib.simulate.allocate import TrainingCost
-from simlib.simulate.fixedsize import best_sparsity, dense_size, loss_saved
+from simlib.simulate.fixedsize import dense_size, loss_saved, sparsity_at
 from simlib.simulate.speedup import parse_speedups
 
 MULTIPLES = (1, 4, 20, 100, 200)  # budgets, in dense compute optima
@@ -49,7 +49,7 @@ class DecisionTable:
     one list of rows for each cost model; a row is a budget and three cells for each law.
     """
 
-    def __init__(self, laws: Mapping[str, LawFile]) -> None:
+    def __init__(self, laws: Mapping[str, FittedLaw]) -> None:
         self.laws = laws
         self.sections = {
             name: [
@@ -82,9 +82,9 @@ class DecisionTable:
         )
 
 
-def advice(law_file: LawFile, multiple: float, cost: TrainingCost) -> tuple[str, str, str]:
+def advice(law_file: FittedLaw, multiple: float, cost: TrainingCost) -> tuple[str, str, str]:
     """Best sparsity at a budget in dense optima, the loss it saves, the dense size as good."""
-    S, ends = estimate(law_file, partial(best_sparsity, multiple=multiple, cost=cost))
+    S, ends = estimate(law_file, partial(sparsity_at, multiple=multiple, cost=cost))
     mark = far_from_runs(law_file, S, multiple, cost)
     sparsity = f"{percent(S)}{_between(ends)}{mark and f' {mark}'}"
     if S == 0:
@@ -111,22 +111,22 @@ def _dense_size(size: float, ends: tuple[float, float] | None) -> str:
     return f"{value} ({number(low, 2)}–{number(high, 2)})"
 
 
-def far_from_runs(law_file: LawFile, S: float, multiple: float, cost: TrainingCost) -> str:
+def far_from_runs(law_file: FittedLaw, S: float, multiple: float, cost: TrainingCost) -> str:
     """The marks of an answer beyond the runs behind a law; empty where it lies among them."""
-    beyond = law_file.record["range"]["sparsity"][1] < S
+    beyond = law_file.fitted_range.sparsity[1] < S
     beyond |= multiple > longest_run(law_file, S, cost)
     return BETWEEN * (0 < S < FEW_SPARSE) + BEYOND * beyond
 
 
-def longest_run(law_file: LawFile, S: float, cost: TrainingCost) -> float:
+def longest_run(law_file: FittedLaw, S: float, cost: TrainingCost) -> float:
     """The largest budget of a run at sparsity S, in dense optima: of the smallest size."""
-    span = law_file.record["range"]
-    N, D = span["nonzero_params"][0], span["data_seen"][1]
+    span = law_file.fitted_range
+    N, D = span.nonzero_params[0], span.data_seen[1]
     flops = FLOP_PER_PARAMETER_AND_DATUM * N * D * float(cost.multiplier(S))
     return float(flops / chinchilla_flops(law_file.joint, N))
 
 
-def presets_table(law_file: LawFile, presets: Sequence[Preset] = PRESETS) -> Table:
+def presets_table(law_file: FittedLaw, presets: Sequence[Preset] = PRESETS) -> Table:
     """Models of known sizes: their budget, the best sparsity for it, and a link to the planner."""
     rows = []
     for preset in presets:
@@ -136,7 +136,7 @@ def presets_table(law_file: LawFile, presets: Sequence[Preset] = PRESETS) -> Tab
         advice = (
             f"{percent(S)}{_between(ends)}"
             for S, ends in (
-                estimate(law_file, partial(best_sparsity, multiple=multiple, cost=COSTS[cost]))
+                estimate(law_file, partial(sparsity_at, multiple=multiple, cost=COSTS[cost]))
                 for cost in ("dense", "sparse")
             )
         )

@@ -86,7 +86,7 @@ def validation_error(runs: RunTable) -> str:
 
 def statuses(names: tuple[str, ...]) -> str:
     """Status of every law, such as `gpt-laptop converged, t5-laptop at bound`."""
-    return ", ".join(f"{name} {load_law(name).record['status']}" for name in names)
+    return ", ".join(f"{name} {load_law(name).status}" for name in names)
 
 
 def power_table() -> Table:

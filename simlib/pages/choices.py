@@ -12,8 +12,8 @@ import numpy as np
 from simlib.analysis.contrasts import Estimate, Pairs, Spread, against_dense, arms, match
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.analysis.worth import Trend, log_multipliers, multiplier, trend, unexplained
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.pages import charts
 from simlib.pages.tables import Table
 from simlib.runs.table import RunTable
@@ -54,7 +54,7 @@ def cells(pairs: Pairs) -> str:
     return f"{len(pairs)} ({seeds} seed{'s' * (seeds != 1)}{lost})"
 
 
-def contrast_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
+def contrast_table(contrasts: Sequence[Pairs], law_file: FittedLaw) -> Table:
     """Every arm against the reference, best first: loss, cost, worth in size, verdict."""
     rows = []
     for pairs in sorted(contrasts, key=lambda p: p.effect().mean):
@@ -145,7 +145,7 @@ def awareness_table(runs: RunTable) -> Table:
     )
 
 
-def size_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
+def size_table(contrasts: Sequence[Pairs], law_file: FittedLaw) -> Table:
     """Worth of a weight of each arm, at each size and over all: 1 is that of the reference."""
     sizes = sorted({nominal(r.nonzero_params) for p in contrasts for r, _ in p.runs})
     rows = []
@@ -163,11 +163,11 @@ def nominal(nonzero_params: float) -> float:
     return float(f"{nonzero_params:.2g}")
 
 
-def _worth(pairs: Pairs, law_file: LawFile) -> str:
+def _worth(pairs: Pairs, law_file: FittedLaw) -> str:
     return with_interval(*multiplier(pairs, law_file)[:2])
 
 
-def trend_table(contrasts: Sequence[Pairs], law_file: LawFile) -> Table:
+def trend_table(contrasts: Sequence[Pairs], law_file: FittedLaw) -> Table:
     """Whether one number a pattern is enough: its drift with size and with data."""
     rows = []
     for pairs in contrasts:

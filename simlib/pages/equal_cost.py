@@ -13,9 +13,8 @@ from simlib.claims.crossover import Crossover, beyond, data_at, in_units, multip
 from simlib.claims.estimates import of_law
 from simlib.claims.pairs import SHORT, Pairs
 from simlib.errors import InputError
-from simlib.fit import FitResult
+from simlib.fit import FittedLaw
 from simlib.laws.law import DenseLaw, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import CostModel, break_even_multiple
 from simlib.pages import charts
 from simlib.pages.tables import Table
@@ -71,7 +70,7 @@ def answer(found: Sequence[Crossover], cost: str) -> str:
     return _capital(text)
 
 
-def no_answer(dense: FitResult, cost: str) -> str:
+def no_answer(dense: FittedLaw, cost: str) -> str:
     """The same where the fit to the dense runs decides nothing; empty where it does."""
     if dense.status == "converged":
         return ""
@@ -93,7 +92,7 @@ def _most(winners: Sequence[Crossover]) -> str:
     return f" The most that is gained is {gain} of the loss, by {_level(best)} at {far} times."
 
 
-def reach_sentence(found: Pairs, dense: FitResult, runs: RunTable) -> str:
+def reach_sentence(found: Pairs, dense: FittedLaw, runs: RunTable) -> str:
     """How far these pairs reach, so that readers know what they cannot show."""
     assert isinstance(dense.law, DenseLaw)
     times = multiples(found, dense.law)
@@ -132,7 +131,7 @@ def seen_sentence(found: Pairs, dense: DenseLaw, runs: RunTable) -> str:
 
 
 def law_sentence(
-    found: Sequence[Crossover], dense: DenseLaw, law_file: LawFile | None, cost: CostModel
+    found: Sequence[Crossover], dense: DenseLaw, law_file: FittedLaw | None, cost: CostModel
 ) -> str:
     """At how many sparsities the joint law says the same of who wins and from where."""
     told = [c for c in found if c.verdict != "open"]
@@ -162,7 +161,7 @@ def _agrees(found: Crossover, law: float) -> bool:
 def crossover_table(
     found: Sequence[Crossover],
     dense: DenseLaw,
-    law_file: LawFile | None,
+    law_file: FittedLaw | None,
     published: Mapping[str, JointLaw],
     cost: CostModel,
 ) -> Table:
@@ -182,7 +181,7 @@ def crossover_table(
     return Table(header, [row(c) for c in found])
 
 
-def _by_law(law_file: LawFile | None, c: Crossover, cost: CostModel, dense: DenseLaw) -> str:
+def _by_law(law_file: FittedLaw | None, c: Crossover, cost: CostModel, dense: DenseLaw) -> str:
     if law_file is None:
         return "decides nothing"
     found = of_law(law_file, lambda law: in_units(law, c.sparsity, c.nonzero_params, cost, dense))
@@ -190,7 +189,7 @@ def _by_law(law_file: LawFile | None, c: Crossover, cost: CostModel, dense: Dens
 
 
 def gain_table(
-    found: Sequence[Crossover], dense: DenseLaw, law_file: LawFile | None, cost: CostModel
+    found: Sequence[Crossover], dense: DenseLaw, law_file: FittedLaw | None, cost: CostModel
 ) -> Table:
     """By how much sparse is better after the least and the most training of a typical size."""
     header = ("sparsity", "least training", "gain", "our law", "most training", "gain", "our law")
@@ -222,7 +221,7 @@ def _gain(mean: float, interval: tuple[float | None, float | None]) -> str:
 
 
 def gain_chart(
-    found: Pairs, dense: DenseLaw, law_file: LawFile | None, runs: RunTable, cost: CostModel
+    found: Pairs, dense: DenseLaw, law_file: FittedLaw | None, runs: RunTable, cost: CostModel
 ) -> alt.FacetChart:
     """Gain of sparse over dense at equal size and cost, along training; a panel a size."""
     x = charts.log_x("multiple", "In dense optima", nice=False, padding=10)
@@ -268,7 +267,7 @@ def _size(N: float) -> str:
     return f"{N:,.0f} non-zero"
 
 
-def _rows(found: Pairs, dense: DenseLaw, law_file: LawFile | None, runs: RunTable) -> alt.Data:
+def _rows(found: Pairs, dense: DenseLaw, law_file: FittedLaw | None, runs: RunTable) -> alt.Data:
     half = noise(found, runs)
     columns = {
         "size": np.array([_size(N) for N in _sizes(found)])[found.size],

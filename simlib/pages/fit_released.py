@@ -10,8 +10,8 @@ import numpy as np
 
 from simlib.analysis.numbers import number, percent
 from simlib.datasets.published import HeldOutRun
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Law
-from simlib.laws.lawfile import LawFile
 from simlib.pages import charts
 from simlib.pages.law_answers import estimate
 from simlib.pages.tables import Table
@@ -55,14 +55,14 @@ def predicted_against_measured(
     return layered
 
 
-def starts(mean: LawFile, total: LawFile, published: float, optimum: float) -> alt.LayerChart:
+def starts(mean: FittedLaw, total: FittedLaw, published: float, optimum: float) -> alt.LayerChart:
     """Objective reached by each start of the release's procedure, on the mean and on the sum."""
     labels = {"mean over runs, as released": mean, "sum over runs": total}
     values = [
         {"minimises": label, "start": i + 1, "objective": value, "success": success}
         for label, law_file in labels.items()
         for i, (value, success) in enumerate(
-            zip(law_file.record["values"], law_file.record["success"], strict=True)
+            zip(law_file.start_values, law_file.start_success, strict=True)
         )
         if value < 1e-3  # starts that diverged leave the scale
     ]
@@ -106,7 +106,7 @@ def starts(mean: LawFile, total: LawFile, published: float, optimum: float) -> a
     return layered
 
 
-def data_exponent_and_floor(refit: LawFile, published: LawFile) -> alt.LayerChart:
+def data_exponent_and_floor(refit: FittedLaw, published: FittedLaw) -> alt.LayerChart:
     """Floor against data exponent: one point a refit of resampled runs."""
     members = refit.members()
     marked = [
@@ -142,7 +142,7 @@ def data_exponent_and_floor(refit: LawFile, published: LawFile) -> alt.LayerChar
     return layered
 
 
-def extrapolation(law_files: Sequence[LawFile], run: HeldOutRun, level: float) -> alt.LayerChart:
+def extrapolation(law_files: Sequence[FittedLaw], run: HeldOutRun, level: float) -> alt.LayerChart:
     """Predicted loss of a held-out run by each law, with its interval, against the measured one."""
     values: list[dict[str, Any]] = []
     for f in law_files:

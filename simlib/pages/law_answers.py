@@ -12,9 +12,9 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.numbers import number, percent, with_interval
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS, chinchilla_flops, chinchilla_sparsity, compute_multiple
 from simlib.pages import charts
 from simlib.pages.tables import Table
@@ -24,7 +24,7 @@ SPARSITIES = (0.5, 0.75, 0.875)  # of the paper's comparisons
 
 
 def estimate(
-    law_file: LawFile, quantity: Callable[[JointLaw], Array], level: float = 0.9
+    law_file: FittedLaw, quantity: Callable[[JointLaw], Array], level: float = 0.9
 ) -> tuple[float, tuple[float, float] | None]:
     """A quantity of the law with its interval over the ensemble, None for a law without one."""
     value = float(quantity(law_file.joint))
@@ -34,7 +34,7 @@ def estimate(
     return value, (float(low), float(high))
 
 
-def coefficient_table(law_files: Sequence[LawFile], kind: str = "intervals") -> Table:
+def coefficient_table(law_files: Sequence[FittedLaw]) -> Table:
     """Coefficients of each law in raw units, one column a law, with intervals where there are."""
     names = JointLaw.names()
     header = ("coefficient", *(f.name for f in law_files))
@@ -42,23 +42,18 @@ def coefficient_table(law_files: Sequence[LawFile], kind: str = "intervals") -> 
         (
             name,
             *(
-                with_interval(float(getattr(f.joint, name)), _ends(f, kind, name))
+                with_interval(float(getattr(f.joint, name)), f.intervals.get(name))
                 for f in law_files
             ),
         )
         for name in names
     ]
-    rows.append(("objective", *(number(f.record["objective"], 5) for f in law_files)))
-    rows.append(("log-RMSE", *(percent(f.record["log_rmse"], 2) for f in law_files)))
+    rows.append(("objective", *(number(f.value, 5) for f in law_files)))
+    rows.append(("log-RMSE", *(percent(f.log_rmse, 2) for f in law_files)))
     return Table(header, rows)
 
 
-def _ends(law_file: LawFile, kind: str, name: str) -> tuple[float | None, float | None] | None:
-    ends = law_file.record.get(kind, {}).get(name)
-    return None if ends is None else (ends[0], ends[1])
-
-
-def multiplier_table(law_files: Sequence[LawFile], level: float = 0.9) -> Table:
+def multiplier_table(law_files: Sequence[FittedLaw], level: float = 0.9) -> Table:
     """Dense-equivalent multiplier at 50, 75, 87.5 % and in the limit, one row a law."""
     quantities: list[Callable[[JointLaw], Array]] = [
         *(partial(JointLaw.multiplier, S=S) for S in SPARSITIES),
@@ -77,7 +72,7 @@ def _worth(value: float, interval: tuple[float, float] | None) -> str:
     return "none seen" + (f" (from {number(low)})" if low <= NO_LIMIT else "")
 
 
-def where_it_pays_table(law_files: Sequence[LawFile], cost: str, level: float = 0.9) -> Table:
+def where_it_pays_table(law_files: Sequence[FittedLaw], cost: str, level: float = 0.9) -> Table:
     """Optimal sparsity at the dense compute optimum, and the compute where 0, 50, 75 % is best.
 
     Compute is in multiples of the Chinchilla cost of the same size; these do not depend on size.
@@ -99,7 +94,7 @@ def where_it_pays_table(law_files: Sequence[LawFile], cost: str, level: float = 
     return Table(header, rows)
 
 
-def chinchilla_cell(law_file: LawFile, cost: str, level: float = 0.9) -> str:
+def chinchilla_cell(law_file: FittedLaw, cost: str, level: float = 0.9) -> str:
     """Best sparsity at the dense compute optimum, in percent, with its interval."""
     S, interval = estimate(law_file, lambda law: chinchilla_sparsity(law, cost), level)
     return percent(S) + _percents(interval)
@@ -111,7 +106,7 @@ def _percents(interval: tuple[float, float] | None) -> str:
     return f" ({percent(interval[0])} to {percent(interval[1])})"
 
 
-def share_above(law_file: LawFile, quantity: Callable[[JointLaw], Array], limit: float) -> float:
+def share_above(law_file: FittedLaw, quantity: Callable[[JointLaw], Array], limit: float) -> float:
     """Share of the ensemble in which a quantity lies above a limit."""
     return float(np.mean(np.asarray(quantity(law_file.members())) > limit))
 

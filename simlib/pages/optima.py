@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import chinchilla_flops, contour, optimal_sparsity
 from simlib.pages import charts
 from simlib.pages.law_answers import bands
@@ -18,7 +18,7 @@ SIZES = np.geomspace(1e6, 1e12, 25)
 MULTIPLES = np.geomspace(0.1, 1e4, 76)  # of the Chinchilla compute
 
 
-def contours(law_file: LawFile, cost: str, sizes: Array = SIZES) -> alt.LayerChart:
+def contours(law_file: FittedLaw, cost: str, sizes: Array = SIZES) -> alt.LayerChart:
     """Compute at which each sparsity is optimal, against size, beside the dense optimum."""
     law = law_file.joint
     values = [
@@ -59,7 +59,7 @@ def contours(law_file: LawFile, cost: str, sizes: Array = SIZES) -> alt.LayerCha
 
 
 def sparsity_against_compute(
-    law_files: Sequence[LawFile], cost: str, level: float = 0.9
+    law_files: Sequence[FittedLaw], cost: str, level: float = 0.9
 ) -> alt.LayerChart:
     """Optimal sparsity against compute in multiples of the dense optimum, with bands."""
 

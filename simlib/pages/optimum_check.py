@@ -10,7 +10,7 @@ import numpy as np
 from simlib.analysis.numbers import number, percent
 from simlib.analysis.optimumcheck import Check
 from simlib.analysis.optimumgrid import Point
-from simlib.laws.lawfile import LawFile
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts
 from simlib.pages.tables import Table
@@ -109,7 +109,7 @@ def inside(checks: Sequence[Check], forecasts: Mapping[str, tuple[float, float, 
     return f"{sum(hits)} of {len(hits)}"
 
 
-def loss_at_point(check: Check, law_file: LawFile) -> alt.LayerChart:
+def loss_at_point(check: Check, law_file: FittedLaw) -> alt.LayerChart:
     """Loss against sparsity at equal size and cost: runs, the law, both optima."""
     point = check.point
     S = np.linspace(0, max(point.sparsities), 60)

@@ -14,9 +14,9 @@ from typing import Any
 import altair as alt
 
 from simlib.datasets import law_names, load_law
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS
 from simlib.pages import charts
 from simlib.pages.optima import CONTOURS
@@ -57,15 +57,13 @@ SLIDERS = (
 )
 
 
-def planner_laws() -> dict[str, LawFile]:
+def planner_laws() -> dict[str, FittedLaw]:
     """Every shipped joint law that records the range of its runs, by name."""
     files = {name: load_law(name) for name in law_names()}
-    return {
-        name: f for name, f in files.items() if isinstance(f.law, JointLaw) and "range" in f.record
-    }
+    return {name: f for name, f in files.items() if isinstance(f.law, JointLaw) and f.range}
 
 
-def planner_data(laws: dict[str, LawFile]) -> dict[str, Any]:
+def planner_data(laws: dict[str, FittedLaw]) -> dict[str, Any]:
     """What the script computes with: laws with their whole ensembles, cost models, constants."""
     two_four = two_four_cost(2.0)
     return {
@@ -84,20 +82,20 @@ def planner_data(laws: dict[str, LawFile]) -> dict[str, Any]:
     }
 
 
-def _law_data(law_file: LawFile) -> dict[str, Any]:
+def _law_data(law_file: FittedLaw) -> dict[str, Any]:
     ensemble = law_file.ensemble
     return {
         "names": law_file.joint.names(),
         "law": law_file.joint.vector().tolist(),
         "members": [] if ensemble is None else ensemble.vector().tolist(),
-        "range": law_file.record["range"],
+        "range": law_file.fitted_range._asdict(),
     }
 
 
 class Planner:
     """The controls and the table, which a page shows as HTML; its charts stand beside them."""
 
-    def __init__(self, laws: dict[str, LawFile], chosen: str, cost: str) -> None:
+    def __init__(self, laws: dict[str, FittedLaw], chosen: str, cost: str) -> None:
         self.laws, self.chosen, self.cost = laws, chosen, cost
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
@@ -138,7 +136,7 @@ class Planner:
         )
 
 
-def _law_label(name: str, law_file: LawFile) -> str:
+def _law_label(name: str, law_file: FittedLaw) -> str:
     members = 0 if law_file.ensemble is None else len(law_file.ensemble.vector())
     return f"{name}, {members} refits" if members else f"{name}, no interval"
 

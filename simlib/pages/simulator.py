@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.numbers import number, percent, with_interval
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts
 from simlib.pages.law_answers import bands
@@ -31,7 +31,7 @@ TITLES = {"dense": "Dense training cost", "sparse": "Sparse training cost"}
 
 
 def gain_against_sparsity(
-    law_files: Sequence[LawFile], cost: str, level: float = 0.9
+    law_files: Sequence[FittedLaw], cost: str, level: float = 0.9
 ) -> alt.LayerChart:
     """What sparsity multiplies a training budget with when size and data are free, with bands."""
 
@@ -64,7 +64,7 @@ def gain_against_sparsity(
 
 
 def sparsity_against_serving(
-    law_file: LawFile, flops: float, cost: str, limits: Limits, level: float = 0.9
+    law_file: FittedLaw, flops: float, cost: str, limits: Limits, level: float = 0.9
 ) -> alt.LayerChart:
     """Best sparsity against the tokens that one budget has to serve besides training."""
     model = cost_model(cost)
@@ -88,7 +88,7 @@ def sparsity_against_serving(
     return layered
 
 
-def fronts(law_file: LawFile, flops: float, cost: str, limits: Limits) -> alt.LayerChart:
+def fronts(law_file: FittedLaw, flops: float, cost: str, limits: Limits) -> alt.LayerChart:
     """Least loss of every size within one budget, dense and sparse."""
     model, values, ends = cost_model(cost), [], {}
     for kind, within in (("dense", replace(limits, sparsity=0.0)), ("sparse", limits)):
@@ -321,9 +321,8 @@ def _ends(values: Sequence[float], text: object) -> str:
     return f"{len(values)}: {text(min(values))} to {text(max(values))}"
 
 
-def identified_table(law_file: LawFile) -> Table:
+def identified_table(law_file: FittedLaw) -> Table:
     """Each coefficient of a fitted law with both intervals and a verdict."""
-    kinds = ("intervals", "profile_intervals")
     rows = []
 
     def verdict(name: str) -> str:
@@ -332,8 +331,8 @@ def identified_table(law_file: LawFile) -> Table:
     for name in law_file.law.names():
         value = float(np.asarray(getattr(law_file.law, name)))
         cells = []
-        for kind in kinds:
-            ends = law_file.record.get(kind, {}).get(name)
+        for intervals in (law_file.intervals, law_file.profile_intervals):
+            ends = intervals.get(name)
             cells.append("" if ends is None else f"{number(ends[0])} to {number(ends[1])}")
         rows.append((name, number(value), *cells, verdict(name)))
     return Table(("coefficient", "estimate", "resampled runs", "profile", "verdict"), rows)
@@ -358,7 +357,7 @@ def one_a_sparsity(fare: Fare) -> list[Miss]:
     return [best[s] for s in sorted(best)]
 
 
-def ways(law_file: LawFile, fare: Fare, level: float = 0.9) -> alt.LayerChart:
+def ways(law_file: FittedLaw, fare: Fare, level: float = 0.9) -> alt.LayerChart:
     """Recorded training losses as points on the lines that the law draws, one run a sparsity."""
     shown = one_a_sparsity(fare)
     recorded, lines, ends = [], [], []

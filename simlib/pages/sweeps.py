@@ -29,10 +29,10 @@ from simlib.analysis.sweepchecks import (
     without_shortest,
 )
 from simlib.fit import log_residuals
+from simlib.fit.diagnosis import WIDE
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.objective import Objective
-from simlib.fit.result import WIDE
 from simlib.laws.law import Array, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts, law_answers
 from simlib.pages.law_answers import bands, estimate
@@ -47,7 +47,7 @@ ALONG = {"data_seen": "size", "nonzero_params": "data_seen"}  # the axis, and wh
 POINTS = 40  # of a curve
 
 
-def law_curves(law_file: LawFile, runs: RunTable, along: str) -> alt.LayerChart:
+def law_curves(law_file: FittedLaw, runs: RunTable, along: str) -> alt.LayerChart:
     """Every run and the law's curves along data or size; the reader chooses the other one."""
     runs, found, other = runs.finished, cells(runs), ALONG[along]
     family = runs.records[0].family
@@ -81,7 +81,7 @@ def law_curves(law_file: LawFile, runs: RunTable, along: str) -> alt.LayerChart:
     return layered
 
 
-def _curve_rows(law_file: LawFile, found: Cells, along: str) -> alt.Data:
+def _curve_rows(law_file: FittedLaw, found: Cells, along: str) -> alt.Data:
     ends = getattr(found, along)
     axis = np.geomspace(ends.min() / 1.2, ends.max() * 1.2, POINTS)
     chosen, levels = np.unique(getattr(found, ALONG[along])), np.unique(found.sparsity)
@@ -107,7 +107,7 @@ def _label(values: np.ndarray) -> np.ndarray:
     return np.vectorize(lambda v: f"{float(f'{v:.4g}'):,.0f}")(values)
 
 
-def residuals(law_file: LawFile, runs: RunTable, spread: Spread) -> alt.LayerChart:
+def residuals(law_file: FittedLaw, runs: RunTable, spread: Spread) -> alt.LayerChart:
     """Predicted over measured loss of each setting against data, coloured by size.
 
     The band is twice the spread over seeds, for a setting with one run.
@@ -155,7 +155,7 @@ def residuals(law_file: LawFile, runs: RunTable, spread: Spread) -> alt.LayerCha
     return layered
 
 
-def multipliers(law_files: Sequence[LawFile], level: float = 0.9) -> alt.LayerChart:
+def multipliers(law_files: Sequence[FittedLaw], level: float = 0.9) -> alt.LayerChart:
     """How many dense weights a non-zero weight is worth, against sparsity, with intervals."""
     S = np.linspace(0, 0.95, 39)
 
@@ -178,7 +178,7 @@ def multipliers(law_files: Sequence[LawFile], level: float = 0.9) -> alt.LayerCh
     return layered
 
 
-def optimum_lines(law_file: LawFile, runs: RunTable, cost: str) -> alt.LayerChart:
+def optimum_lines(law_file: FittedLaw, runs: RunTable, cost: str) -> alt.LayerChart:
     """Lines of equal optimal sparsity and the dense optimum, with the runs where they lie."""
     runs = runs.finished
     N, S = runs.nonzero_params, runs.sparsity
@@ -245,7 +245,7 @@ TINY = 1e-6  # a p-value below it is not worth its digits
 EXPONENTS = ("b_S", "b_N", "b_D")
 
 
-def noise_table(law_file: LawFile, runs: RunTable, spread: Spread) -> Table:
+def noise_table(law_file: FittedLaw, runs: RunTable, spread: Spread) -> Table:
     """Residuals of the law beside the spread over seeds and the error of the validation set."""
     runs = runs.finished
     residual = log_residuals(
@@ -336,25 +336,27 @@ def order_table(found: Order) -> Table:
     return Table(header, rows)
 
 
-def identified_table(law_file: LawFile) -> Table:
+def identified_table(law_file: FittedLaw) -> Table:
     """Each coefficient, and what follows from them, with both intervals, and whether known."""
-    law, record = law_file.joint, law_file.record
+    law = law_file.joint
     said = {True: "yes", False: "no"}
     known = identified(law_file)
     rows = []
     for name in law.names():
-        ends = (record.get(kind, {}).get(name) for kind in ("intervals", "profile_intervals"))
+        ends = (found.get(name) for found in (law_file.intervals, law_file.profile_intervals))
         texts = ["–" if pair is None else " to ".join(map(number, pair)) for pair in ends]
         answer = said[known[name]] if name in known else "–"
         rows.append((name, number(float(getattr(law, name))), *texts, answer))
-    for name, found in record.get("quantities", {}).items():
-        pairs = [found["interval"], found["profile_interval"]]
+    for name, found in law_file.quantities.items():
+        pairs = [found.interval, found.profile_interval]
         texts = ["–" if pair is None else " to ".join(map(number, pair)) for pair in pairs]
-        rows.append((name, number(found["value"]), *texts, said[closed(found["profile_interval"])]))
+        rows.append((name, number(found.value), *texts, said[closed(found.profile_interval)]))
     return Table(("coefficient", "estimate", "resampled runs", "profile", "identified"), rows)
 
 
-def exponent_table(law_file: LawFile, published: Sequence[LawFile], level: float = 0.9) -> Table:
+def exponent_table(
+    law_file: FittedLaw, published: Sequence[FittedLaw], level: float = 0.9
+) -> Table:
     """Exponents and multipliers with intervals, beside the published ones and what they exclude.
 
     An exponent's interval is its profile interval where there is one. The last column names the
@@ -364,7 +366,7 @@ def exponent_table(law_file: LawFile, published: Sequence[LawFile], level: float
         **{name: partial(_coefficient, name=name) for name in EXPONENTS},
         **{f"eff({percent(S, 1)})": partial(JointLaw.multiplier, S=S) for S in (0.5, 0.75, 0.875)},
     }
-    profiles = law_file.record.get("profile_intervals", {})
+    profiles = law_file.profile_intervals
     rows = []
     for name, quantity in quantities.items():
         value, resampled = estimate(law_file, quantity, level)
@@ -448,8 +450,8 @@ WORTH_AT = 0.75  # the sparsity at which the worth of a weight is told
 class SweepFacts:
     """The checks of one sweep, of runs that did not diverge and the law fitted to them."""
 
-    law_file: LawFile
-    laws: tuple[LawFile, ...]
+    law_file: FittedLaw
+    laws: tuple[FittedLaw, ...]
     runs: RunTable
     level: float
     spread: Spread
@@ -458,11 +460,11 @@ class SweepFacts:
     order: Order
     steps: tuple[DataStep, ...]
     known: dict[str, bool]
-    longer: LawFile | None
+    longer: FittedLaw | None
 
     def said(self, data: str, significance: float) -> dict[str, str]:
         """Names and texts for the page; `data` names the unit of data, such as "images"."""
-        record, test = self.law_file.record, self.test
+        law_file, test = self.law_file, self.test
         value, ends = law_answers.estimate(self.law_file, _worth, self.level)
         low, high = ends or (value, value)
         beside = [float(_worth(f.joint)) for f in self.laws]
@@ -472,8 +474,8 @@ class SweepFacts:
             "sizes": self._span("nonzero_params"),
             "amounts": self._span("data_seen"),
             "repeated": str(self.spread.cells),
-            "level": percent(record["level"]),
-            "error": percent(record["log_rmse"], 2),
+            "level": percent(law_file.level),
+            "error": percent(law_file.log_rmse, 2),
             "spread": percent(self.spread.deviation, 2),
             "misfit": percent(test.misfit, 2),
             "p": p_value(test.p),
@@ -500,7 +502,7 @@ class SweepFacts:
         }
 
     def _span(self, name: str) -> str:
-        return "{:,.0f} to {:,.0f}".format(*self.law_file.record["range"][name])
+        return "{:,.0f} to {:,.0f}".format(*getattr(self.law_file.fitted_range, name))
 
     def _regime(self, data: str) -> str:
         short = before_power_law(self.steps)
@@ -512,26 +514,26 @@ class SweepFacts:
         if self.longer is None:
             return "too few amounts of data are left to fit a law"
         worth = with_interval(*law_answers.estimate(self.longer, _worth, self.level))
-        error = percent(self.longer.record["log_rmse"], 2)
+        error = percent(self.longer.log_rmse, 2)
         return (
             f"the law's log-RMSE is {error}, and a weight at {percent(WORTH_AT)} sparsity is worth "
             f"{worth}"
         )
 
 
-def _status(law_file: LawFile) -> str:
+def _status(law_file: FittedLaw) -> str:
     """How the fit and its refits ended, and whether anything may rest on them."""
-    said, record = str(law_file.record["status"]), law_file.record
-    if "converged_members" in record:
-        converged, members = (f"{record[k]:,}" for k in ("converged_members", "members"))
+    said = str(law_file.status)
+    if law_file.converged_members is not None:
+        converged, members = f"{law_file.converged_members:,}", f"{law_file.refits:,}"
         said += f", {converged} of {members} refits of resampled runs converged"
     return said if law_file.decides else f"{said}: nothing is decided by this law"
 
 
 def sweep_facts(
-    law_file: LawFile,
+    law_file: FittedLaw,
     runs: RunTable,
-    laws: Sequence[LawFile],
+    laws: Sequence[FittedLaw],
     objective: Objective,
     *,
     level: float = 0.9,

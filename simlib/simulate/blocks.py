@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array
-from simlib.laws.lawfile import LawFile
 
 BLOCK = 1 << 20  # numbers held at a time: 8 MiB of members x points
 
@@ -24,7 +24,7 @@ class Summary(NamedTuple):
 
 
 def summarise(
-    law_file: LawFile,
+    law_file: FittedLaw,
     quantity: Callable[..., Array],
     *points: ArrayLike,
     level: float = 0.9,
@@ -51,7 +51,7 @@ def summarise(
     return Summary(*(row.reshape(arrays[0].shape) for row in found))
 
 
-def ensemble_of(law_file: LawFile) -> Any:
+def ensemble_of(law_file: FittedLaw) -> Any:
     """The ensemble of a law file of any form. Raises InputError for a law without one."""
     if law_file.ensemble is None:
         raise InputError(

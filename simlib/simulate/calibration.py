@@ -8,12 +8,11 @@ import numpy as np
 
 from simlib.datasets.published import HeldOutRun
 from simlib.errors import InputError
-from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective
+from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective, fit_table
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.holdout import curves
 from simlib.laws.law import Array, Indices
-from simlib.laws.lawfile import LawFile
 from simlib.runs.table import RunTable
-from simlib.simulate.fitted import fit_law
 from simlib.simulate.forecast import Forecast, allowed_misses, forecast
 
 
@@ -56,7 +55,7 @@ class Calibration(Score):
 
 
 def calibrate(
-    law_file: LawFile,
+    law_file: FittedLaw,
     runs: RunTable,
     *,
     level: float = 0.9,
@@ -73,12 +72,12 @@ def calibrate(
     return _score(found, runs.loss, level, fitted_runs, allowed)
 
 
-def calibrate_run(law_file: LawFile, run: HeldOutRun, level: float = 0.9) -> Calibration:
+def calibrate_run(law_file: FittedLaw, run: HeldOutRun, level: float = 0.9) -> Calibration:
     """Hold a law's forecast against one measured run."""
     points = [run.sparsity], [run.nonzero_params], [run.data_seen]
     found = forecast(law_file, *points, level=level)
     allowed = allowed_misses(law_file, *points, found.low, found.high)
-    fitted = int(law_file.record.get("runs", 0))
+    fitted = law_file.runs
     return _score(found, np.array([run.loss]), level, fitted, allowed)
 
 
@@ -114,7 +113,7 @@ def fit_small_predict_large(
     """
     small, large = smaller_half(runs, share)
     clusters = curves(small.sparsity, small.nonzero_params) if whole else None
-    law_file = fit_law(
+    law_file = fit_table(
         small, form, objective, name=name, resamples=resamples, seed=seed, clusters=clusters
     )
     return calibrate(law_file, large, level=level, fitted_runs=len(small))

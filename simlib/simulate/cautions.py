@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simlib.laws.lawfile import LawFile
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.repeated import PUBLISHED_EPOCHS
 from simlib.paper import DATA_MULTIPLES
 from simlib.simulate.checkpoint import Checkpoint
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def warnings_of(
     plan: Plan,
-    law_file: LawFile,
+    law_file: FittedLaw,
     limits: Limits,
     cluster: Cluster | None,
     checkpoint: Checkpoint | None,
@@ -45,9 +45,9 @@ def _distances(plan: Plan) -> list[str]:
     return said
 
 
-def _behind(law_file: LawFile) -> list[str]:
+def _behind(law_file: FittedLaw) -> list[str]:
     """What the fit of the law has to say: runs that are simulated, coefficients left open."""
-    said = [text for text in law_file.record.get("warnings", []) if "simulated" in text]
+    said = [text for text in law_file.warnings if "simulated" in text]
     if law_file.unidentified:
         said.append(
             f"the runs behind {law_file.name!r} do not identify "
@@ -57,7 +57,7 @@ def _behind(law_file: LawFile) -> list[str]:
     return said
 
 
-def _repeats(plan: Plan, law_file: LawFile, limits: Limits) -> list[str]:
+def _repeats(plan: Plan, law_file: FittedLaw, limits: Limits) -> list[str]:
     if limits.unique_data is None:
         return []
     repeating = [c for c in (plan.dense, plan.sparse) if c.data_seen > limits.unique_data]
@@ -75,7 +75,7 @@ def _repeats(plan: Plan, law_file: LawFile, limits: Limits) -> list[str]:
     return said
 
 
-def _repeat(choice: Choice, law_file: LawFile, unique: float) -> str:
+def _repeat(choice: Choice, law_file: FittedLaw, unique: float) -> str:
     fresh = float(law_file.law(choice.sparsity, choice.nonzero_params, choice.data_seen))
     return (
         f"the {choice.kind} run passes over its {unique:.3g} distinct tokens or images "

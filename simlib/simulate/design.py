@@ -17,10 +17,10 @@ from scipy.special import ndtr, ndtri
 
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, Objective
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.preparation import Settled, prepare
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS, chinchilla_flops, compute_multiple
 from simlib.simulate.allocate import TrainingCost
 from simlib.simulate.blocks import check_level, tails
@@ -257,7 +257,7 @@ LEAST_PARAMS = 1e5
 TILTS = (0.3, 1.0, 3.0)  # data of the middle run over that of the dense optimum of its size
 
 
-def least_size(law_file: LawFile) -> float:
+def least_size(law_file: FittedLaw) -> float:
     """The smallest size to ask a law about: `LEAST_PARAMS`, or its own smallest run if smaller."""
     return min(LEAST_PARAMS, float(fitted_range(law_file)[0][1]))
 

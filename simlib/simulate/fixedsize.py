@@ -19,7 +19,7 @@ STEPS = 991  # sparsities tried where a cost model has no closed form: every 0.1
 HALVINGS = 50  # of the logarithm of a dense size
 
 
-def best_sparsity(law: JointLaw, multiple: float, cost: TrainingCost) -> Array:
+def sparsity_at(law: JointLaw, multiple: float, cost: TrainingCost) -> Array:
     """The S in [0, 1) of least loss at `multiple` times the dense compute optimum of N.
 
     The law's coefficients broadcast. Closed form or Newton for the cost models of the paper; for
@@ -36,7 +36,7 @@ def best_sparsity(law: JointLaw, multiple: float, cost: TrainingCost) -> Array:
 
 def loss_saved(law: JointLaw, multiple: float, cost: TrainingCost) -> Array:
     """Share of the dense loss above its floor c that the best sparsity saves, at equal cost."""
-    flops, S = _flops(law, multiple), best_sparsity(law, multiple, cost)
+    flops, S = _flops(law, multiple), sparsity_at(law, multiple, cost)
     dense = _above_floor(law, np.zeros(()), flops, cost)
     return np.asarray(1 - _above_floor(law, S, flops, cost) / dense)
 
@@ -46,7 +46,7 @@ def dense_size(law: JointLaw, multiple: float, cost: TrainingCost) -> Array:
 
     A larger dense model sees less data. Infinite where no dense model of this compute is as good.
     """
-    flops, S = _flops(law, multiple), best_sparsity(law, multiple, cost)
+    flops, S = _flops(law, multiple), sparsity_at(law, multiple, cost)
     wanted = _above_floor(law, S, flops, cost)
     low = np.zeros(np.shape(wanted))
     high = np.maximum(np.log(chinchilla_params(law, flops)), low)  # the loss falls up to there

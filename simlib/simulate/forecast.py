@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array, Bools, JointLaw, fraction, positive
-from simlib.laws.lawfile import LawFile
 from simlib.simulate.blocks import BLOCK, check_level, ensemble_of, tails
 
 HALVINGS = 36  # of the bracket around a quantile: to 1e-10 of its width
@@ -75,7 +75,7 @@ class Forecast:
 
 
 def forecast(
-    law_file: LawFile,
+    law_file: FittedLaw,
     S: ArrayLike,
     N: ArrayLike,
     D: ArrayLike,
@@ -117,7 +117,7 @@ def forecast(
 
 
 def allowed_misses(
-    law_file: LawFile,
+    law_file: FittedLaw,
     S: ArrayLike,
     N: ArrayLike,
     D: ArrayLike,
@@ -141,16 +141,15 @@ def allowed_misses(
     return int(np.quantile(missed, 0.9, method="inverted_cdf"))
 
 
-def residual_noise(law_file: LawFile) -> float:
+def residual_noise(law_file: FittedLaw) -> float:
     """Standard deviation of the residuals of log loss that the law file records."""
-    noise = law_file.record.get("log_rmse")
-    if noise is None:
+    if np.isnan(law_file.log_rmse):
         raise InputError(f"the law {law_file.name!r} records no log_rmse: give the noise yourself")
-    return float(noise)
+    return law_file.log_rmse
 
 
 def _ends(
-    law_file: LawFile, points: Sequence[Array], noise: float, level: float, block: int
+    law_file: FittedLaw, points: Sequence[Array], noise: float, level: float, block: int
 ) -> tuple[Array, Array]:
     """Quantiles of the losses with their noise, a block of points at a time."""
     members = ensemble_of(law_file).expand(1)
@@ -178,7 +177,7 @@ def mixture_quantile(means: Array, noise: float, share: float) -> Array:
     return 0.5 * (low + high)
 
 
-def distance(law_file: LawFile, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Distance:
+def distance(law_file: FittedLaw, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Distance:
     """How far points lie outside the range that the law was fitted to."""
     low, high = fitted_range(law_file)
     S, N, D = np.broadcast_arrays(np.asarray(S, float), np.asarray(N, float), np.asarray(D, float))
@@ -191,25 +190,18 @@ def distance(law_file: LawFile, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Dis
     )
 
 
-def fitted_range(law_file: LawFile) -> tuple[Array, Array]:
+def fitted_range(law_file: FittedLaw) -> tuple[Array, Array]:
     """Least and greatest (S, N, D) of the runs behind a law. Raises InputError where unknown."""
-    ranges = law_file.record.get("range")
-    if ranges is None:
-        raise InputError(
-            f"the law {law_file.name!r} does not record the range it was fitted to, so nothing "
-            "can be said of extrapolation: fit it with `simlib fit --save`"
-        )
-    ends = np.array([ranges[n] for n in ("sparsity", "nonzero_params", "data_seen")], dtype=float)
+    ends = np.array(law_file.fitted_range)
     return ends[:, 0], ends[:, 1]
 
 
-def fitted_alike(one: LawFile, other: LawFile) -> bool:
+def fitted_alike(one: FittedLaw, other: FittedLaw) -> bool:
     """Whether two joint laws are of the same runs, with their parameters counted the same way."""
     if not (isinstance(one.law, JointLaw) and isinstance(other.law, JointLaw)):
         return False
-    tables = [f.record.get("made", {}).get("table_sha256") for f in (one, other)]
-    ranges = [f.record.get("range") for f in (one, other)]
-    return None not in (*tables, *ranges) and tables[0] == tables[1] and ranges[0] == ranges[1]
+    known = None not in (one.table_sha256, one.range)
+    return known and (one.table_sha256, one.range) == (other.table_sha256, other.range)
 
 
 def _outside(value: Array, low: float, high: float) -> Array:
@@ -217,7 +209,7 @@ def _outside(value: Array, low: float, high: float) -> Array:
 
 
 def compare(
-    law_files: Sequence[LawFile], S: ArrayLike, N: ArrayLike, D: ArrayLike
+    law_files: Sequence[FittedLaw], S: ArrayLike, N: ArrayLike, D: ArrayLike
 ) -> tuple[dict[str, Array], Array]:
     """Losses that several laws predict for the same runs, and their largest over their smallest.
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS
 from simlib.simulate.blocks import ensemble_of
 from simlib.simulate.forecast import fitted_range, residual_noise
@@ -40,7 +40,7 @@ class Measurement:
 
 
 def deciding_runs(
-    law_file: LawFile,
+    law_file: FittedLaw,
     difference: Array,
     most_flops: float,
     *,
@@ -77,7 +77,7 @@ def deciding_runs(
     return tuple(found)
 
 
-def _candidates(law_file: LawFile, most_flops: float) -> tuple[Array, Array, Array, Array]:
+def _candidates(law_file: FittedLaw, most_flops: float) -> tuple[Array, Array, Array, Array]:
     """S, N, D and cost of the affordable runs of the grid."""
     low, high = fitted_range(law_file)
     densities = np.array([1.0, 0.5, 0.25, 0.125])

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS, cost_model
 from simlib.simulate.allocate import (
     Allocation,
@@ -102,7 +102,7 @@ class Plan:
 
 
 def make_plan(
-    law_file: LawFile,
+    law_file: FittedLaw,
     flops: float,
     cost: str | TrainingCost = "dense",
     *,
@@ -202,7 +202,7 @@ def _doubt(
 
 
 def plan_for_loss(
-    law_file: LawFile,
+    law_file: FittedLaw,
     loss: float,
     cost: str | TrainingCost = "dense",
     *,
@@ -239,12 +239,12 @@ def plan_for_loss(
     return answers
 
 
-def fitted_limits(law_file: LawFile) -> Limits:
+def fitted_limits(law_file: FittedLaw) -> Limits:
     """No ceiling but the sparsity of the sparsest fitted run."""
     return Limits(sparsity=float(fitted_range(law_file)[1][0]))
 
 
-def _members(law_file: LawFile) -> JointLaw:
+def _members(law_file: FittedLaw) -> JointLaw:
     law = law_file.joint  # refuses a law without sparsity
     ensemble: JointLaw = ensemble_of(law_file)
     for name in ("b_N", "b_D"):

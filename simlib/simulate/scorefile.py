@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from simlib.laws.lawfile import LawFile
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.shelf import Shelf
 from simlib.simulate.calibration import Score
 
@@ -29,9 +29,9 @@ def load_score(name: str) -> ScoreFile:
     return SHELF.load(name)
 
 
-def demanded_stretch(law_file: LawFile) -> float:
+def demanded_stretch(law_file: FittedLaw) -> float:
     """What the shipped score of a law's table demands of its intervals; 1 without a score."""
-    table = law_file.record.get("made", {}).get("table", "")
+    table = law_file.table or ""
     if table not in SHELF.names():
         return 1.0
     return load_score(table).score.widen

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array, Bools, Indices, JointLaw, fraction, positive
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cubic_progress
 from simlib.paper import PRUNE_END, PRUNE_START
 from simlib.runs.curves import Curve
@@ -70,7 +70,7 @@ class Trajectory:
 
 
 def trajectory(
-    law_file: LawFile,
+    law_file: FittedLaw,
     S: float,
     N: float,
     D: float,
@@ -112,9 +112,9 @@ def trajectory(
     )
 
 
-def least_data(law_file: LawFile, D: float) -> float:
+def least_data(law_file: FittedLaw, D: float) -> float:
     """Where a trajectory to D begins."""
-    return float(law_file.record.get("range", {}).get("data_seen", [D / 100])[0])
+    return law_file.range.data_seen[0] if law_file.range else D / 100
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Miss:
 
 
 def misses(
-    law_file: LawFile, runs: RunTable, curves: Sequence[Curve], accounting: str
+    law_file: FittedLaw, runs: RunTable, curves: Sequence[Curve], accounting: str
 ) -> list[Miss]:
     """Curves of runs of a table against their trajectories, from the law's least data on.
 
@@ -158,7 +158,7 @@ def misses(
     return found
 
 
-def _miss(law_file: LawFile, record: RunRecord, curve: Curve, accounting: str) -> Miss:
+def _miss(law_file: FittedLaw, record: RunRecord, curve: Curve, accounting: str) -> Miss:
     data = np.array(curve.data_seen)
     late = data >= least_data(law_file, record.data_seen)
     done, lr = data[late] / record.data_seen, np.array(curve.lr)[late]
@@ -224,7 +224,7 @@ class Fare:
         )
 
 
-def compare_accountings(law_file: LawFile, runs: RunTable, curves: Sequence[Curve]) -> list[Fare]:
+def compare_accountings(law_file: FittedLaw, runs: RunTable, curves: Sequence[Curve]) -> list[Fare]:
     """Both accountings, the better on the choosing runs first.
 
     Every other dense size, from the smallest on, chooses gap and accounting; the sizes between

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 import simlib
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array, Indices, Law, fraction, positive
-from simlib.laws.lawfile import LawFile
+from simlib.runs.simulated import MARK
 from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.forecast import residual_noise
 
-MARK = "simulated"
 MOST_NOISE = 1.0  # of log loss: a factor of 2.7 either way
 
 
@@ -69,14 +69,14 @@ def estimate_noise(runs: RunTable, law: Law) -> Noise:
     return Noise(float(np.sqrt(within)), float(np.sqrt(misfit)))
 
 
-def usual_noise(law_file: LawFile) -> Noise:
+def usual_noise(law_file: FittedLaw) -> Noise:
     """The noise of the runs behind a law: estimated from their table where it ships.
 
     Elsewhere, as for published runs without repeats, all that the law file records is one
     deviation, which is taken for misfit. Raises InputError for a law that records none.
     """
-    table = law_file.record.get("made", {}).get("table")
-    if table in table_names():
+    table = law_file.table
+    if table is not None and table in table_names():
         return estimate_noise(load_runs(table), law_file.law)
     return Noise(None, residual_noise(law_file))
 
@@ -140,27 +140,4 @@ def virtual_runs(
             versions=f"simlib {simlib.__version__}",
         )
         for row, (s, n, d, y) in enumerate(zip(*columns, loss, strict=True))
-    )
-
-
-def is_simulated(record: RunRecord) -> bool:
-    """Whether a record was drawn from a law and never trained: any one of its marks says so."""
-    marks = (
-        record.device,
-        record.commit,
-        record.dataset.split(":")[0],
-        record.run_id.split("-")[0],
-    )
-    return MARK in marks
-
-
-def simulated_warning(runs: RunTable) -> str | None:
-    """One sentence for a table that holds simulated runs, else None."""
-    count = sum(is_simulated(r) for r in runs)
-    if count == 0:
-        return None
-    named = sorted({r.dataset for r in runs if is_simulated(r)})
-    return (
-        f"{count} of {len(runs)} runs are simulated, not measured ({', '.join(named)}): a fit to "
-        "them says what was put into them"
     )

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from simlib.analysis.contrasts import REFERENCE, Arm, against_dense, match, seed_spread, t_interval
 from simlib.analysis.worth import log_multipliers, multiplier, trend, unexplained
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = JointLaw(a_S=30.0, b_S=0.8, c_S=60.0, b_N=0.4, a_D=3e4, b_D=0.4, c=0.8)
@@ -54,10 +54,10 @@ def table(worth, seeds=(0, 1), noise=0.0, S=0.5) -> RunTable:
     return RunTable(rows)
 
 
-def law_file(scatter: float, members: int = 200) -> LawFile:
+def law_file(scatter: float, members: int = 200) -> FittedLaw:
     rng = np.random.default_rng(0)
     spread = np.exp(scatter * rng.standard_normal((members, 7)))
-    return LawFile("known", LAW, LAW.from_vector(LAW.vector() * spread))
+    return FittedLaw("known", LAW, LAW.from_vector(LAW.vector() * spread))
 
 
 @settings(max_examples=25, deadline=None)

@@ -10,8 +10,8 @@ from simlib.analysis.optimumcheck import check_optimum
 from simlib.analysis.optimumgrid import Point, entries, load_optima, predict_point
 from simlib.cli import cli
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import cost_model, optimal_sparsity
 from simlib.pages.optimum_check import inside, summary_table, verdict
 from simlib.runs.table import RunRecord, RunTable
@@ -20,7 +20,7 @@ from simlib.sweep import expand, read_grid
 BASE = {"family": "gpt", "corpus": "python", "batch": 8, "seq_len": 64}
 # sparsity is worth much and data are plenty, so that the optimum lies well inside
 LAW = JointLaw(a_S=40.0, b_S=0.9, c_S=20.0, b_N=0.4, a_D=2e6, b_D=0.6, c=0.8)
-FILE = LawFile("known", LAW, LAW.from_vector(np.tile(LAW.vector(), (20, 1))))
+FILE = FittedLaw("known", LAW, LAW.from_vector(np.tile(LAW.vector(), (20, 1))))
 N, FLOPS = 12_288, 1e12
 
 
@@ -61,7 +61,7 @@ def test_runs_of_a_point_have_equal_size_and_cost_and_hold_the_optimum(cost: str
 
 
 def test_where_dense_is_best_the_runs_reach_down_from_it() -> None:
-    poor = LawFile("poor", JointLaw(1.0, 0.6, 3.5, 0.2, 4e6, 0.2, 0.15), FILE.ensemble)
+    poor = FittedLaw("poor", JointLaw(1.0, 0.6, 3.5, 0.2, 4e6, 0.2, 0.15), FILE.ensemble)
     at = predict_point(poor, BASE, N, 1e11, "dense")
     assert at.optimum == 0
     assert at.sparsities[0] == 0

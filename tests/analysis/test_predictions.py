@@ -1,6 +1,7 @@
 """Predictions before the runs, written and read, and held against what was measured."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,24 +23,28 @@ from simlib.cli.predict import command
 from simlib.errors import InputError
 from simlib.fit import OBJECTIVES
 from simlib.fit.compare import Target
+from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.pages import charts, extrapolation
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable, write_table
 from simlib.simulate.calibration import smaller_half
 
 LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)
-RECORD = {
-    "runs": 9,
-    "log_rmse": 0.02,
-    "range": {"sparsity": [0, 0.9], "nonzero_params": [6e3, 5e4], "data_seen": [1e5, 4e6]},
-}
+RANGE = Range((0, 0.9), (6e3, 5e4), (1e5, 4e6))
+TRUTH = FittedLaw(
+    "truth",
+    LAW,
+    JointLaw.from_vector(np.tile(LAW.vector(), (20, 1))),
+    runs=9,
+    log_rmse=0.02,
+    range=RANGE,
+)
 
 
 @pytest.fixture
-def law_file() -> LawFile:
-    return LawFile("truth", LAW, JointLaw.from_vector(np.tile(LAW.vector(), (20, 1))), RECORD)
+def law_file() -> FittedLaw:
+    return TRUTH
 
 
 def runs_of(seed: int) -> RunTable:
@@ -79,7 +84,7 @@ def test_an_exact_law_predicts_its_loss_and_an_interval_of_its_residuals(law_fil
     SHELF.write(tmp_path / "mine.json", found)
     assert SHELF.load(str(tmp_path / "mine.json")) == found
     assert measured_losses(found) == {"b": 2.0}
-    far = reach(found, RECORD["range"])
+    far = reach(found, RANGE._asdict())
     assert far == pytest.approx({"nonzero_params": 4.0, "data_seen": 0.25})
 
 
@@ -144,8 +149,8 @@ def test_errors_common_to_all_runs_allow_more_misses():
     rng = np.random.default_rng(0)
     members = np.tile(LAW.vector(), (400, 1))
     members[:, -1] *= np.exp(0.1 * rng.standard_normal(400))  # the floor
-    unsure = LawFile("unsure", LAW, JointLaw.from_vector(members), {**RECORD, "log_rmse": 1e-4})
-    sure = LawFile("sure", LAW, JointLaw.from_vector(np.tile(LAW.vector(), (400, 1))), RECORD)
+    unsure = replace(TRUTH, ensemble=JointLaw.from_vector(members), log_rmse=1e-4)
+    sure = replace(TRUTH, ensemble=JointLaw.from_vector(np.tile(LAW.vector(), (400, 1))))
     targets = [Target(str(i), 0.5, 1e5, 1e6 * 1.1**i) for i in range(20)]
     common, alone = (predict("x", {}, by_form(f), targets, 0.9).allowed for f in (unsure, sure))
     assert alone["joint"] in range(2, 6)  # 4 of 20 at 90 %, were it binomial

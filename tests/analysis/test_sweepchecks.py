@@ -19,15 +19,15 @@ from simlib.analysis.sweepchecks import (
 )
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE
+from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.pages import charts, sweeps
 from simlib.pages.recipes import Attempt
 from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 
 LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)
-RANGES = {"sparsity": [0, 0.875], "nonzero_params": [6e3, 48e3], "data_seen": [2.5e5, 4e6]}
+RANGES = Range((0, 0.875), (6e3, 48e3), (2.5e5, 4e6))
 
 
 def table(
@@ -38,19 +38,20 @@ def table(
 
 
 @pytest.fixture
-def law_file() -> LawFile:
+def law_file() -> FittedLaw:
     rng = np.random.default_rng(0)
     spread = np.exp(0.01 * rng.standard_normal((50, 7)))
-    record = {
-        "runs": 144,
-        "log_rmse": 0.01,
-        "level": 0.9,
-        "range": RANGES,
-        "status": "converged",
-        "intervals": {name: [1.0, 2.0] for name in LAW.names()},
-        "profile_intervals": {"a_S": [1, 100], "b_S": [0.5, 1.0], "c": [None, 1.0]},
-    }
-    return LawFile("truth", LAW, JointLaw.from_vector(LAW.vector() * spread), record)
+    return FittedLaw(
+        "truth",
+        LAW,
+        JointLaw.from_vector(LAW.vector() * spread),
+        runs=144,
+        log_rmse=0.01,
+        range=RANGES,
+        status="converged",
+        intervals=dict.fromkeys(LAW.names(), (1.0, 2.0)),
+        profile_intervals={"a_S": (1, 100), "b_S": (0.5, 1.0), "c": (None, 1.0)},
+    )
 
 
 def test_cells_average_seeds_and_sizes_built_a_little_apart():
@@ -158,8 +159,8 @@ def test_a_fit_without_the_shortest_runs_needs_enough_amounts_of_data():
     )
     found = without_shortest(spoilt, DEFAULT_OBJECTIVE, resamples=20)
     assert found is not None
-    assert found.record["log_rmse"] == pytest.approx(0.005, rel=0.3)
-    assert found.record["range"]["data_seen"][0] == 1_000_000
+    assert found.log_rmse == pytest.approx(0.005, rel=0.3)
+    assert found.fitted_range.data_seen[0] == 1_000_000
 
 
 def test_identified_are_closed_narrow_profiles(law_file):
@@ -171,8 +172,8 @@ def test_identified_are_closed_narrow_profiles(law_file):
 
 
 def test_published_values_outside_the_interval_are_named(law_file):
-    far = LawFile("far", replace(LAW, b_S=2.0), None)
-    near = LawFile("near", replace(LAW, b_S=0.8), None)
+    far = FittedLaw("far", replace(LAW, b_S=2.0), None)
+    near = FittedLaw("near", replace(LAW, b_S=0.8), None)
     rows = {row[0]: row for row in sweeps.exponent_table(law_file, [far, near]).rows}
     assert rows["b_S"][-1] == "far"
     assert rows["b_N"][-1] == "none"
@@ -184,7 +185,7 @@ def test_tables_and_charts_can_be_drawn(law_file):
     spread = seed_spread(runs)
     assert len(sweeps.noise_table(law_file, runs, spread).rows) == 6
     assert len(sweeps.order_table(order(law_file, runs, spread)).rows) == 4
-    bare = LawFile("bare", LAW, None)
+    bare = FittedLaw("bare", LAW, None)
     drawn = [
         sweeps.law_curves(law_file, runs, "data_seen"),
         sweeps.law_curves(law_file, runs, "nonzero_params"),

@@ -9,11 +9,11 @@ import pytest
 from browsing import READY, Opener
 from playwright.sync_api import Page
 
-from simlib.cli.optimum import recommend
 from simlib.datasets import law_names, load_law
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import chinchilla_flops, contour, cost_model
 from simlib.pages.planner import LEVEL, SLIDERS, planner_laws
+from simlib.simulate.best import BestSparsity, best_sparsity
 from simlib.simulate.forecast import distance
 from simlib.simulate.limits import Limits
 from simlib.simulate.speedup import two_four_cost
@@ -88,8 +88,8 @@ class Expected:
         self.flops = flops - self.N * float(limits.serving_flops(0.0))
 
     @cached_property
-    def best(self) -> dict:
-        return recommend(self.file, self.N, self.flops, self.cost.name, LEVEL)
+    def best(self) -> BestSparsity:
+        return best_sparsity(self.file, self.N, self.flops, self.cost.name, LEVEL)
 
     def interval(self, S: float, D: float) -> list[float]:
         if self.file.ensemble is None:
@@ -100,7 +100,7 @@ class Expected:
         """In how many members the best sparse run has a lower loss than the dense run."""
         members, best = self.file.members(), self.best
         dense = members(0.0, self.N, self.cost.data_seen(0.0, self.N, self.flops))
-        sparse = members(best["sparsity"], self.N, best["data_seen"])
+        sparse = members(best.sparsity, self.N, best.data_seen)
         return f"{int((sparse < dense).sum())} of {len(dense)}"
 
     def cells(self) -> dict[str, list[float]]:
@@ -108,7 +108,7 @@ class Expected:
         cells = {}
         for run, S, cost in (
             ("dense", 0.0, self.cost),
-            ("sparse", best["sparsity"], self.cost),
+            ("sparse", best.sparsity, self.cost),
             ("two_four", 0.5, two_four_cost(self.speedup)),
         ):
             D = float(cost.data_seen(S, self.N, self.flops))
@@ -145,18 +145,18 @@ def assert_same(planner: Planner) -> None:
     optimum = chinchilla_flops(law, dense["nonzero_params"])
     np.testing.assert_allclose(dense["flops"], optimum, **CLOSE)
     fitted = planner.rows("fitted")
-    ranges = expected.file.record["range"]
-    np.testing.assert_allclose(fitted["nonzero_params"], ranges["nonzero_params"], **CLOSE)
-    for end, D in zip(("low", "high"), ranges["data_seen"], strict=True):
+    ranges = expected.file.fitted_range
+    np.testing.assert_allclose(fitted["nonzero_params"], ranges.nonzero_params, **CLOSE)
+    for end, D in zip(("low", "high"), ranges.data_seen, strict=True):
         costs = cost_model("dense").flops(0.0, fitted["nonzero_params"], D)
         np.testing.assert_allclose(fitted[end], costs, **CLOSE)
     point = planner.rows("point")
     np.testing.assert_allclose(
         [point["nonzero_params"], point["flops"]], [[N], [expected.flops]], **CLOSE
     )
-    if expected.best["sparsity"] > 0 and expected.file.ensemble is not None:
+    if expected.best.sparsity > 0 and expected.file.ensemble is not None:
         assert f"in {expected.wins()} refits" in planner.text("said")
-    far = distance(expected.file, expected.best["sparsity"], N, expected.best["data_seen"])
+    far = distance(expected.file, expected.best.sparsity, N, expected.best.data_seen)
     assert bool(planner.text("warned")) == bool(far.far)
 
 
@@ -211,8 +211,8 @@ def test_a_law_reaches_its_own_runs_and_says_so_far_from_them(opened: Opener, la
     planner.choose(law, "dense")
     planner.press("serve", "PageUp")
     planner.go_to_runs()
-    ranges = load_law(law).record["range"]
-    N, D = ranges["nonzero_params"][1], ranges["data_seen"][1]
+    ranges = load_law(law).fitted_range
+    N, D = ranges.nonzero_params[1], ranges.data_seen[1]
     setting = planner.setting
     assert 10 ** float(setting["N"]) == pytest.approx(N, rel=0.07)
     assert 10 ** float(setting["C"]) == pytest.approx(6 * N * D, rel=0.07)

@@ -1,30 +1,27 @@
 """Laws, tables and sources whose truth is known, for tests of the verdicts."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.laws.law import PUBLISHED, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 
 LAPTOP = JointLaw(a_S=4.0, b_S=0.8, c_S=8.0, b_N=0.25, a_D=4e4, b_D=0.35, c=0.6)
 SIZES, DATA = 6144 * 2.0 ** np.arange(4), 256_000 * 2.0 ** np.arange(5)
 SPARSITIES = [0.0, 0.5, 0.75, 0.875]
-RANGE = {
-    "sparsity": [0.0, 0.875],
-    "nonzero_params": [SIZES[0], SIZES[-1]],
-    "data_seen": [DATA[0], DATA[-1]],
-}
+RANGE = Range((0.0, 0.875), (SIZES[0], SIZES[-1]), (DATA[0], DATA[-1]))
 
 
-def law_file(law: JointLaw, name: str = "law", spread: float = 0.01, **record: object) -> LawFile:
+def law_file(law: JointLaw, name: str = "law", spread: float = 0.01, **known: Any) -> FittedLaw:
     """A law with an ensemble about it: every coefficient off by `spread`, relative."""
     rng = np.random.default_rng(0)
     members = law.vector() * np.exp(spread * rng.standard_normal((200, 7)))
-    known = {"log_rmse": 0.01, "runs": 100, "status": "converged", "range": RANGE}
-    return LawFile(name, law, law.from_vector(members), {**known, **record})
+    known = {"log_rmse": 0.01, "runs": 100, "status": "converged", "range": RANGE} | known
+    return FittedLaw(name, law, law.from_vector(members), **known)
 
 
 def table(law: JointLaw = LAPTOP, seed: float = 0.002, repeats: int = 2) -> RunTable:

@@ -7,10 +7,10 @@ from simlib.claims.designs import OURS, drawn, language_rows
 from simlib.claims.truths import PILOT, TRUTHS
 from simlib.fit import fit
 from simlib.fit.bootstrap import resample_runs
-from simlib.fit.forms import JOINT
 from simlib.fit.holdout import curves
 from simlib.fit.objective import DEFAULT_OBJECTIVE
 from simlib.fit.preparation import prepare
+from simlib.laws.law import JOINT
 
 
 def test_a_cluster_is_drawn_whole_and_weights_add_up():

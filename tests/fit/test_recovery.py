@@ -106,8 +106,8 @@ def test_the_same_seed_gives_the_same_ensemble(noisy):
 def test_every_resample_reaches_its_own_optimum(noisy):
     """A resample is a table with weights; fitted alone from 25 starts it gets no lower."""
     from simlib.fit.bootstrap import refit, resample_residuals
-    from simlib.fit.forms import Units
     from simlib.fit.newton import Problem, minimise
+    from simlib.laws.form import Units
 
     objective = Objective(0.001, log=True)
     units = Units.of(noisy.nonzero_params, noisy.data_seen)

@@ -58,7 +58,7 @@ def test_shipped_refits_are_what_the_command_gives_now(released, name):
     shipped = load_law(f"{name}-refit")
     result = fit(released_runs(WHICH[name]), objective=OBJECTIVES[name], **QUICK)
     np.testing.assert_allclose(shipped.law.vector(), result.law.vector(), rtol=1e-5)
-    assert shipped.record["objective"] == pytest.approx(result.value, rel=1e-9)
+    assert shipped.value == pytest.approx(result.value, rel=1e-9)
     assert len(shipped.ensemble.vector()) == 1000
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from simlib.analysis.contrasts import REFERENCE, Arm, Estimate, Pairs, match, seed_spread
 from simlib.analysis.worth import Trend
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.pages import choices
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = JointLaw(a_S=1.0, b_S=0.6, c_S=3.5, b_N=0.2, a_D=4e6, b_D=0.2, c=0.1)
-FILE = LawFile("known", LAW, LAW.from_vector(np.tile(LAW.vector(), (50, 1))))
+FILE = FittedLaw("known", LAW, LAW.from_vector(np.tile(LAW.vector(), (50, 1))))
 RIGL = Arm("unstructured", "rigl", "constant", 0.0, 0.75)
 
 

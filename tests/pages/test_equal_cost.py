@@ -9,7 +9,7 @@ from simlib.claims.crossover import at_equal_cost, crossovers, dense_fit, dense_
 from simlib.claims.designs import OURS, SIZES, drawn, language_rows
 from simlib.claims.truths import PILOT, TRUTHS
 from simlib.errors import InputError
-from simlib.laws.lawfile import LawFile
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.optimum import COSTS
 from simlib.pages import equal_cost
 from simlib.runs.table import RunTable
@@ -28,7 +28,7 @@ def tables():
 @pytest.fixture(scope="module")
 def law_file():
     members = type(PILOT.law).from_vector(np.tile(PILOT.law.vector(), (5, 1)))
-    return LawFile("truth", PILOT.law, members, {"status": "converged"})
+    return FittedLaw("truth", PILOT.law, members, {"status": "converged"})
 
 
 def answer(tables, name: str, cost: str = "dense") -> str:

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import PUBLISHED, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.pages import law_answers
 
 LAW = PUBLISHED["vit-jft"]
 
 
 def limit(law: JointLaw, members: JointLaw | None = None) -> str:
-    (row,) = law_answers.multiplier_table([LawFile("law", law, members)]).rows
+    (row,) = law_answers.multiplier_table([FittedLaw("law", law, members)]).rows
     return row[-1]
 
 

@@ -6,14 +6,14 @@ import pytest
 from test_sweepchecks import LAW, law_file, table
 
 from simlib.fit import DEFAULT_OBJECTIVE
-from simlib.laws.lawfile import LawFile
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages.sweeps import sweep_facts
 from simlib.runs.table import RunTable
 
 __all__ = ["law_file"]  # the fixture
 
 
-def said(law_file: LawFile, runs: RunTable, *beside: LawFile) -> dict[str, str]:
+def said(law_file: FittedLaw, runs: RunTable, *beside: FittedLaw) -> dict[str, str]:
     return sweep_facts(law_file, runs, beside, DEFAULT_OBJECTIVE).said("images", 0.05)
 
 
@@ -29,8 +29,8 @@ def test_runs_of_the_law_and_runs_that_break_it_are_told_apart(law_file):
 
 
 def test_a_law_beside_it_is_apart_when_its_worth_lies_outside(law_file):
-    like = LawFile("like", LAW, None)
-    far = LawFile("far", replace(LAW, a_S=LAW.a_S * 30), None)
+    like = FittedLaw("like", LAW, None)
+    far = FittedLaw("far", replace(LAW, a_S=LAW.a_S * 30), None)
     found = said(law_file, table(0.02), like, far)
     assert (found["apart"], found["laws"]) == ("1", "2")
 
@@ -46,10 +46,7 @@ def test_runs_before_the_power_law_are_named_with_their_unit(law_file):
 
 def test_the_status_says_how_many_refits_converged_and_what_may_rest_on_them(law_file):
     runs = table(0.02)
-    record = law_file.record | {"status": "converged", "members": 1000, "converged_members": 999}
-    sound = replace(law_file, record=record)
-    assert said(sound, runs)["status"] == (
-        "converged, 999 of 1,000 refits of resampled runs converged"
-    )
-    bound = replace(law_file, record=record | {"status": "at bound"})
+    sound = replace(law_file, converged_members=49)
+    assert said(sound, runs)["status"] == "converged, 49 of 50 refits of resampled runs converged"
+    bound = replace(sound, status="at bound")
     assert said(bound, runs)["status"].endswith("nothing is decided by this law")

@@ -8,8 +8,8 @@ from simlib.datasets import load_law
 from simlib.datasets.published import T5_XL, released_runs
 from simlib.errors import InputError
 from simlib.fit import OBJECTIVES
+from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.runs.table import RunTable
 from simlib.simulate.calibration import (
     calibrate,
@@ -39,11 +39,9 @@ def test_runs_drawn_from_the_law_itself_are_covered_at_the_level():
 def test_a_law_that_is_off_is_found_biased_and_widening_covers_what_it_missed():
     runs = virtual_runs(LAW, S, N, D, Noise(0.002, 0.0), seed=3)
     off = JointLaw.from_vector(LAW.vector() * [1, 1, 1, 1, 1, 1, 1.05])
-    record = {
-        "log_rmse": 0.002,
-        "range": {"sparsity": [0, 0.75], "nonzero_params": [1e6, 1e9], "data_seen": [1e8, 1e11]},
-    }
-    file = LawFile("off", off, JointLaw.from_vector(np.tile(off.vector(), (5, 1))), record)
+    ensemble = JointLaw.from_vector(np.tile(off.vector(), (5, 1)))
+    ranges = Range((0, 0.75), (1e6, 1e9), (1e8, 1e11))
+    file = FittedLaw("off", off, ensemble, log_rmse=0.002, range=ranges)
     found = calibrate(file, runs)
     assert found.bias > 0.005
     assert found.coverage < 0.3

@@ -98,7 +98,7 @@ def test_recommended_grids_cost_the_budget_and_come_best_first():
 def test_laws_of_small_runs_are_asked_about_sizes_as_small_as_theirs():
     assert least_size(load_law("t5-c4-refit")) == 1e5
     ours = load_law("gpt-laptop")
-    assert least_size(ours) == ours.record["range"]["nonzero_params"][0] < 1e5
+    assert least_size(ours) == ours.fitted_range.nonzero_params[0] < 1e5
     found = recommend(ours.joint, 1e15, 0.02, targets=("b_N",), least_params=least_size(ours))
     assert min(found[0].grid.sizes) >= least_size(ours)
 

@@ -1,6 +1,7 @@
 """Forecasts: intervals that mean what they say, distances, and memory that does not grow."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from factories import random_law
 from simlib.datasets import law_names, load_law
 from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
+from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.laws.law import DenseLaw, JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import optimal_sparsity
 from simlib.simulate.blocks import summarise
 from simlib.simulate.forecast import (
@@ -25,14 +26,13 @@ T5 = load_law("t5-c4-refit")
 INSIDE = (0.5, 1e7, 3e10)
 
 
-def law_file(members=200, spread=0.02, seed=0, **record):
-    """A law with an ensemble scattered about it, and a record."""
+def law_file(members=200, spread=0.02, seed=0, **known):
+    """A law with an ensemble scattered about it, and what else is known of it."""
     rng = np.random.default_rng(seed)
     law = random_law(rng)
     factors = np.exp(spread * rng.standard_normal((members, 7)))
-    ranges = {"sparsity": [0, 0.75], "nonzero_params": [1e6, 1e8], "data_seen": [1e8, 1e10]}
-    record = {"log_rmse": 0.01, "range": ranges} | record
-    return LawFile("test", law, JointLaw.from_vector(law.vector() * factors), record)
+    known = {"log_rmse": 0.01, "range": Range((0, 0.75), (1e6, 1e8), (1e8, 1e10))} | known
+    return FittedLaw("test", law, JointLaw.from_vector(law.vector() * factors), **known)
 
 
 def test_without_noise_the_interval_is_the_ensembles_own():
@@ -83,7 +83,7 @@ def test_blocks_do_not_change_the_answer_and_points_broadcast():
 
 
 def test_distance_is_one_inside_and_a_factor_outside():
-    low, high = (np.array(T5.record["range"][n]) for n in ("nonzero_params", "data_seen"))
+    low, high = map(np.array, T5.fitted_range[1:])
     inside = distance(T5, 0.5, low, high)
     assert (inside.nonzero_params == 1).all()
     assert not inside.far.any()
@@ -112,7 +112,7 @@ def test_laws_are_alike_that_count_the_same_runs_the_same_way():
     alike = {n for n in law_names() if fitted_alike(load_law(n), T5)}
     assert {"t5-c4", "t5-c4-refit", "t5-c4-authors"} <= alike
     assert not alike & {"t5-c4-refit-total", "vit-jft-refit", "gpt-laptop"}
-    assert not fitted_alike(LawFile("bare", T5.law, None), T5)
+    assert not fitted_alike(FittedLaw("bare", T5.law, None), T5)
 
 
 def test_a_mixture_has_the_quantiles_of_its_draws():
@@ -143,14 +143,13 @@ def test_optimal_sparsity_is_summarised_in_memory_that_does_not_grow_with_the_pr
     ("change", "said"),
     [
         ({"ensemble": None}, "has no ensemble"),
-        ({"record": {"range": T5.record["range"]}}, "log_rmse"),
-        ({"record": {"log_rmse": 0.01}}, "range"),
+        ({"log_rmse": np.nan}, "log_rmse"),
+        ({"range": None}, "range"),
     ],
 )
 def test_a_law_that_cannot_give_an_interval_is_refused(change, said):
-    parts = {"name": "x", "law": T5.law, "ensemble": T5.ensemble, "record": T5.record} | change
     with pytest.raises(InputError, match=said):
-        forecast(LawFile(**parts), *INSIDE)
+        forecast(replace(T5, **change), *INSIDE)
 
 
 @pytest.mark.parametrize("point", [(1.0, 1e7, 1e10), (0.5, -1e7, 1e10), (0.5, 1e7, np.nan)])
@@ -163,7 +162,7 @@ def test_points_outside_the_domain_are_refused(point):
 
 def test_a_dense_law_forecasts_dense_runs_only():
     dense = DenseLaw(406.4, 0.34, 410.7, 0.28, 1.69)
-    file = LawFile("dense", dense, DenseLaw.from_vector(dense.vector()[None]), T5.record)
+    file = replace(T5, law=dense, ensemble=DenseLaw.from_vector(dense.vector()[None]))
     assert forecast(file, 0, 1e8, 1e10).loss == pytest.approx(dense(0, 1e8, 1e10))
     with pytest.raises(InputError, match="S must be 0"):
         forecast(file, 0.5, 1e8, 1e10)

@@ -9,7 +9,6 @@ from factories import random_law
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS, chinchilla_params
 from simlib.simulate.footprint import storage
 from simlib.simulate.forecast import fitted_range
@@ -69,8 +68,7 @@ def test_speedups_measured_on_hardware_stand_between_the_cost_models():
 def test_probability_counts_members_and_is_certain_without_spread():
     rng = np.random.default_rng(0)
     law = random_law(rng)
-    record = T5.record
-    certain = LawFile("one", law, JointLaw.from_vector(np.tile(law.vector(), (5, 1))), record)
+    certain = replace(T5, law=law, ensemble=JointLaw.from_vector(np.tile(law.vector(), (5, 1))))
     limits = Limits(nonzero_params=1e7, sparsity=0.9)
     plan = make_plan(certain, 1e22, "dense", limits=limits)
     assert plan.sparse.sparsity > 0
@@ -79,7 +77,7 @@ def test_probability_counts_members_and_is_certain_without_spread():
     assert low == pytest.approx(high)
     useless = replace(law, b_S=-0.5)  # sparsity that only hurts
     half = np.stack([law.vector()] * 3 + [useless.vector()] * 3)
-    plan = make_plan(LawFile("half", law, JointLaw.from_vector(half), record), 1e22, limits=limits)
+    plan = make_plan(replace(certain, ensemble=JointLaw.from_vector(half)), 1e22, limits=limits)
     assert plan.probability_sparse_wins == 0.5
     assert plan.probability_sparsity_helps == 0.5
 
@@ -156,7 +154,7 @@ def test_where_dense_is_best_the_runs_to_measure_are_those_about_the_sparsity_in
     assert plan.measurements
     assert all(m.changes_the_answer < 0.5 for m in plan.measurements)
     law = VIT.law.vector()
-    sure = LawFile("sure", VIT.law, JointLaw.from_vector(np.tile(law, (5, 1))), VIT.record)
+    sure = replace(VIT, ensemble=JointLaw.from_vector(np.tile(law, (5, 1))))
     assert make_plan(sure, 1e19, limits=Limits(sparsity=0.875)).measurements == ()
 
 
@@ -164,7 +162,7 @@ def test_a_plan_passes_on_what_the_fit_warned_of():
     plan = make_plan(load_law("gpt-laptop"), 1e13, "sparse")
     assert any("do not identify a_S, b_S, c_S" in said for said in plan.warnings)
     simulated = "8 of 8 runs are simulated, not measured (simulated:x)"
-    drawn = LawFile("drawn", T5.law, T5.ensemble, T5.record | {"warnings": [simulated]})
+    drawn = replace(T5, warnings=(simulated,))
     said = make_plan(drawn, 1e22).warnings
     assert simulated in said
     assert not any("do not identify" in text for text in said)
@@ -174,7 +172,7 @@ def test_a_difference_that_one_coefficient_decides_is_told_by_the_run_that_shows
     """Only b_D differs between members, so runs with little or much data tell nearly all."""
     vector = np.tile(VIT.law.vector(), (200, 1))
     vector[:, 5] *= np.exp(0.05 * np.random.default_rng(0).standard_normal(200))
-    file = LawFile("one", VIT.law, JointLaw.from_vector(vector), VIT.record)
+    file = replace(VIT, ensemble=JointLaw.from_vector(vector))
     first = deciding_runs(file, vector[:, 5] - vector[:, 5].mean(), 1e22, noise=1e-4)[0]
     assert first.explains > 0.95
     blind = deciding_runs(file, vector[:, 5], 1e22, noise=10.0)[0]
@@ -186,7 +184,7 @@ def flat_law():
     """A law one of whose members gets worse with size."""
     members = T5.members().vector()[:5].copy()
     members[2, JointLaw.names().index("b_N")] = -0.1
-    return LawFile("flat", T5.law, JointLaw.from_vector(members), T5.record)
+    return replace(T5, name="flat", ensemble=JointLaw.from_vector(members))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from simlib.cli.plan import command
 from simlib.datasets import load_law
 from simlib.errors import InputError
-from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS
 from simlib.paper import DATA_MULTIPLES
 from simlib.simulate.allocate import allocate, best_allocation
@@ -19,7 +18,7 @@ from simlib.simulate.limits import Limits
 from simlib.simulate.plan import fitted_limits, make_plan
 
 T5 = load_law("t5-c4-refit")
-FEW = LawFile(T5.name, T5.law, T5.members().from_vector(T5.members().vector()[:20]), T5.record)
+FEW = replace(T5, ensemble=T5.members().from_vector(T5.members().vector()[:20]))
 
 
 def test_data_that_does_not_run_out_changes_nothing():

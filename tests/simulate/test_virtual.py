@@ -8,12 +8,11 @@ from simlib.datasets import load_law, load_runs
 from simlib.errors import InputError
 from simlib.fit import fit
 from simlib.laws.law import PUBLISHED
+from simlib.runs.simulated import is_simulated, simulated_warning
 from simlib.runs.table import RunRecord, RunTable, read_table, write_table
 from simlib.simulate.virtual import (
     Noise,
     estimate_noise,
-    is_simulated,
-    simulated_warning,
     usual_noise,
     virtual_runs,
 )
@@ -55,8 +54,8 @@ def test_usual_noise_is_that_of_the_laws_own_table():
     found = usual_noise(ours)
     assert found == estimate_noise(load_runs("gpt-laptop"), ours.law)
     assert found.seed > 0  # it has repeats
-    assert found.total == pytest.approx(ours.record["log_rmse"], rel=0.2)
-    assert usual_noise(theirs) == Noise(None, theirs.record["log_rmse"])  # one run a setting
+    assert found.total == pytest.approx(ours.log_rmse, rel=0.2)
+    assert usual_noise(theirs) == Noise(None, theirs.log_rmse)  # one run a setting
 
 
 def test_every_record_is_marked_and_the_marks_survive_a_file(tmp_path):

@@ -5,17 +5,19 @@ import pytest
 
 from simlib.datasets import load_law
 from simlib.errors import InputError
+from simlib.fit import fit_table
 from simlib.laws.law import DenseLaw
 from simlib.pages import simulator
 from simlib.runs.foreign import parse_columns, read_foreign
+from simlib.runs.simulated import is_simulated
 from simlib.simulate.allocate import allocate
 from simlib.simulate.calibration import calibrate
+from simlib.simulate.dense import dense_part
 from simlib.simulate.design import recommend
 from simlib.simulate.example import stranger_table
-from simlib.simulate.fitted import dense_part, fit_law
 from simlib.simulate.limits import Limits
 from simlib.simulate.plan import make_plan
-from simlib.simulate.virtual import Noise, is_simulated, virtual_runs
+from simlib.simulate.virtual import Noise, virtual_runs
 
 VIT = load_law("vit-jft-refit")
 
@@ -32,10 +34,10 @@ def test_the_example_is_read_back_as_written_and_its_fit_has_all_a_plan_needs(
     table = read_foreign(example.path, parse_columns(example.columns))
     assert len(table) == 48
     assert table.nonzero_params.max() == pytest.approx(1327104 * 64)
-    found = fit_law(table, resamples=30, name="mine")
-    assert found.record["range"]["data_seen"] == [16.384e9, 65.536e9]
-    assert any("48 of 48 runs are simulated" in said for said in found.record["warnings"])
-    assert found.record["log_rmse"] == pytest.approx(0.007, rel=0.3)
+    found = fit_table(table, resamples=30, name="mine")
+    assert found.fitted_range.data_seen == (16.384e9, 65.536e9)
+    assert any("48 of 48 runs are simulated" in said for said in found.warnings)
+    assert found.log_rmse == pytest.approx(0.007, rel=0.3)
     plan = make_plan(found, 1e20, "sparse")
     assert plan.law == "mine"
     assert len(simulator.identified_table(found).rows) == 7
@@ -45,7 +47,7 @@ def test_the_example_uses_the_authors_runs_where_they_are_at_hand(tmp_path, rele
     table = read_foreign(
         stranger_table(tmp_path).path, parse_columns(stranger_table(tmp_path).columns)
     )
-    found = fit_law(table, resamples=0)
+    found = fit_table(table, resamples=0)
     refit = load_law("t5-c4-refit")
     assert float(found.joint.b_N) == pytest.approx(float(refit.joint.b_N), rel=1e-4)
     assert not any(is_simulated(r) for r in table)
@@ -55,7 +57,7 @@ def test_a_table_without_sparse_runs_gets_a_dense_law_and_a_dense_plan():
     N, D = (a.ravel() for a in np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(1e9, 1e12, 5)))
     truth = VIT.joint
     table = virtual_runs(truth, 0.0, N, D, Noise(0.0, 1e-4))
-    found = fit_law(table, resamples=20)
+    found = fit_table(table, resamples=20)
     assert isinstance(found.law, DenseLaw)
     assert len(simulator.identified_table(found).rows) == 5
     plan = make_plan(dense_part(found), 1e20)

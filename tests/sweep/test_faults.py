@@ -19,7 +19,7 @@ from faultydisk import Killed, faulty
 
 from simlib.datasets import load_law, load_runs
 from simlib.errors import InputError
-from simlib.laws.lawfile import read_law, write_law
+from simlib.fit.fittedlaw import read_law
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunTable, append_record, read_table, recorded_runs
 from simlib.runs.table import write_table as write_runs
@@ -260,8 +260,8 @@ def test_what_is_collected_packed_sent_and_saved_is_old_or_new(tmp_path: Path) -
         pack_runs(away, out / "packed.zip")
         for parcel in parcels:
             keep(Folder(out / "sent"), Task("run", configs=(config,)), parcel)
-        write_law(out / "law.json", law)
-        write_law(out / "law.json", law)
+        law.save(out / "law.json")
+        law.save(out / "law.json")
 
     count = 0
     for out, fault in faults(commands, tmp_path / "faults"):

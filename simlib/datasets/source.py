@@ -1,0 +1,35 @@
+"""A run table by name or path, whoever recorded it, with the hash of its file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from simlib.datasets import load_runs, table_path
+from simlib.datasets.published import FILES, TABLE_NAMES, Count, find_file, released_runs
+from simlib.errors import InputError
+from simlib.runs.foreign import parse_columns, read_foreign, refuse_mixture
+from simlib.runs.table import RunTable
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run table and where it came from."""
+
+    name: str
+    runs: RunTable
+    sha256: str
+
+
+def find_source(table: str, count: Count = "nominal", names: str | None = None) -> Source:
+    """A released table by name, a shipped one, or the reader's own by path."""
+    if table in TABLE_NAMES:
+        which = TABLE_NAMES[table]
+        find_file(which)
+        return Source(table, released_runs(which, count), FILES[which][1])
+    if count != "nominal":
+        raise InputError(f"--count {count} is for the released T5 runs, not for {table}")
+    path = table_path(table)
+    runs = load_runs(table) if names is None else read_foreign(path, parse_columns(names))
+    refuse_mixture(runs)
+    return Source(table, runs.finished, hashlib.sha256(path.read_bytes()).hexdigest())
