@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simlib.errors import InputError
+from simlib.runs.cells import nominal_sparsities
 from simlib.runs.table import RunTable
 
 TIE = 2.0  # standard errors of the mean difference below which nothing is called a win
@@ -57,7 +58,7 @@ def compare(runs: RunTable) -> Comparison:
     """
     dense = {r.seed: r for r in runs.finished if r.sparsity == 0}
     sparse = {r.seed: r for r in runs.finished if r.sparsity > 0}
-    levels = {round(r.sparsity, 3) for r in sparse.values()}
+    levels = set(nominal_sparsities([r.sparsity for r in sparse.values()]).tolist())
     if dense.keys() != sparse.keys() or len(levels) != 1 or len(runs) != 2 * len(dense):
         raise InputError(
             "a comparison needs one dense and one sparse run of one sparsity for every seed, "

@@ -17,9 +17,8 @@ from simlib.analysis.optimumgrid import Point
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.laws.law import Array
+from simlib.runs.cells import same_size, same_sparsity
 from simlib.runs.table import RunRecord, RunTable
-
-SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def check_optimum(
         point,
         tuple(arms),
         float(1 - np.exp(_minimum(curve[None], ends)[0])),
-        (float(low), None if high >= most - SAME_SPARSITY else float(high)),
+        (float(low), None if same_sparsity(high, most) else float(high)),
         regret,
         regret_ends,
         noise,
@@ -127,8 +126,8 @@ def _arm_runs(runs: RunTable, sparsity: float, data_seen: int, point: Point) -> 
         if run.start == "scratch"
         and run.pruner in ("none", "gmp")
         and run.data_seen == data_seen
-        and abs(run.sparsity - sparsity) < SAME_SPARSITY
-        and abs(run.nonzero_params / point.nonzero_params - 1) < SAME_SPARSITY
+        and same_sparsity(run.sparsity, sparsity)
+        and same_size(run.nonzero_params, point.nonzero_params)
     ]
     if not found:
         raise InputError(

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective
 from simlib.fit.compare import Target
-from simlib.fit.holdout import curves
 from simlib.laws.lawfile import LawFile, coefficients, law_name
+from simlib.runs.cells import curve_index
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunTable
 from simlib.shelf import Shelf
@@ -117,7 +117,7 @@ def fit_forms(
     unknown form or a table that cannot identify one of them.
     """
     runs = runs.finished
-    clusters = curves(runs.sparsity, runs.nonzero_params) if whole else None
+    clusters = curve_index(runs.sparsity, runs.nonzero_params) if whole else None
 
     def fitted(name: str) -> LawFile:
         return fit_law(

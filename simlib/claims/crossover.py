@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from simlib.analysis.contrasts import LEVEL, Estimate, seed_spread
+from simlib.analysis.contrasts import LEVEL, Estimate
 from simlib.claims.pairs import Pairs, Share, along, pairs
 from simlib.errors import InputError
 from simlib.fit import FORMS, FitResult, fit
-from simlib.fit.holdout import groups
 from simlib.fit.profile import Interval
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
 from simlib.laws.optimum import COSTS, CostModel, break_even_multiple, chinchilla_flops
+from simlib.runs.cells import nominal_sparsities, same_sparsity, seed_spread, size_index
 from simlib.runs.table import RunRecord, RunTable
 
 FEWEST = 3  # sizes below which a jackknife over them says nothing
@@ -100,14 +100,15 @@ def at_equal_cost(runs: RunTable, law: DenseLaw, cost: CostModel, head: bool = F
 
 
 def _with_head(runs: RunTable, cost: CostModel) -> Share:
-    outside = {
-        (round(r.sparsity, 3), float(r.nonzero_params)): _outside(r, cost) for r in runs.finished
-    }
+    outside = {(r.sparsity, float(r.nonzero_params)): _outside(r, cost) for r in runs.finished}
+
+    def nearest(S: float, N: float) -> float:
+        shapes = (shape for shape in outside if same_sparsity(shape[0], S))
+        return outside[min(shapes, key=lambda shape: abs(np.log(shape[1] / N)))]
 
     def share(S: float, N: float) -> float:
-        dense = min((n for s, n in outside if s == 0), key=lambda n: abs(np.log(n / N)))
-        sparse = N * float(cost.multiplier(S)) + outside[S, N]
-        return float(sparse / (N + outside[0.0, dense]))
+        sparse = N * float(cost.multiplier(S)) + nearest(S, N)
+        return float(sparse / (N + nearest(0.0, N)))
 
     return share
 
@@ -129,7 +130,7 @@ def beyond(found: Pairs, runs: RunTable) -> Bools:
     """Whether each pair's dense loss lies past the longest dense run of its size, (pairs,)."""
     dense = [(r.nonzero_params, r.data_seen) for r in runs.finished if r.sparsity == 0]
     both = np.concatenate([found.nonzero_params, [float(N) for N, _ in dense]])
-    size = groups(both)
+    size = size_index(both)
     longest = np.zeros(size.max() + 1)
     np.maximum.at(longest, size[len(found) :], [float(D) for _, D in dense])
     return np.asarray(found.data_seen > longest[size[: len(found)]] * (1 + ROUNDING))
@@ -192,7 +193,7 @@ def crossovers(runs: RunTable, cost: CostModel, head: bool = False) -> list[Cros
     """
     law = dense_law(runs)
     found = at_equal_cost(runs, law, cost, head)
-    size = groups(runs.nonzero_params)
+    size = size_index(runs.nonzero_params)
     without = []
     for i in range(int(size.max()) + 1):
         rest = RunTable(r for r, own in zip(runs, size, strict=True) if own != i)
@@ -204,7 +205,7 @@ def crossovers(runs: RunTable, cost: CostModel, head: bool = False) -> list[Cros
 
 
 def _level(found: Pairs) -> Array:
-    return np.round(found.sparsity, 2)
+    return nominal_sparsities(found.sparsity)
 
 
 def _lines(found: Pairs, law: DenseLaw) -> dict[float, _Line]:

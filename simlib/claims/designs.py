@@ -24,8 +24,9 @@ from simlib.claims.sources import (
 )
 from simlib.claims.truths import PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE, Base, Truth
 from simlib.datasets import load_runs
-from simlib.laws.law import Indices, JointLaw
+from simlib.laws.law import JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
+from simlib.runs.cells import numbered
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.virtual import MARK
@@ -110,8 +111,8 @@ def drawn(
     """The rows with losses of a truth and their scatter."""
     S, N, D = np.array([(r.sparsity, r.nonzero_params, r.data_seen) for r in rows], float).T
     D = D * np.where([r.start == "scratch" for r in rows], 1.0, truth.head_start)
-    prefix = _groups([(r.family, r.dense_params, r.seed) for r in rows])
-    shape = _groups([(r.family, round(r.sparsity, 2), r.nonzero_params) for r in rows])
+    prefix = numbered((r.family, r.dense_params, r.seed) for r in rows)
+    shape = numbered((r.family, round(r.sparsity, 2), r.nonzero_params) for r in rows)
     half = scatter.seed * np.sqrt(0.5)
     error = half * rng.standard_normal(len(rows)) * np.where(S > 0, truth.unruly, 1.0)
     error += half * rng.standard_normal(prefix.max() + 1)[prefix]
@@ -121,11 +122,6 @@ def drawn(
     return RunTable(
         r.model_copy(update={"loss": float(y)}) for r, y in zip(rows, losses, strict=True)
     )
-
-
-def _groups(keys: Sequence[tuple[object, ...]]) -> Indices:
-    index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    return np.array([index[key] for key in keys])
 
 
 def language_rows() -> list[RunRecord]:

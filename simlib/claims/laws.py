@@ -30,7 +30,8 @@ from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
 from simlib.laws.extensions import DataFactorLaw, SizeExponentLaw
 from simlib.laws.law import PUBLISHED, Array
-from simlib.laws.rivals import SAME_LEVEL, FreeMultiplier
+from simlib.laws.rivals import FreeMultiplier
+from simlib.runs.cells import same_sparsity
 from simlib.simulate.calibration import calibrate_run
 
 UNEXPLAINED = 0.03  # share of the span of log losses that a law may miss on a size it has not seen
@@ -107,7 +108,7 @@ def _early_share(law: FreeMultiplier) -> Array:
         S: np.log(eff)
         for level, eff in zip(law.levels, law.eff, strict=True)
         for S in (HALF, MOST)
-        if abs(np.log((1 - level) / (1 - S))) < SAME_LEVEL
+        if same_sparsity(level, S)
     }
     if len(worth) < 2:
         raise InputError(f"it has no runs at both {HALF:.0%} and {MOST:.1%} sparsity")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from simlib.analysis.contrasts import LEVEL
-from simlib.analysis.datamultiple import PUBLISHED, Multiple, data_multiples
+from simlib.analysis.datamultiple import Multiple, data_multiples, published
 from simlib.analysis.numbers import percent
 from simlib.claims.estimates import ends
 from simlib.claims.evidence import Measured, Region
@@ -31,7 +31,7 @@ def multiples(sources: Sources, runs: RunSet) -> list[Measured]:
             _open(m),
             "" if m.value else "beyond what was measured",
             _part(m),
-            PUBLISHED.get(round(m.sparsity, 3)),
+            published(m.sparsity),
         )
         for m in _settings(sources, runs)
     ]

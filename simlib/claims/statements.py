@@ -19,8 +19,8 @@ from simlib.claims.pairs import Pairs, pairs
 from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import OURS, RELEASED, RunSet, Sources
 from simlib.errors import InputError
-from simlib.fit.holdout import groups
 from simlib.laws.law import Law
+from simlib.runs.cells import combined_index, size_index
 
 INNER = 0.05  # an optimum this far from 0 and 1 lies inside
 SIMILAR = 0.005  # of the loss
@@ -144,9 +144,7 @@ def guides(sources: Sources, runs: RunSet) -> Measured:
 
 def _by_setting(found: Pairs) -> list[Pairs]:
     """The pairs of each size and amount of data where at least two sparsities can be chosen."""
-    at = np.stack([groups(found.nonzero_params), groups(found.data_seen)])
-    _, setting = np.unique(at, axis=1, return_inverse=True)
-    setting = np.asarray(setting).reshape(-1)
+    setting = combined_index(size_index(found.nonzero_params), size_index(found.data_seen))
     parts = [found.where(setting == i) for i in range(int(setting.max()) + 1)]
     return [part for part in parts if len(part) > 1]
 

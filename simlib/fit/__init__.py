@@ -76,8 +76,8 @@ def fit(
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
     did not converge has status "not converged". `quantities` get a profile interval, too, such as
     `QUANTITIES` of the joint law. `clusters` (runs,) numbers the groups of runs that the ensemble
-    draws whole, such as `holdout.curves`; without `by_residuals` there is no ensemble of resampled
-    residuals. `stage` is told what begins; see `stages`.
+    draws whole, such as `simlib.runs.cells.curve_index`; without `by_residuals` there is no
+    ensemble of resampled residuals. `stage` is told what begins; see `stages`.
     """
     if starts < 1 or resamples < 0 or profile_resamples < 0 or not 0 < level < 1:
         raise InputError(

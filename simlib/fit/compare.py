@@ -11,13 +11,14 @@ from tqdm import tqdm
 from simlib.errors import InputError
 from simlib.fit import FORMS, fit
 from simlib.fit.forms import AnyForm
-from simlib.fit.holdout import Holdout, Runs, residuals, splits, summarise
+from simlib.fit.holdout import Holdout, residuals, splits, summarise
 from simlib.fit.nested import NESTINGS, NestedTest, Nesting, nested_test
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
 from simlib.fit.profile import Interval
 from simlib.fit.result import FitResult
 from simlib.laws.law import Array, Bools
+from simlib.runs.cells import Columns
 
 COMPARED = tuple(name for name in FORMS if name != "dense")
 
@@ -121,7 +122,7 @@ def compare(
     unknown = [name for name in forms if name not in FORMS]
     if unknown:
         raise InputError(f"unknown form {unknown[0]!r}: choose from {', '.join(COMPARED)}")
-    columns = Runs(runs.sparsity, runs.nonzero_params, runs.data_seen, runs.loss)
+    columns = Columns.of(runs)
     assessments = [
         _assess(columns, FORMS[name], objective, targets, resamples, starts, level, seed)
         for name in tqdm(forms, desc="forms", disable=None, leave=False)
@@ -149,7 +150,7 @@ def compare(
 
 
 def _assess(
-    runs: Runs,
+    runs: Columns,
     form: AnyForm,
     objective: Objective,
     targets: Sequence[Target],

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from simlib.analysis.contrasts import Spread
 from simlib.analysis.numbers import number, percent
 from simlib.errors import InputError
 from simlib.laws.costs import training_flops
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.runs.cells import Spread
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable
 

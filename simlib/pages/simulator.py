@@ -15,6 +15,7 @@ from simlib.laws.optimum import cost_model
 from simlib.pages import charts
 from simlib.pages.law_answers import bands
 from simlib.pages.tables import Table
+from simlib.runs.cells import nominal_sparsities
 from simlib.simulate.allocate import best_allocation, gain
 from simlib.simulate.blocks import summarise, tails
 from simlib.simulate.calibration import Calibration, Score
@@ -354,16 +355,22 @@ PHASE_NAMES = {
 def one_a_sparsity(fare: Fare) -> list[Miss]:
     """Of the runs kept out, the longest and then largest one of every sparsity."""
     longest = sorted(fare.held_out, key=lambda m: (m.record.data_seen, m.record.nonzero_params))
-    best = {round(m.record.sparsity, 3): m for m in longest}
+    best = dict(zip(_sparsities(longest), longest, strict=True))
     return [best[s] for s in sorted(best)]
+
+
+def _sparsities(found: Sequence[Miss]) -> list[float]:
+    sparsities: list[float] = nominal_sparsities([m.record.sparsity for m in found]).tolist()
+    return sparsities
 
 
 def ways(law_file: LawFile, fare: Fare, level: float = 0.9) -> alt.LayerChart:
     """Recorded training losses as points on the lines that the law draws, one run a sparsity."""
     shown = one_a_sparsity(fare)
     recorded, lines, ends = [], [], []
-    for miss in shown:
-        r, s = miss.record, round(miss.record.sparsity, 3)
+    levels = _sparsities(shown)
+    for miss, s in zip(shown, levels, strict=True):
+        r = miss.record
         way = trajectory(
             law_file,
             r.sparsity,
@@ -386,7 +393,6 @@ def ways(law_file: LawFile, fare: Fare, level: float = 0.9) -> alt.LayerChart:
             for d, y in zip(data, loss, strict=True)
         ]
         ends.append({"data": r.data_seen, "sparsity": s, "loss": float(way.loss[-1])})
-    levels = [round(m.record.sparsity, 3) for m in shown]
     x = charts.log_x("data", "Tokens seen")
     y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
     colour = charts.sparsity_colour(levels)
@@ -428,8 +434,8 @@ def fares_table(fares: Sequence[Fare]) -> Table:
 def ends_table(fare: Fare) -> Table:
     """Gap by sparsity where the rate is high after the ramp, and at the very end."""
     groups: dict[float, list[Miss]] = {}
-    for miss in fare.held_out:
-        groups.setdefault(round(miss.record.sparsity, 3), []).append(miss)
+    for miss, s in zip(fare.held_out, _sparsities(fare.held_out), strict=True):
+        groups.setdefault(s, []).append(miss)
     rows = []
     for s, found in sorted(groups.items()):
         late = [m.ratio[m.high_rate & (m.phase == PHASES.index("final"))] for m in found]

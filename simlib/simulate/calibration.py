@@ -9,9 +9,9 @@ import numpy as np
 from simlib.datasets.published import HeldOutRun
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective
-from simlib.fit.holdout import curves
 from simlib.laws.law import Array, Indices
 from simlib.laws.lawfile import LawFile
+from simlib.runs.cells import curve_index
 from simlib.runs.table import RunTable
 from simlib.simulate.fitted import fit_law
 from simlib.simulate.forecast import Forecast, allowed_misses, forecast
@@ -113,7 +113,7 @@ def fit_small_predict_large(
     part that cannot identify the law.
     """
     small, large = smaller_half(runs, share)
-    clusters = curves(small.sparsity, small.nonzero_params) if whole else None
+    clusters = curve_index(small.sparsity, small.nonzero_params) if whole else None
     law_file = fit_law(
         small, form, objective, name=name, resamples=resamples, seed=seed, clusters=clusters
     )

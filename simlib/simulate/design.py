@@ -22,6 +22,7 @@ from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS, chinchilla_flops, compute_multiple
+from simlib.runs.cells import Columns
 from simlib.simulate.allocate import TrainingCost
 from simlib.simulate.blocks import check_level, tails
 from simlib.simulate.forecast import fitted_range
@@ -74,21 +75,11 @@ class Grid:
         return float((COSTS["dense"].flops(S, N, D) * (1 - S) * cost.multiplier(S)).sum())
 
 
-@dataclass(frozen=True)
-class _Exact:
-    """Runs that lie on the law, in the four columns that a fit looks at."""
-
-    sparsity: Array
-    nonzero_params: Array
-    data_seen: Array
-    loss: Array
-
-
 def _settled(law: JointLaw, grid: Grid, objective: Objective) -> tuple[Settled, Array]:
     """The fit's own problem on the grid, and the theta that is the law; repeats are left out."""
     S, N, D = replace(grid, repeats=1).columns
     rng = np.random.default_rng(0)
-    settled, _, _ = prepare(_Exact(S, N, D, law(S, N, D)), JOINT, objective, 1, rng)
+    settled, _, _ = prepare(Columns(S, N, D, law(S, N, D)), JOINT, objective, 1, rng)
     return settled, settled.form.from_law(law, settled.units)
 
 
