@@ -1,20 +1,9 @@
 """Random truths and noisy tables drawn from them, for tests of the fit."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from simlib.laws.law import JointLaw
-
-
-@dataclass(frozen=True)
-class Table:
-    """The least that a fit needs to see."""
-
-    sparsity: np.ndarray
-    nonzero_params: np.ndarray
-    data_seen: np.ndarray
-    loss: np.ndarray
+from simlib.runs.cells import Columns as Table
 
 
 def random_law(rng: np.random.Generator) -> JointLaw:

@@ -7,7 +7,6 @@ lies above it at a sparsity is the regret of having chosen that one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,7 @@ from simlib.analysis.optimumgrid import Point
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.laws.law import Array
-from simlib.runs.cells import same_size, same_sparsity
+from simlib.runs.cells import Indices, same_size, same_sparsity, sparsity_index
 from simlib.runs.table import RunRecord, RunTable
 
 
@@ -81,14 +80,15 @@ def check_optimum(
     settings = list(zip(point.sparsities, point.data, strict=True))
     found = [_arm_runs(runs, S, D, point) for S, D in settings]
     members = [run for arm in found for run in arm]
-    x = np.log1p(-np.array([run.sparsity for run in members]))
+    sparsity = np.array([run.sparsity for run in members])
+    x, places = np.log1p(-sparsity), sparsity_index(sparsity)
     y = np.log([run.loss for run in members])
     seeds = np.array([run.seed or 0 for run in members])
     design = np.column_stack([x, x**2, *(seeds == s for s in np.unique(seeds))]).astype(float)
     free = len(y) - design.shape[1]
-    if free < 1 or len(set(np.round(x, 3))) < 3:
+    if free < 1 or places.max() < 2:
         raise InputError(
-            f"{len(y)} runs at {len(set(np.round(x, 3)))} sparsities show no optimum: train more "
+            f"{len(y)} runs at {places.max() + 1} sparsities show no optimum: train more "
             "seeds or sparsities"
         )
     inverse = np.linalg.inv(design.T @ design)
@@ -115,7 +115,7 @@ def check_optimum(
         regret,
         regret_ends,
         noise,
-        _lack_of_fit(y, x, seeds, rss, free),
+        _lack_of_fit(y, places, seeds, rss, free),
     )
 
 
@@ -165,14 +165,13 @@ def _regret(
     return float(above[0]), (float(low), float(high))
 
 
-def _lack_of_fit(y: Array, x: Array, seeds: Array, rss: float, free: int) -> float:
+def _lack_of_fit(y: Array, places: Indices, seeds: Array, rss: float, free: int) -> float:
     """p-value of the F test of the parabola against one mean for every arm; 1 where there is none.
 
     Draper and Smith 1998, Applied Regression Analysis, section 2.1.
     """
-    places = np.round(x, 2)
-    arms: Sequence[float] = np.unique(places).tolist()
-    columns = [places == place for place in arms] + [seeds == s for s in np.unique(seeds)[1:]]
+    columns = [places == place for place in range(places.max() + 1)]
+    columns += [seeds == s for s in np.unique(seeds)[1:]]
     design = np.column_stack(columns).astype(float)
     left = len(y) - design.shape[1]
     extra = free - left

@@ -20,6 +20,7 @@ from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import EVERY, OURS, RELEASED, RunSet, Sources
 from simlib.laws.law import PUBLISHED, Array, JointLaw
 from simlib.laws.optimum import chinchilla_flops, compute_multiple, cost_model
+from simlib.runs.cells import same_sparsity
 
 GROWTH = 0.05  # rise of optimal sparsity that is called growth
 BUDGETS = (1.0, 10.0)  # multiples of the dense compute optimum between which it is judged
@@ -112,7 +113,7 @@ def pays(sources: Sources, runs: RunSet) -> Measured:
     """Mean gain of 50 % sparsity at equal cost where the dense partner was trained for long."""
     found = at_equal_cost(sources, runs)
     times = multiples(found, sources.view(runs).dense)
-    long = found.where((np.abs(found.sparsity - HALF) < 0.02) & (times >= LAST))
+    long = found.where(same_sparsity(found.sparsity, HALF) & (times >= LAST))
     most = times.max()
     return of_estimate(long.mean(), note=f"{len(long)} pairs, up to {most:.0f} times the optimum")
 

@@ -20,7 +20,7 @@ from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import OURS, RELEASED, RunSet, Sources
 from simlib.errors import InputError
 from simlib.laws.law import Law
-from simlib.runs.cells import combined_index, size_index
+from simlib.runs.cells import combined_index, same_size, same_sparsity, size_index
 
 INNER = 0.05  # an optimum this far from 0 and 1 lies inside
 SIMILAR = 0.005  # of the loss
@@ -33,12 +33,12 @@ def optimum_exists(sources: Sources, runs: RunSet) -> Measured:
 
 
 def _longest(found: Pairs) -> Pairs:
-    return found.where(found.data_seen > found.data_seen.max() / 1.1)
+    return found.where(same_size(found.data_seen, found.data_seen.max()))
 
 
 def _at(found: Pairs, S: float) -> float | None:
     """The gain of a sparsity in the pairs of one size and one amount of data."""
-    near = np.abs(found.sparsity - S) < 0.02
+    near = same_sparsity(found.sparsity, S)
     return float(found.gain[near][0]) if near.any() else None
 
 

@@ -253,8 +253,8 @@ def effects(contrasts: Sequence[Pairs]) -> alt.LayerChart:
         found = pairs.effect().map(np.expm1)
         low, high = found.interval
         means.append({"arm": pairs.label, "mean": found.mean, "low": low, "high": high})
-        for (first, _), d in zip(pairs.runs, np.expm1(pairs.differences), strict=True):
-            level = round(first.sparsity, 3)
+        levels = nominal_sparsities(pairs.points[0]).tolist()
+        for level, d in zip(levels, np.expm1(pairs.differences), strict=True):
             points.append({"arm": pairs.label, "change": float(d), "sparsity": level})
     near = alt.Axis(format="+.1%", tickCount=7)
     y = alt.Y("arm:N", title=None, sort=order, axis=LABELS)

@@ -230,7 +230,7 @@ def gain_chart(
     y = alt.Y("gain:Q", title=None, axis=alt.Axis(labelExpr=sign))
     base = alt.Chart().encode(
         x=x,
-        color=charts.sparsity_colour(np.round(found.sparsity, 3)),
+        color=charts.sparsity_colour(found.sparsity),
         detail=alt.Detail("size:N", title="Model"),  # for the table of numbers
     )
     layers = [
@@ -272,7 +272,7 @@ def _rows(found: Pairs, dense: DenseLaw, law_file: LawFile | None, runs: RunTabl
     half = noise(found, runs)
     columns = {
         "size": np.array([_size(N) for N in _sizes(found)])[found.size],
-        "sparsity": np.round(found.sparsity, 3),
+        "sparsity": found.sparsity,
         "multiple": multiples(found, dense),
         "gain": found.gain,
         "low": found.gain - half,

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 import altair as alt
 
-from simlib.analysis.datamultiple import PUBLISHED, Multiple, from_scratch
+from simlib.analysis.datamultiple import PUBLISHED, Multiple, from_scratch, published
 from simlib.analysis.numbers import number, percent
 from simlib.pages import charts
 from simlib.pages.tables import Table
@@ -37,7 +37,7 @@ def _multiple_row(found: Multiple) -> tuple[str, ...]:
     if found.gain is not None:
         low, high = (0.0 if end is None else end for end in found.gain_interval)
         gain = f"{percent(found.gain, 1)} ({percent(low, 1)} to {percent(high, 1)})"
-    published = published_multiple(found)
+    paper = published(found.sparsity)
     return (
         f"{found.nonzero_params:,}",
         percent(found.sparsity, 1),
@@ -46,7 +46,7 @@ def _multiple_row(found: Multiple) -> tuple[str, ...]:
         number(found.loss, 4),
         gain,
         multiple_text(found),
-        "" if published is None else number(published),
+        "" if paper is None else number(paper),
     )
 
 
@@ -67,19 +67,13 @@ def _beyond(low: str | None, high: str | None) -> str:
     return f" ({high} or less)" if low is None else f" ({low} to {high})"
 
 
-def published_multiple(found: Multiple) -> float | None:
-    """The paper's multiple at this sparsity, if it states one."""
-    near = [value for S, value in PUBLISHED.items() if abs(S - found.sparsity) < 0.005]
-    return near[0] if near else None
-
-
 def agrees(found: Multiple) -> bool | None:
     """Whether the interval holds the paper's multiple; None where the paper states none."""
-    published = published_multiple(found)
-    if published is None:
+    paper = published(found.sparsity)
+    if paper is None:
         return None
     low, high = found.ends
-    return (low is None or low <= published) and (high is None or published <= high)
+    return (low is None or low <= paper) and (high is None or paper <= high)
 
 
 def break_even_table(found: Sequence[Multiple]) -> Table:
