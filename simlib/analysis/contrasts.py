@@ -18,11 +18,10 @@ from scipy import stats
 
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array
 from simlib.runs.cells import alike, same_size, same_sparsity, sparsity_index
 from simlib.runs.table import RunRecord, RunTable
-
-LEVEL = 0.9  # of every interval
 
 
 class Arm(NamedTuple):

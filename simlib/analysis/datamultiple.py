@@ -17,6 +17,7 @@ from scipy.optimize import isotonic_regression
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.laws.costs import training_flops
+from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array
 from simlib.laws.optimum import cost_model
 from simlib.runs.cells import alike, same_sparsity, seed_spread
@@ -158,10 +159,9 @@ def _multiple(
     drawn = means + noise / np.sqrt(counts) * rng.standard_normal((draws, len(data)))
     goals = goal + noise / math.sqrt(len(pruned)) * rng.standard_normal(draws)
     found = [_matched(data, curve, g) for curve, g in zip(drawn, goals, strict=True)]
-    tail = (1 - level) / 2
-    low, high = np.quantile(found, [tail, 1 - tail], method="nearest")
+    low, high = quantile_ends(found, level, nearest=True)
     at = _matched(data, means, goal)
-    gain, gain_ends = _gain(data, means, drawn, goal, goals, first.data_seen, tail)
+    gain, gain_ends = _gain(data, means, drawn, goal, goals, first.data_seen, level)
     return Multiple(
         first.nonzero_params,
         first.sparsity,
@@ -171,7 +171,7 @@ def _multiple(
         math.exp(goal),
         len(pruned),
         _inside(at),
-        _ends(float(low), float(high), data),
+        _ends(low, high, data),
         (float(data[0]), float(data[-1])),
         bool(at > data[-1]),
         gain,
@@ -186,13 +186,12 @@ def _matched(data: Array, log_loss: Array, goal: float) -> float:
 
 
 def _gain(
-    data: Array, means: Array, drawn: Array, goal: float, goals: Array, at: float, tail: float
+    data: Array, means: Array, drawn: Array, goal: float, goals: Array, at: float, level: float
 ) -> tuple[float | None, Interval]:
     same = np.flatnonzero(data == at)
     if not len(same):
         return None, (None, None)
-    low, high = np.quantile(drawn[:, same[0]] - goals, [tail, 1 - tail])
-    return float(means[same[0]] - goal), (float(low), float(high))
+    return float(means[same[0]] - goal), quantile_ends(drawn[:, same[0]] - goals, level)
 
 
 def _start(runs: RunTable, pruned: RunRecord) -> RunRecord:

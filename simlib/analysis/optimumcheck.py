@@ -15,6 +15,7 @@ from scipy import stats
 from simlib.analysis.optimumgrid import Point
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
+from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array
 from simlib.runs.cells import Indices, same_size, same_sparsity, sparsity_index
 from simlib.runs.table import RunRecord, RunTable
@@ -99,19 +100,18 @@ def check_optimum(
     drawn = _draws(curve, noise**2 * inverse[:2, :2], free, draws, seed)
     ends = (float(x.min()), float(x.max()))
     at = 1 - np.exp(_minimum(drawn, ends))
-    tail = (1 - level) / 2
-    low, high = np.quantile(at, [tail, 1 - tail], method="nearest")
-    regret, regret_ends = _regret(curve, drawn, np.log1p(-point.optimum), ends, tail)
+    low, high = quantile_ends(at, level, nearest=True)
+    regret, regret_ends = _regret(curve, drawn, np.log1p(-point.optimum), ends, level)
     arms = []
     for (S, D), arm in zip(settings, found, strict=True):
-        value, value_ends = _regret(curve, drawn, np.log1p(-S), ends, tail)
+        value, value_ends = _regret(curve, drawn, np.log1p(-S), ends, level)
         arms.append(Arm(S, D, tuple(arm), value, value_ends))
     most = float(1 - np.exp(ends[0]))
     return Check(
         point,
         tuple(arms),
         float(1 - np.exp(_minimum(curve[None], ends)[0])),
-        (float(low), None if same_sparsity(high, most) else float(high)),
+        (low, None if same_sparsity(high, most) else high),
         regret,
         regret_ends,
         noise,
@@ -156,13 +156,12 @@ def _height(curves: Array, x: float | Array) -> Array:
 
 
 def _regret(
-    curve: Array, drawn: Array, x: float, ends: tuple[float, float], tail: float
+    curve: Array, drawn: Array, x: float, ends: tuple[float, float], level: float
 ) -> tuple[float, tuple[float, float]]:
     x = float(np.clip(x, *ends))
     both = np.vstack([curve, drawn])
     above = _height(both, x) - _height(both, _minimum(both, ends))
-    low, high = np.quantile(above[1:], [tail, 1 - tail])
-    return float(above[0]), (float(low), float(high))
+    return float(above[0]), quantile_ends(above[1:], level)
 
 
 def _lack_of_fit(y: Array, places: Indices, seeds: Array, rss: float, free: int) -> float:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
+from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.errors import InputError
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array, Indices
 from simlib.runs.cells import curve_index, size_index
 from simlib.runs.table import RunTable

@@ -12,6 +12,7 @@ from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit import Interval, Objective, log_residuals
 from simlib.fit.result import WIDE
+from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array
 from simlib.laws.lawfile import LawFile
 from simlib.runs.cells import Cells, Spread, cells
@@ -213,9 +214,8 @@ def order(
         for i in range(len(levels) - 1)
     )
     counts = expected.all(axis=2).sum(axis=1)
-    low, high = np.quantile(counts, [0.05, 0.95])
     ordered = int(agree.all(axis=1).sum())
-    return Order(len(place), ordered, float(counts.mean()), (float(low), float(high)), steps)
+    return Order(len(place), ordered, float(counts.mean()), quantile_ends(counts), steps)
 
 
 def identified(law_file: LawFile) -> dict[str, bool]:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
+from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.claims.estimates import SPARSITY
 from simlib.claims.pairs import dense_settings, sparse_settings
 from simlib.errors import InputError
+from simlib.laws.intervals import LEVEL
 from simlib.runs.cells import same_sparsity, size_index
 from simlib.runs.table import RunRecord, RunTable
 

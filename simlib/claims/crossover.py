@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from simlib.analysis.contrasts import LEVEL, Estimate
+from simlib.analysis.contrasts import Estimate
 from simlib.claims.pairs import Pairs, Share, along, pairs
 from simlib.errors import InputError
 from simlib.fit import FORMS, FitResult, fit
 from simlib.fit.profile import Interval
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
 from simlib.laws.optimum import COSTS, CostModel, break_even_multiple, chinchilla_flops
 from simlib.runs.cells import nominal_sparsities, same_sparsity, seed_spread, size_index

@@ -24,6 +24,7 @@ from simlib.claims.sources import (
 )
 from simlib.claims.truths import PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE, Base, Truth
 from simlib.datasets import load_runs
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
 from simlib.runs.cells import numbered
@@ -36,7 +37,6 @@ DATA = tuple(2_048_000 * 2**k for k in range(5))
 IMAGES = tuple(131_072 * 2**k for k in range(4))
 FULL = (0.0, 0.5, 0.75, 0.875)
 MEMBERS = 100  # of an ensemble behind an interval of a virtual table
-LEVEL = 0.9  # of predictions
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
+from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.errors import InputError
+from simlib.laws.intervals import LEVEL, quantile_ends
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
 from simlib.runs.cells import cells, curve_index, same_size, size_index, sparsity_index
 from simlib.runs.table import RunRecord, RunTable
@@ -139,8 +140,7 @@ class Pairs:
         with np.errstate(over="ignore", divide="ignore"):
             drawn = np.exp2(-beta[:, -1] / beta[:, -2] - line)
             value = float(np.exp2(-best[-1] / best[-2] - law.b_N / law.b_D))
-        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
-        return Estimate(value, (float(low), float(high)), len(self))
+        return Estimate(value, quantile_ends(drawn, nearest=True), len(self))
 
 
 def _centred(values: Array, levels: Indices) -> Array:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-from simlib.analysis.contrasts import LEVEL
 from simlib.analysis.datamultiple import Multiple, data_multiples, published
 from simlib.analysis.numbers import percent
 from simlib.claims.estimates import ends
@@ -16,6 +15,7 @@ from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import PRETRAINED, RunSet, Sources
 from simlib.errors import InputError
+from simlib.laws.intervals import LEVEL
 
 COST = "dense"  # masks save nothing while training: the cost that favours from scratch least
 NOISE = (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from simlib.analysis.contrasts import LEVEL, REFERENCE, Arm, Pairs, arms, match
+from simlib.analysis.contrasts import REFERENCE, Arm, Pairs, arms, match
 from simlib.analysis.numbers import percent
 from simlib.analysis.worth import trend
 from simlib.claims.estimates import difference_of_means, ends, of_estimate
@@ -15,6 +15,7 @@ from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import LANGUAGE, OURS, PATTERNS, PRUNERS, RunSet, Sources
 from simlib.errors import InputError
+from simlib.laws.intervals import LEVEL
 from simlib.runs.cells import same_sparsity, seed_spread
 from simlib.runs.table import RunTable
 

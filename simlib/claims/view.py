@@ -8,17 +8,17 @@ from typing import Literal, Protocol
 import numpy as np
 from scipy import stats
 
-from simlib.analysis.contrasts import LEVEL
+from simlib.analysis.calibration import Score, fit_small_predict_large
 from simlib.analysis.regime import regime
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective, fit
 from simlib.fit.compare import Comparison
 from simlib.fit.holdout import residuals, splits
+from simlib.laws.intervals import LEVEL, quantile_ends
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, Law
 from simlib.laws.lawfile import LawFile
 from simlib.runs.cells import Columns, cell_index, curve_index, pooled
 from simlib.runs.table import RunTable
-from simlib.simulate.calibration import Score, fit_small_predict_large
 from simlib.simulate.fitted import fit_law
 
 Kind = Literal["in sample", "one size", "one sparsity", "below half"]
@@ -184,7 +184,7 @@ class FittedView:
             level=LEVEL,
             resamples=self._resamples,
             whole=self._whole,
-        )
+        ).score
 
     def wider(self, form: str) -> LawFile:
         """The law of a form with its ensemble. Raises InputError where it decides nothing."""
@@ -221,9 +221,8 @@ class FittedView:
         rng = np.random.default_rng(0)
         drawn = rng.multinomial(len(total), np.full(len(total), 1 / len(total)), size=DRAWS)
         means = (drawn @ total) / np.maximum(drawn @ cells, 1.0)
-        low, high = np.quantile(np.sqrt(np.maximum(means, 0.0)), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         value = float(np.sqrt(max(total.sum() / cells.sum(), 0.0)))
-        return value, (float(low), float(high))
+        return value, quantile_ends(np.sqrt(np.maximum(means, 0.0)))
 
     def _residuals(self, kind: Kind) -> Array:
         """log(predicted / measured): by the whole fit, or by one without the run; NaN if in all."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 from pydantic import TypeAdapter
 
+from simlib.analysis.calibration import SHELF, Score, ScoreFile, fit_small_predict_large
 from simlib.cli.fit import find_source, made, objective_for
 from simlib.cli.options import json_option, level_option, seed_option
-from simlib.simulate.calibration import Score, fit_small_predict_large
-from simlib.simulate.scorefile import SHELF, ScoreFile
 
 EXAMPLES = """
 \b
@@ -60,7 +59,7 @@ def command(
         seed=seed,
         name=source.name,
     )
-    score = Score(**{name: getattr(found, name) for name in Score.__dataclass_fields__})
+    score = found.score
     if save:
         path = SHELF.path(save)
         SHELF.write(path, ScoreFile(path.stem, share, made(source), score))

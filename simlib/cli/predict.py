@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter
 
+from simlib.analysis.calibration import smaller_half
 from simlib.analysis.predictions import (
     SHELF,
     Predictions,
@@ -23,7 +24,6 @@ from simlib.cli.options import json_option, level_option, seed_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Target
-from simlib.simulate.calibration import smaller_half
 
 EXAMPLES = """
 \b

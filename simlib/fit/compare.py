@@ -17,6 +17,7 @@ from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
 from simlib.fit.profile import Interval
 from simlib.fit.result import FitResult
+from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array, Bools
 from simlib.runs.cells import Columns
 
@@ -24,11 +25,12 @@ COMPARED = tuple(name for name in FORMS if name != "dense")
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """A form's prediction of a run beyond the table, with its interval and the measured loss.
+class TargetForecast:
+    """A form's prediction of a run beyond the table, and the measured loss.
 
-    The interval holds what resampled runs say of the coefficients; it knows nothing of errors of
-    the form. `loss` is None where the law refuses to predict.
+    `interval` is the confidence interval of the law's mean: it holds what resampled runs say of the
+    coefficients, and knows nothing of a run's own noise or of errors of the form. `loss` is None
+    where the law refuses to predict.
     """
 
     name: str
@@ -59,7 +61,7 @@ class Assessment:
     coefficients: dict[str, float]
     intervals: dict[str, Interval]
     holdouts: tuple[Holdout, ...]
-    forecasts: tuple[Forecast, ...]
+    forecasts: tuple[TargetForecast, ...]
     warnings: tuple[str, ...]
 
     def holdout(self, name: str) -> Holdout:
@@ -218,7 +220,7 @@ def criteria(residual: Array, parameters: int) -> tuple[float | None, float]:
     return float(deviance + 2 * k + 2 * k * (k + 1) / (n - k - 1)), bic
 
 
-def _forecast(result: FitResult, target: Target) -> Forecast:
+def _forecast(result: FitResult, target: Target) -> TargetForecast:
     point = (target.sparsity, target.nonzero_params, target.data_seen)
     try:
         loss: float | None = float(result.law(*point))
@@ -226,7 +228,5 @@ def _forecast(result: FitResult, target: Target) -> Forecast:
         loss = None
     interval: Interval | None = None
     if result.ensemble is not None and loss is not None:
-        tail = (1 - result.level) / 2
-        low, high = np.quantile(result.ensemble(*point), [tail, 1 - tail])
-        interval = (float(low), float(high))
-    return Forecast(target.name, *point, loss, interval, target.measured)
+        interval = quantile_ends(result.ensemble(*point), result.level)
+    return TargetForecast(target.name, *point, loss, interval, target.measured)

@@ -17,6 +17,7 @@ from scipy.optimize import least_squares
 
 from simlib.errors import InputError
 from simlib.fit.bootstrap import AGREE
+from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array, Bools
 from simlib.laws.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
 from simlib.laws.rivals import DensityPower
@@ -118,12 +119,10 @@ class RepeatedFit:
     def interval(
         self, quantity: Callable[[WithRepeats], Array], level: float = 0.9
     ) -> tuple[float, float]:
-        """Central interval of a number of the law over the ensemble."""
+        """Confidence interval of a number of the law over the ensemble."""
         if self.ensemble is None:
             raise InputError("this fit was made without resampling, so it gives no interval")
-        tail = (1 - level) / 2
-        low, high = np.quantile(quantity(self.ensemble), [tail, 1 - tail])
-        return float(low), float(high)
+        return quantile_ends(quantity(self.ensemble), level)
 
 
 def fit_repeated(

@@ -10,6 +10,7 @@ import numpy as np
 
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.fit.repeated import RepeatedFit, RepeatedRuns, distinct_images
+from simlib.laws.intervals import quantile_interval
 from simlib.laws.law import Array, Bools
 from simlib.laws.repeated import PUBLISHED_REPEATED
 from simlib.pages import charts
@@ -167,12 +168,11 @@ def worth(fit: RepeatedFit, level: float) -> alt.LayerChart:
     passes = np.geomspace(1, PASSES, 60)
     values = []
     for S in (0.0, 0.75):
-        tail = (1 - level) / 2
         ensemble = fit.ensemble
         assert ensemble is not None
         refits = ensemble.repetition.effective(S, passes, 1.0)
         refits = np.broadcast_to(refits, (len(refits), len(passes)))
-        low, high = np.quantile(refits, [tail, 1 - tail], axis=0)
+        low, high = quantile_interval(refits, level)
         ours = fit.law.repetition.effective(S, passes, 1.0)
         theirs = PUBLISHED_REPEATED.data.effective(S, passes, 1.0)
         for source, y in (("these runs", ours), ("Wu et al.", theirs)):

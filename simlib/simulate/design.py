@@ -19,12 +19,12 @@ from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, Objective
 from simlib.fit.preparation import Settled, prepare
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.intervals import check_level, quantile_ends
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.lawfile import LawFile
 from simlib.laws.optimum import COSTS, chinchilla_flops, compute_multiple
 from simlib.runs.cells import Columns
 from simlib.simulate.allocate import TrainingCost
-from simlib.simulate.blocks import check_level, tails
 from simlib.simulate.forecast import fitted_range
 
 Quantity = Callable[[JointLaw], Array]
@@ -162,11 +162,8 @@ def simulated_widths(
     target = objective.target(np.exp(logs))
     fitted = settled.refit(replace(settled.problem, target=target), theta, tables).law
     assert isinstance(fitted, JointLaw)
-    ends = {}
-    for name, quantity in (quantities or QUANTITIES).items():
-        low, high = np.quantile(quantity(fitted), tails(level))
-        ends[name] = (float(low), float(high))
-    return ends
+    wanted = (quantities or QUANTITIES).items()
+    return {name: quantile_ends(quantity(fitted), level) for name, quantity in wanted}
 
 
 def widths_by_data(

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from simlib.analysis.calibration import calibrate
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.laws.law import DenseLaw
 from simlib.pages import simulator
 from simlib.runs.foreign import parse_columns, read_foreign
 from simlib.simulate.allocate import allocate
-from simlib.simulate.calibration import calibrate
 from simlib.simulate.design import recommend
 from simlib.simulate.example import stranger_table
 from simlib.simulate.fitted import dense_part, fit_law
