@@ -10,6 +10,7 @@ from simulated import grid, random_law
 from simlib.analysis.calibration import smaller_half
 from simlib.analysis.predictions import (
     SHELF,
+    Evaluation,
     allowed,
     best_forms,
     by_form,
@@ -234,3 +235,24 @@ def test_the_command_predicts_a_larger_half_and_a_grid_that_was_never_trained(tm
 def test_what_is_missing_is_named(args, said):
     with pytest.raises(InputError, match=said):
         simlib_predict(*args)
+
+
+def test_an_evaluation_counts_by_the_interval_of_each_run():
+    """Bounds of 10 % below and 20 % above: what is outside, and by how much it must be widened."""
+    measured = np.array([0.95, 1.0, 1.1, 1.25, 0.8])
+    one = np.ones(5)
+    found = Evaluation(one, one / 1.1, one * 1.2, measured, 0.9)
+    assert (found.inside, found.missed, found.coverage) == (3, 2, 0.6)
+    assert found.ratios.tolist() == pytest.approx(
+        [
+            np.log(1 / 0.95) / np.log(1.1),
+            0,
+            np.log(1.1) / np.log(1.2),
+            np.log(1.25) / np.log(1.2),
+            np.log(1.25) / np.log(1.1),
+        ]
+    )
+    wide = Evaluation(one, one * 1.1**-found.widen, one * 1.2**found.widen, measured, 0.9)
+    assert wide.ratios.max() == pytest.approx(1.0)
+    halves = Evaluation(one, one / 1.1, one * 1.2, measured, 0.5)
+    assert halves.widen == 1.0  # the third of five lies inside
