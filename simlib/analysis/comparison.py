@@ -15,7 +15,7 @@ TIE = 2.0  # standard errors of the mean difference below which nothing is calle
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SeedComparison:
     """Validation losses of dense and sparse runs, one of each for every seed, in nats."""
 
     sparsity: float
@@ -50,7 +50,7 @@ class Comparison:
         return "sparse" if self.mean > 0 else "dense"
 
 
-def compare(runs: RunTable) -> Comparison:
+def compare(runs: RunTable) -> SeedComparison:
     """Compare the sparse runs of a table with its dense runs, seed by seed.
 
     Raises InputError unless there is, for every seed, one dense and one sparse run that ended,
@@ -69,4 +69,4 @@ def compare(runs: RunTable) -> Comparison:
         raise InputError("a comparison needs runs with equal data_seen")
     seeds = tuple(s for s in dense if s is not None)
     losses = (np.array([side[s].loss for s in seeds]) for side in (dense, sparse))
-    return Comparison(levels.pop(), seeds, *losses)
+    return SeedComparison(levels.pop(), seeds, *losses)

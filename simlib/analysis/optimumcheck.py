@@ -22,7 +22,7 @@ from simlib.runs.table import RunRecord, RunTable
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmAtPoint:
     """The runs of one sparsity at a point; `regret` is log loss above the best, with interval."""
 
     sparsity: float
@@ -48,7 +48,7 @@ class Check:
     """
 
     point: Point
-    arms: tuple[Arm, ...]
+    arms: tuple[ArmAtPoint, ...]
     best: float
     interval: Interval
     regret: float
@@ -105,7 +105,7 @@ def check_optimum(
     arms = []
     for (S, D), arm in zip(settings, found, strict=True):
         value, value_ends = _regret(curve, drawn, np.log1p(-S), ends, level)
-        arms.append(Arm(S, D, tuple(arm), value, value_ends))
+        arms.append(ArmAtPoint(S, D, tuple(arm), value, value_ends))
     most = float(1 - np.exp(ends[0]))
     return Check(
         point,

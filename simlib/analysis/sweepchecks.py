@@ -146,7 +146,7 @@ def without_shortest(
 
 
 @dataclass(frozen=True)
-class Step:
+class SparsityStep:
     """From one sparsity to the next: in how many settings the sparser run is the better one.
 
     `expected` is the number if the law holds and seeds vary as they do. `gain` is the mean of
@@ -173,7 +173,7 @@ class Order:
     ordered: int
     expected: float
     likely: tuple[float, float]
-    steps: tuple[Step, ...]
+    steps: tuple[SparsityStep, ...]
 
 
 def order(
@@ -202,7 +202,7 @@ def order(
     measured, predicted = -np.diff(found.log_loss[place]), -np.diff(log_law[place])
     agree, expected = measured * predicted > 0, drawn * predicted > 0
     steps = tuple(
-        Step(
+        SparsityStep(
             float(levels[i]),
             float(levels[i + 1]),
             len(place),

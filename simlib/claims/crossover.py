@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from simlib.analysis.contrasts import Estimate
-from simlib.claims.pairs import Pairs, Share, along, pairs
+from simlib.claims.pairs import DensePairs, Share, along, pairs
 from simlib.errors import InputError
 from simlib.fit import FORMS, FitResult, fit
 from simlib.fit.profile import Interval
@@ -89,7 +89,7 @@ class _Line(NamedTuple):
         return float(-np.log1p(-nats / self.law(0.0, N, data_at(self.law, multiple, N))))
 
 
-def at_equal_cost(runs: RunTable, law: DenseLaw, cost: CostModel, head: bool = False) -> Pairs:
+def at_equal_cost(runs: RunTable, law: DenseLaw, cost: CostModel, head: bool = False) -> DensePairs:
     """Sparse settings beside the dense one of equal non-zero size and cost of training.
 
     The dense loss is read off the curve of its size; see `along`. With `head` the cost of output
@@ -127,7 +127,7 @@ def _outside(run: RunRecord, cost: CostModel) -> float:
     return float(skipped * cost.multiplier(S) / COSTS["sparse"].multiplier(S))
 
 
-def beyond(found: Pairs, runs: RunTable) -> Bools:
+def beyond(found: DensePairs, runs: RunTable) -> Bools:
     """Whether each pair's dense loss lies past the longest dense run of its size, (pairs,)."""
     dense = [(r.nonzero_params, r.data_seen) for r in runs.finished if r.sparsity == 0]
     both = np.concatenate([found.nonzero_params, [float(N) for N, _ in dense]])
@@ -137,7 +137,7 @@ def beyond(found: Pairs, runs: RunTable) -> Bools:
     return np.asarray(found.data_seen > longest[size[: len(found)]] * (1 + ROUNDING))
 
 
-def noise(found: Pairs, runs: RunTable) -> Array:
+def noise(found: DensePairs, runs: RunTable) -> Array:
     """Half of each gain's interval, for what seeds scatter alone, (pairs,).
 
     Runs of one dense shape and seed count as one; see `seed_spread`. NaN for runs without repeats.
@@ -150,7 +150,7 @@ def noise(found: Pairs, runs: RunTable) -> Array:
     return np.asarray(quantile * spread.deviation / np.sqrt(found.seeds))
 
 
-def multiples(found: Pairs, law: DenseLaw) -> Array:
+def multiples(found: DensePairs, law: DenseLaw) -> Array:
     """How many times the dense compute optimum the dense partners were trained, (pairs,)."""
     return np.asarray(found.data_seen / data_at(law, 1.0, found.nonzero_params))
 
@@ -205,11 +205,11 @@ def crossovers(runs: RunTable, cost: CostModel, head: bool = False) -> list[Cros
     ]
 
 
-def _level(found: Pairs) -> Array:
+def _level(found: DensePairs) -> Array:
     return nominal_sparsities(found.sparsity)
 
 
-def _lines(found: Pairs, law: DenseLaw) -> dict[float, _Line]:
+def _lines(found: DensePairs, law: DenseLaw) -> dict[float, _Line]:
     """The line of every sparsity whose pairs were trained for more than one amount."""
     level = _level(found)
     x = multiples(found, law) ** -law.beta
@@ -235,7 +235,7 @@ def _line(x: Array, y: Array, size: Indices) -> tuple[float, float]:
     return float((mean_y + slope * mean_x).mean()), slope
 
 
-def _crossover(found: Pairs, line: _Line, without: list[_Line | None]) -> Crossover:
+def _crossover(found: DensePairs, line: _Line, without: list[_Line | None]) -> Crossover:
     """From the pairs of one sparsity, their line, and that without each size of the table."""
     times = multiples(found, line.law)
     N = float(np.exp(np.log(found.nonzero_params).mean()))

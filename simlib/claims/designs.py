@@ -72,7 +72,7 @@ _SCATTER_OF_IMAGES = (
 
 
 @dataclass(frozen=True)
-class Design:
+class VirtualSet:
     """A set of runs and how virtual ones like it are made: the files that rules read of them."""
 
     runs: RunSet
@@ -171,12 +171,12 @@ def t5_rows() -> list[RunRecord]:
 
 def _simple(
     runs: RunSet, says: str, rows: Callable[[], list[RunRecord]], base: Base, scatter: Scatter
-) -> Design:
+) -> VirtualSet:
     def sources(truth: Truth, rng: np.random.Generator) -> Sources:
         table = drawn(rows(), truth, base, scatter, rng)
         return Sources(tables={runs.table: table}, shipped=False, resamples=MEMBERS)
 
-    return Design(runs, says, sources)
+    return VirtualSet(runs, says, sources)
 
 
 def planned(config: RunConfig) -> RunRecord:
@@ -214,7 +214,7 @@ def planned(config: RunConfig) -> RunRecord:
 
 def of_rows(
     runs: RunSet, says: str, rows: Callable[[], Sequence[RunRecord]], *beside: RunSet
-) -> Design:
+) -> VirtualSet:
     """Rows that are there or planned, and the shipped tables that rules read beside theirs."""
 
     def sources(truth: Truth, rng: np.random.Generator) -> Sources:
@@ -228,14 +228,14 @@ def of_rows(
         tables[LANGUAGE.table] = drawn(language_rows(), TRUTHS["joint"], PILOT, OURS, rng)
         return Sources(tables=tables, shipped=False, resamples=MEMBERS)
 
-    return Design(
+    return VirtualSet(
         runs,
         says + " Seeds scatter by .3 % of the loss, half of that variance common to a prefix.",
         sources,
     )
 
 
-def _shipped(runs: RunSet, *beside: RunSet) -> Design:
+def _shipped(runs: RunSet, *beside: RunSet) -> VirtualSet:
     says = "The runs of the shipped table."
     return of_rows(runs, says, lambda: load_runs(runs.table).finished.records, *beside)
 
@@ -248,7 +248,7 @@ def _held_out(
     held: Sequence[RunRecord],
     base: Base,
     scatter: Scatter,
-) -> Design:
+) -> VirtualSet:
     """A grid and the runs held out of it, and what the law of the one says of the other."""
 
     def sources(truth: Truth, rng: np.random.Generator) -> Sources:
@@ -258,7 +258,7 @@ def _held_out(
         said = predict(runs.table, {}, by_form(law_file), recorded(tables[runs.table]), LEVEL)
         return Sources(tables=tables, predictions={runs.table: said}, shipped=False)
 
-    return Design(runs, says, sources)
+    return VirtualSet(runs, says, sources)
 
 
 def _points(law: JointLaw) -> list[Point]:
@@ -288,7 +288,7 @@ def _optimum(truth: Truth, rng: np.random.Generator) -> Sources:
     return Sources(tables={OPTIMUM.table: table}, optima={OPTIMUM.table: optima}, shipped=False)
 
 
-DESIGNS: dict[str, Design] = {
+DESIGNS: dict[str, VirtualSet] = {
     design.runs.table: design
     for design in (
         _simple(
@@ -319,7 +319,7 @@ DESIGNS: dict[str, Design] = {
             VISION_PILOT,
             OUR_IMAGES,
         ),
-        Design(
+        VirtualSet(
             OPTIMUM,
             "18 points: three sizes, 10 to 100 dense optima under dense cost, 1 to 10 "
             "under sparse cost; five sparsities, three seeds. " + _SCATTER,

@@ -15,7 +15,7 @@ from simlib.claims.estimates import (
     smallest_equal_size,
 )
 from simlib.claims.evidence import Measured, Region
-from simlib.claims.pairs import Pairs, pairs
+from simlib.claims.pairs import DensePairs, pairs
 from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import EVERY, OURS, RELEASED, RunSet, Sources
 from simlib.laws.law import PUBLISHED, Array, JointLaw
@@ -33,7 +33,7 @@ MULTIPLIERS = {name: float(law.multiplier(SPARSITY)) for name, law in PUBLISHED.
 ONSETS = {name: float(compute_multiple(law, 0.0)) for name, law in PUBLISHED.items()}
 
 
-def at_equal_cost(sources: Sources, runs: RunSet) -> Pairs:
+def at_equal_cost(sources: Sources, runs: RunSet) -> DensePairs:
     """Sparse settings beside the dense one of equal non-zero size and training cost."""
     view = sources.view(runs)
     return pairs(view.runs, view.dense, data=1.0)

@@ -38,7 +38,7 @@ Partner = Callable[[Dense, JointLaw | DenseLaw, float, float], Setting | None]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class DensePairs:
     """Settings of sparse runs with their dense partners, arrays of shape (pairs,).
 
     `gain` is ln(dense loss / sparse loss), above zero where the sparse run is better, and
@@ -58,18 +58,18 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.gain)
 
-    def where(self, keep: Bools) -> Pairs:
+    def where(self, keep: Bools) -> DensePairs:
         """The pairs marked true. Raises InputError for none."""
         if not keep.any():
             raise InputError("no pair of runs lies where this comparison looks")
-        return Pairs(*(v[keep] for v in vars(self).values()))
+        return DensePairs(*(v[keep] for v in vars(self).values()))
 
     @property
     def size(self) -> Indices:
         """Index of each pair's size, ascending, (pairs,)."""
         return size_index(self.nonzero_params)
 
-    def by_size(self, estimate: Callable[[Pairs], float | None]) -> Estimate:
+    def by_size(self, estimate: Callable[[DensePairs], float | None]) -> Estimate:
         """Mean over sizes of an estimate from the pairs of one, with Student's t interval.
 
         Pairs of one size share dense partners, and all of them whatever is special about that
@@ -95,7 +95,7 @@ class Pairs:
         squares with a level for each sparsity, size by size.
         """
 
-        def of_size(part: Pairs) -> float | None:
+        def of_size(part: DensePairs) -> float | None:
             target = part.gain if relative else part.difference
             levels = sparsity_index(part.sparsity)
             x = _centred(np.log2(part.data_seen), levels)
@@ -187,7 +187,7 @@ def pairs(
     size: float = 0.0,
     data: float | Share = 0.0,
     partner: Partner = beside,
-) -> Pairs:
+) -> DensePairs:
     """Every sparse setting whose partner is in the table: N (1-S)^-size and D (1-S)^-data, dense.
 
     `data` may also say by S and N how many times the data the partner sees; `partner` finds it
@@ -205,7 +205,7 @@ def pairs(
             rows.append((S, N, wanted[1], D, gain, found.loss - own.loss, seeds))
     if not rows:
         raise InputError("no sparse run has the dense partner that this comparison needs")
-    return Pairs(*np.array(rows).T)
+    return DensePairs(*np.array(rows).T)
 
 
 def dense_settings(runs: RunTable) -> Dense:

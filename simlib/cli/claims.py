@@ -10,7 +10,7 @@ import click
 
 import simlib
 from simlib.claims import RULES, scorecard
-from simlib.claims.designs import DESIGNS, Design, of_rows, planned
+from simlib.claims.designs import DESIGNS, VirtualSet, of_rows, planned
 from simlib.claims.measured import SHELF as EVIDENCE
 from simlib.claims.measured import measure, table_hash
 from simlib.claims.power import SHELF as POWERS
@@ -93,7 +93,7 @@ def _power(name: str, grid: str | None, tables: int, seed: int, save: bool) -> N
     click.echo(power_text(found))
 
 
-def _planned(name: str, path: str) -> Design:
+def _planned(name: str, path: str) -> VirtualSet:
     from simlib.sweep.grid import read_grid  # here: it needs torch, and the scorecard does not
 
     rows = [planned(config) for config in read_grid(path).configs]

@@ -39,7 +39,7 @@ EXPONENTS = ("b_S", "b_N", "b_D")
 
 
 @dataclass(frozen=True)
-class Grid:
+class DesignGrid:
     """Every combination of sparsities, sizes and amounts of data, each `repeats` times.
 
     Raises InputError for values outside their domain.
@@ -75,7 +75,7 @@ class Grid:
         return float((COSTS["dense"].flops(S, N, D) * (1 - S) * cost.multiplier(S)).sum())
 
 
-def _settled(law: JointLaw, grid: Grid, objective: Objective) -> tuple[Settled, Array]:
+def _settled(law: JointLaw, grid: DesignGrid, objective: Objective) -> tuple[Settled, Array]:
     """The fit's own problem on the grid, and the theta that is the law; repeats are left out."""
     S, N, D = replace(grid, repeats=1).columns
     rng = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def huber_inflation(ratio: float) -> float:
 
 def fisher_widths(
     law: JointLaw,
-    grid: Grid,
+    grid: DesignGrid,
     noise: float,
     *,
     quantities: Mapping[str, Quantity] | None = None,
@@ -143,7 +143,7 @@ def _check_noise(noise: float) -> None:
 
 def simulated_widths(
     law: JointLaw,
-    grid: Grid,
+    grid: DesignGrid,
     noise: float,
     *,
     quantities: Mapping[str, Quantity] | None = None,
@@ -188,7 +188,7 @@ def widths_by_data(
             [
                 fisher_widths(
                     law,
-                    Grid(
+                    DesignGrid(
                         tuple(sparsities),
                         tuple(sizes),
                         tuple(np.geomspace(most_data / span, most_data, count)),
@@ -208,7 +208,7 @@ def widths_by_data(
 class Design:
     """A grid with what it costs in FLOP and the half-widths to expect of it (log scale)."""
 
-    grid: Grid
+    grid: DesignGrid
     flops: float
     widths: dict[str, float]
     score: float
@@ -216,7 +216,7 @@ class Design:
 
 def evaluate(
     law: JointLaw,
-    grid: Grid,
+    grid: DesignGrid,
     noise: float,
     targets: Sequence[str] = EXPONENTS,
     cost: TrainingCost = COSTS["dense"],
@@ -305,10 +305,10 @@ def _scaled(
     data: Array,
     tilt: float,
     cost: TrainingCost,
-) -> Grid:
+) -> DesignGrid:
     """The grid about the dense optimum (times tilt in data) whose runs together cost the budget."""
     shape = np.asarray(cost.multiplier(S)).sum() * sizes.sum() * data.sum() * tilt
     one = np.log(chinchilla_flops(law, 1.0))  # C = chinchilla_flops(1) N^(1 + b_N / b_D)
     N = float(np.exp((np.log(flops / shape) - one) / (1 + law.b_N / law.b_D)))
     D = tilt * float(chinchilla_flops(law, N)) / (FLOP_PER_PARAMETER_AND_DATUM * N)
-    return Grid(S, tuple(N * sizes), tuple(D * data))
+    return DesignGrid(S, tuple(N * sizes), tuple(D * data))
