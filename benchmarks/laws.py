@@ -25,12 +25,12 @@ from simlib.errors import InputError
 from simlib.fit import DENSE, JOINT, OBJECTIVES, QUANTITIES, Objective, fit
 from simlib.fit.authors import DATA_UNITS, authors_procedure
 from simlib.fit.bootstrap import refit, resample_runs
-from simlib.fit.holdout import Runs
 from simlib.fit.preparation import prepare
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import DenseLaw, JointLaw
 from simlib.laws.optimum import chinchilla_flops, cost_model, optimal_sparsity
 from simlib.pages.benchfile import Case, Goal
+from simlib.runs.cells import Columns
 from simlib.simulate.blocks import summarise
 from simlib.simulate.virtual import Noise, virtual_runs
 
@@ -191,7 +191,7 @@ def bootstrap(smoke: bool) -> Iterator[Case]:
             picked = columns[:, draw.integers(0, len(runs.loss), len(runs.loss))]
             # a run drawn twice counts twice; a billionth apart, so that none is taken for a copy
             picked[3] *= 1 + 1e-9 * draw.standard_normal(len(picked[3]))
-            authors_procedure(Runs(*picked), OBJECTIVES[name], DATA_UNITS[name])
+            authors_procedure(Columns(*picked), OBJECTIVES[name], DATA_UNITS[name])
 
         yield compare(
             f"{name}, {members} refits",
@@ -238,7 +238,7 @@ def dense_law(smoke: bool) -> Iterator[Case]:
     flops = np.exp(rng.uniform(np.log(1e15), np.log(1e16), count))
     ratio = np.exp(rng.uniform(np.log(10), np.log(100), count))
     N = np.sqrt(flops / (FLOP_PER_PARAMETER_AND_DATUM * ratio))
-    runs = Runs(np.zeros(count), N, ratio * N, HOFFMANN(0.0, N, ratio * N))
+    runs = Columns(np.zeros(count), N, ratio * N, HOFFMANN(0.0, N, ratio * N))
     runs.loss[:] *= np.exp(0.01 * rng.standard_normal(count))
     sample = 1 if smoke else 15
     whole = list(product(*GRID.values()))
@@ -290,12 +290,12 @@ def dense_law(smoke: bool) -> Iterator[Case]:
     )
 
 
-def _drawn(law: Any, count: int, rng: np.random.Generator) -> Runs:
+def _drawn(law: Any, count: int, rng: np.random.Generator) -> Columns:
     """Runs of a law with 1 % noise."""
     S = rng.choice([0.0, 0.5, 0.75, 0.875], count)
     N = np.exp(rng.uniform(np.log(1e6), np.log(1e9), count))
     D = np.exp(rng.uniform(np.log(1e9), np.log(1e11), count))
-    return Runs(S, N, D, law(S, N, D) * np.exp(0.01 * rng.standard_normal(count)))
+    return Columns(S, N, D, law(S, N, D) * np.exp(0.01 * rng.standard_normal(count)))
 
 
 def growth(smoke: bool) -> Iterator[Case]:

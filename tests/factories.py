@@ -1,22 +1,11 @@
 """What many tests make: laws, tables drawn from them, small training runs, records."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from simlib.laws.law import JointLaw
+from simlib.runs.cells import Columns as Table
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord
-
-
-@dataclass(frozen=True)
-class Table:
-    """The least that a fit needs to see."""
-
-    sparsity: np.ndarray
-    nonzero_params: np.ndarray
-    data_seen: np.ndarray
-    loss: np.ndarray
 
 
 def random_law(rng: np.random.Generator) -> JointLaw:

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simlib.errors import InputError
+from simlib.runs.cells import nominal_sparsities
 from simlib.runs.table import RunTable
 
 TIE = 2.0  # standard errors of the mean difference below which nothing is called a win
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SeedComparison:
     """Validation losses of dense and sparse runs, one of each for every seed, in nats."""
 
     sparsity: float
@@ -49,7 +50,7 @@ class Comparison:
         return "sparse" if self.mean > 0 else "dense"
 
 
-def compare(runs: RunTable) -> Comparison:
+def compare(runs: RunTable) -> SeedComparison:
     """Compare the sparse runs of a table with its dense runs, seed by seed.
 
     Raises InputError unless there is, for every seed, one dense and one sparse run that ended,
@@ -57,7 +58,7 @@ def compare(runs: RunTable) -> Comparison:
     """
     dense = {r.seed: r for r in runs.finished if r.sparsity == 0}
     sparse = {r.seed: r for r in runs.finished if r.sparsity > 0}
-    levels = {round(r.sparsity, 3) for r in sparse.values()}
+    levels = set(nominal_sparsities([r.sparsity for r in sparse.values()]).tolist())
     if dense.keys() != sparse.keys() or len(levels) != 1 or len(runs) != 2 * len(dense):
         raise InputError(
             "a comparison needs one dense and one sparse run of one sparsity for every seed, "
@@ -68,4 +69,4 @@ def compare(runs: RunTable) -> Comparison:
         raise InputError("a comparison needs runs with equal data_seen")
     seeds = tuple(s for s in dense if s is not None)
     losses = (np.array([side[s].loss for s in seeds]) for side in (dense, sparse))
-    return Comparison(levels.pop(), seeds, *losses)
+    return SeedComparison(levels.pop(), seeds, *losses)

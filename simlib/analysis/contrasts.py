@@ -8,7 +8,7 @@ common to both, all of it up to where their masks part.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,31 +18,11 @@ from scipy import stats
 
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array
 from simlib.paper import PRUNE_END, PRUNE_START
+from simlib.runs.cells import alike, same_size, same_sparsity, sparsity_index
 from simlib.runs.table import RunRecord, RunTable
-
-LEVEL = 0.9  # of every interval
-SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
-SAME_SIZE = 0.03  # shapes come in steps, see simlib.runs.shape
-ALIKE = (
-    "family",
-    "dataset",
-    "dataset_sha256",
-    "start",
-    "dense_params",
-    "data_seen",
-    "batch",
-    "seq_len",
-    "width",
-    "depth",
-    "heads",
-    "lr",
-    "optimizer",
-    "embeddings",
-    "seed",
-    "precision",
-)
 
 
 class Arm(NamedTuple):
@@ -150,9 +130,13 @@ class Pairs:
 
     def split(self, key: Callable[[RunRecord], Any]) -> dict[Any, Pairs]:
         """The pairs in groups by a key of the reference run, in order of the keys."""
+        return self.grouped([key(first) for first, _ in self.runs])
+
+    def grouped(self, keys: Sequence[Any]) -> dict[Any, Pairs]:
+        """The pairs in groups by a key of each, in order of the keys."""
         groups: dict[Any, list[tuple[RunRecord, RunRecord]]] = defaultdict(list)
-        for pair in self.runs:
-            groups[key(pair[0])].append(pair)
+        for key, pair in zip(keys, self.runs, strict=True):
+            groups[key].append(pair)
         return {k: Pairs(self.reference, self.other, tuple(groups[k])) for k in sorted(groups)}
 
     def effect(self, level: float = LEVEL) -> Estimate:
@@ -161,8 +145,13 @@ class Pairs:
 
     def effect_over_cells(self, level: float = LEVEL) -> Estimate:
         """The same with seeds averaged within their cell first: wider if cells differ."""
-        cells = self.split(lambda r: (r.family, r.dense_params, round(r.sparsity, 2), r.data_seen))
-        return t_interval([cell.differences.mean() for cell in cells.values()], level)
+        sparsity = sparsity_index(self.points[0]).tolist()
+        keys = [
+            (first.family, first.dense_params, at, first.data_seen)
+            for at, (first, _) in zip(sparsity, self.runs, strict=True)
+        ]
+        means = [cell.differences.mean() for cell in self.grouped(keys).values()]
+        return t_interval(means, level)
 
 
 def match(runs: RunTable, other: Arm, reference: Arm = REFERENCE) -> Pairs:
@@ -173,12 +162,12 @@ def match(runs: RunTable, other: Arm, reference: Arm = REFERENCE) -> Pairs:
     partners: dict[tuple[Any, ...], list[RunRecord]] = defaultdict(list)
     for run in runs:
         if run.sparsity > 0 and Arm.of(run) == reference:
-            partners[_alike(run)].append(run)
+            partners[alike(run)].append(run)
     found, lost = [], 0
     for run in runs:
         if run.sparsity == 0 or Arm.of(run) != other:
             continue
-        near = [r for r in partners[_alike(run)] if abs(r.sparsity - run.sparsity) < SAME_SPARSITY]
+        near = [r for r in partners[alike(run)] if same_sparsity(r.sparsity, run.sparsity)]
         if len(near) > 1:
             raise InputError(f"run {run.run_id} pairs with {near[0].run_id} and {near[1].run_id}")
         ended = [r for r in near if not (r.diverged or run.diverged)]
@@ -201,7 +190,7 @@ def against_dense(runs: RunTable, arm: Arm) -> Pairs:
         if run.sparsity > 0 and Arm.of(run) == arm
         for first in dense
         if (first.family, first.data_seen, first.seed) == (run.family, run.data_seen, run.seed)
-        and abs(first.nonzero_params / run.nonzero_params - 1) < SAME_SIZE
+        and same_size(first.nonzero_params, run.nonzero_params)
     ]
     if not found:
         raise InputError(f"no run of '{arm}' has a dense partner of its size, data and seed")
@@ -221,42 +210,3 @@ def t_interval(values: ArrayLike, level: float = LEVEL) -> Estimate:
         return Estimate(mean, (None, None), n)
     half = float(stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
     return Estimate(mean, (mean - half, mean + half), n)
-
-
-class Spread(NamedTuple):
-    """Standard deviation of log loss over seeds, pooled over cells."""
-
-    deviation: float
-    interval: Interval
-    degrees: int  # of freedom: runs less cells
-    cells: int
-    independent: int  # degrees of freedom where runs of one prefix count as one
-
-
-def seed_spread(runs: RunTable, level: float = LEVEL) -> Spread:
-    """How much log loss varies between runs that differ in their seed alone, by chi-square.
-
-    Runs of one dense shape, recipe and seed share their training until they are pruned or cooled
-    down, and with it much of the seed's noise, so the interval counts them as one. Raises
-    InputError for runs without repeats.
-    """
-    cells: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-    prefixes: dict[tuple[Any, ...], set[int | None]] = defaultdict(set)
-    for run in runs.finished:
-        cells[(*_alike(run, "seed"), Arm.of(run), round(run.sparsity, 2))].append(run.loss)
-        prefixes[_alike(run, "seed", "data_seen")].add(run.seed)
-    logs = [np.log(losses) for losses in cells.values() if len(losses) > 1]
-    degrees = sum(len(group) - 1 for group in logs)
-    if degrees < 1:
-        raise InputError("the spread over seeds needs two seeds of at least one setting")
-    variance = sum(float(np.sum((g - g.mean()) ** 2)) for g in logs) / degrees
-    independent = min(degrees, max(sum(len(seeds) - 1 for seeds in prefixes.values()), 1))
-    quantiles = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], independent)
-    low, high = np.sqrt(variance * independent / quantiles)
-    return Spread(
-        float(np.sqrt(variance)), (float(low), float(high)), degrees, len(logs), independent
-    )
-
-
-def _alike(run: RunRecord, *but: str) -> tuple[Any, ...]:
-    return tuple(getattr(run, name) for name in ALIKE if name not in but)

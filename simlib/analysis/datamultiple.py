@@ -17,25 +17,12 @@ from scipy.optimize import isotonic_regression
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
 from simlib.laws.costs import training_flops
+from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array
 from simlib.laws.optimum import cost_model
+from simlib.paper import DATA_MULTIPLES
+from simlib.runs.cells import alike, same_sparsity, seed_spread
 from simlib.runs.table import RunRecord, RunTable
-
-SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
-_SETTING = (
-    "family",
-    "dataset_sha256",
-    "pattern",
-    "dense_params",
-    "width",
-    "depth",
-    "batch",
-    "seq_len",
-    "lr",
-    "prune_start",
-    "prune_end",
-    "schedule",
-)
 
 
 @dataclass(frozen=True)
@@ -106,6 +93,11 @@ class Multiple:
         return self.break_even(high, cost), self.break_even(low, cost)
 
 
+def published(sparsity: float) -> float | None:
+    """The paper's multiple at a sparsity, or None where it has none."""
+    return next((m for S, m in DATA_MULTIPLES.items() if same_sparsity(S, sparsity)), None)
+
+
 def data_multiples(
     runs: RunTable, *, level: float = 0.9, draws: int = 1000, seed: int = 0
 ) -> list[Multiple]:
@@ -117,7 +109,7 @@ def data_multiples(
     InputError where something of that is missing.
     """
     runs = runs.finished
-    noise = repeat_noise(runs)
+    noise = seed_spread(runs).deviation
     rng = np.random.default_rng(seed)
     settings: dict[tuple[Any, ...], list[RunRecord]] = {}
     for run in runs:
@@ -132,26 +124,6 @@ def data_multiples(
     return [_multiple(runs, same, noise, level, draws, rng) for _, same in sorted(settings.items())]
 
 
-def repeat_noise(runs: RunTable) -> float:
-    """Standard deviation of log loss between runs that differ in nothing but their seed.
-
-    Raises InputError for a table without such runs.
-    """
-    cells: dict[tuple[object, ...], list[float]] = {}
-    for run in runs.finished:
-        started = run.start != "scratch"
-        key = (started, run.pruner, run.nonzero_params, run.data_seen, *_setting(run))
-        cells.setdefault(key, []).append(math.log(run.loss))
-    repeated = [np.array(cell) for cell in cells.values() if len(cell) > 1]
-    if not repeated:
-        raise InputError(
-            "the table repeats no run with another seed, so its noise is unknown: "
-            "add seeds to its grid"
-        )
-    squares = sum(float(((c - c.mean()) ** 2).sum()) for c in repeated)
-    return math.sqrt(squares / sum(len(c) - 1 for c in repeated))
-
-
 def from_scratch(runs: RunTable, like: RunRecord) -> RunTable:
     """The runs from scratch of the shape, sparsity and recipe of a pruned one, by data."""
     found = [
@@ -159,8 +131,8 @@ def from_scratch(runs: RunTable, like: RunRecord) -> RunTable:
         for run in runs
         if run.pruner == "gmp"
         and run.start == "scratch"
-        and _setting(run) == _setting(like)
-        and abs(run.sparsity - like.sparsity) < SAME_SPARSITY
+        and _recipe(run) == _recipe(like)
+        and same_sparsity(run.sparsity, like.sparsity)
     ]
     return RunTable(sorted(found, key=lambda run: run.data_seen))
 
@@ -186,10 +158,9 @@ def _multiple(
     drawn = means + noise / np.sqrt(counts) * rng.standard_normal((draws, len(data)))
     goals = goal + noise / math.sqrt(len(pruned)) * rng.standard_normal(draws)
     found = [_matched(data, curve, g) for curve, g in zip(drawn, goals, strict=True)]
-    tail = (1 - level) / 2
-    low, high = np.quantile(found, [tail, 1 - tail], method="nearest")
+    low, high = quantile_ends(found, level, nearest=True)
     at = _matched(data, means, goal)
-    gain, gain_ends = _gain(data, means, drawn, goal, goals, first.data_seen, tail)
+    gain, gain_ends = _gain(data, means, drawn, goal, goals, first.data_seen, level)
     return Multiple(
         first.nonzero_params,
         first.sparsity,
@@ -199,7 +170,7 @@ def _multiple(
         math.exp(goal),
         len(pruned),
         _inside(at),
-        _ends(float(low), float(high), data),
+        _ends(low, high, data),
         (float(data[0]), float(data[-1])),
         bool(at > data[-1]),
         gain,
@@ -214,13 +185,12 @@ def _matched(data: Array, log_loss: Array, goal: float) -> float:
 
 
 def _gain(
-    data: Array, means: Array, drawn: Array, goal: float, goals: Array, at: float, tail: float
+    data: Array, means: Array, drawn: Array, goal: float, goals: Array, at: float, level: float
 ) -> tuple[float | None, Interval]:
     same = np.flatnonzero(data == at)
     if not len(same):
         return None, (None, None)
-    low, high = np.quantile(drawn[:, same[0]] - goals, [tail, 1 - tail])
-    return float(means[same[0]] - goal), (float(low), float(high))
+    return float(means[same[0]] - goal), quantile_ends(drawn[:, same[0]] - goals, level)
 
 
 def _start(runs: RunTable, pruned: RunRecord) -> RunRecord:
@@ -233,8 +203,10 @@ def _start(runs: RunTable, pruned: RunRecord) -> RunRecord:
     return found[0]
 
 
-def _setting(run: RunRecord) -> tuple[object, ...]:
-    return tuple(getattr(run, name) for name in _SETTING)
+def _recipe(run: RunRecord) -> tuple[object, ...]:
+    """What pruning a trained model and pruning from scratch have in common."""
+    pruned = (run.pattern, run.schedule, run.prune_start, run.prune_end)
+    return (*alike(run, "seed", "start", "data_seen"), *pruned)
 
 
 def _inside(value: float) -> float | None:

@@ -7,7 +7,6 @@ lies above it at a sparsity is the regret of having chosen that one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +15,14 @@ from scipy import stats
 from simlib.analysis.optimumgrid import Point
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
+from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array
+from simlib.runs.cells import Indices, same_size, same_sparsity, sparsity_index
 from simlib.runs.table import RunRecord, RunTable
-
-SAME_SPARSITY = 0.005  # counts of kept weights are rounded, tensor by tensor
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmAtPoint:
     """The runs of one sparsity at a point; `regret` is log loss above the best, with interval."""
 
     sparsity: float
@@ -49,7 +48,7 @@ class Check:
     """
 
     point: Point
-    arms: tuple[Arm, ...]
+    arms: tuple[ArmAtPoint, ...]
     best: float
     interval: Interval
     regret: float
@@ -82,14 +81,15 @@ def check_optimum(
     settings = list(zip(point.sparsities, point.data, strict=True))
     found = [_arm_runs(runs, S, D, point) for S, D in settings]
     members = [run for arm in found for run in arm]
-    x = np.log1p(-np.array([run.sparsity for run in members]))
+    sparsity = np.array([run.sparsity for run in members])
+    x, places = np.log1p(-sparsity), sparsity_index(sparsity)
     y = np.log([run.loss for run in members])
     seeds = np.array([run.seed or 0 for run in members])
     design = np.column_stack([x, x**2, *(seeds == s for s in np.unique(seeds))]).astype(float)
     free = len(y) - design.shape[1]
-    if free < 1 or len(set(np.round(x, 3))) < 3:
+    if free < 1 or places.max() < 2:
         raise InputError(
-            f"{len(y)} runs at {len(set(np.round(x, 3)))} sparsities show no optimum: train more "
+            f"{len(y)} runs at {places.max() + 1} sparsities show no optimum: train more "
             "seeds or sparsities"
         )
     inverse = np.linalg.inv(design.T @ design)
@@ -100,23 +100,22 @@ def check_optimum(
     drawn = _draws(curve, noise**2 * inverse[:2, :2], free, draws, seed)
     ends = (float(x.min()), float(x.max()))
     at = 1 - np.exp(_minimum(drawn, ends))
-    tail = (1 - level) / 2
-    low, high = np.quantile(at, [tail, 1 - tail], method="nearest")
-    regret, regret_ends = _regret(curve, drawn, np.log1p(-point.optimum), ends, tail)
+    low, high = quantile_ends(at, level, nearest=True)
+    regret, regret_ends = _regret(curve, drawn, np.log1p(-point.optimum), ends, level)
     arms = []
     for (S, D), arm in zip(settings, found, strict=True):
-        value, value_ends = _regret(curve, drawn, np.log1p(-S), ends, tail)
-        arms.append(Arm(S, D, tuple(arm), value, value_ends))
+        value, value_ends = _regret(curve, drawn, np.log1p(-S), ends, level)
+        arms.append(ArmAtPoint(S, D, tuple(arm), value, value_ends))
     most = float(1 - np.exp(ends[0]))
     return Check(
         point,
         tuple(arms),
         float(1 - np.exp(_minimum(curve[None], ends)[0])),
-        (float(low), None if high >= most - SAME_SPARSITY else float(high)),
+        (low, None if same_sparsity(high, most) else high),
         regret,
         regret_ends,
         noise,
-        _lack_of_fit(y, x, seeds, rss, free),
+        _lack_of_fit(y, places, seeds, rss, free),
     )
 
 
@@ -127,8 +126,8 @@ def _arm_runs(runs: RunTable, sparsity: float, data_seen: int, point: Point) -> 
         if run.start == "scratch"
         and run.pruner in ("none", "gmp")
         and run.data_seen == data_seen
-        and abs(run.sparsity - sparsity) < SAME_SPARSITY
-        and abs(run.nonzero_params / point.nonzero_params - 1) < SAME_SPARSITY
+        and same_sparsity(run.sparsity, sparsity)
+        and same_size(run.nonzero_params, point.nonzero_params)
     ]
     if not found:
         raise InputError(
@@ -157,23 +156,21 @@ def _height(curves: Array, x: float | Array) -> Array:
 
 
 def _regret(
-    curve: Array, drawn: Array, x: float, ends: tuple[float, float], tail: float
+    curve: Array, drawn: Array, x: float, ends: tuple[float, float], level: float
 ) -> tuple[float, tuple[float, float]]:
     x = float(np.clip(x, *ends))
     both = np.vstack([curve, drawn])
     above = _height(both, x) - _height(both, _minimum(both, ends))
-    low, high = np.quantile(above[1:], [tail, 1 - tail])
-    return float(above[0]), (float(low), float(high))
+    return float(above[0]), quantile_ends(above[1:], level)
 
 
-def _lack_of_fit(y: Array, x: Array, seeds: Array, rss: float, free: int) -> float:
+def _lack_of_fit(y: Array, places: Indices, seeds: Array, rss: float, free: int) -> float:
     """p-value of the F test of the parabola against one mean for every arm; 1 where there is none.
 
     Draper and Smith 1998, Applied Regression Analysis, section 2.1.
     """
-    places = np.round(x, 2)
-    arms: Sequence[float] = np.unique(places).tolist()
-    columns = [places == place for place in arms] + [seeds == s for s in np.unique(seeds)[1:]]
+    columns = [places == place for place in range(places.max() + 1)]
+    columns += [seeds == s for s in np.unique(seeds)[1:]]
     design = np.column_stack(columns).astype(float)
     left = len(y) - design.shape[1]
     extra = free - left

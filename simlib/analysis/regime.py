@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
+from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.errors import InputError
-from simlib.fit.holdout import curves, groups
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array, Indices
+from simlib.runs.cells import curve_index, size_index
 from simlib.runs.table import RunTable
 
 
@@ -57,7 +58,7 @@ def regime(runs: RunTable) -> Regime:
     amounts of data on every curve, or where slopes rise up to the last.
     """
     runs = runs.finished
-    curve, data = curves(runs.sparsity, runs.nonzero_params), groups(runs.data_seen)
+    curve, data = curve_index(runs.sparsity, runs.nonzero_params), size_index(runs.data_seen)
     amounts = np.array([runs.data_seen[data == i].mean() for i in range(data.max() + 1)])
     loss = _means(curve, data, runs.loss)
     steps = tuple(

@@ -8,57 +8,17 @@ from itertools import pairwise
 import numpy as np
 from scipy import stats
 
-from simlib.analysis.contrasts import Estimate, Spread, t_interval
+from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.errors import InputError
 from simlib.fit import Interval, Objective, fit_table, log_residuals
 from simlib.fit.diagnosis import WIDE
 from simlib.fit.fittedlaw import FittedLaw
-from simlib.laws.law import Array, Indices
+from simlib.laws.intervals import quantile_ends
+from simlib.laws.law import Array
+from simlib.runs.cells import Cells, Spread, cells
 from simlib.runs.table import RunTable
 
-SAME_SIZE = 1.1  # sizes are built to within 3 %, and differ by a factor of 2 or so
 DRAWS = 4000  # of the noise behind an expected order
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The settings of a sweep, arrays of shape (cells,): S, N, D, mean log loss, runs.
-
-    `size` is the nominal size: the mean N of all runs that were asked for one size.
-    """
-
-    sparsity: Array
-    nonzero_params: Array
-    size: Array
-    data_seen: Array
-    log_loss: Array
-    runs: Indices
-
-
-def cells(runs: RunTable) -> Cells:
-    """The finished runs of a sweep by setting, seeds averaged. Raises InputError without runs."""
-    runs = runs.finished
-    if len(runs) == 0:
-        raise InputError("there are no finished runs to look at")
-    S, N, D = np.round(runs.sparsity, 3), runs.nonzero_params, runs.data_seen
-    size = nominal_sizes(N)
-    keys, place, counts = np.unique(
-        np.stack([S, size, D]), axis=1, return_inverse=True, return_counts=True
-    )
-    place = place.reshape(-1)
-
-    def mean(values: Array) -> Array:
-        return np.asarray(np.bincount(place, weights=values) / counts)
-
-    return Cells(keys[0], mean(N), keys[1], keys[2], mean(np.log(runs.loss)), counts)
-
-
-def nominal_sizes(N: Array) -> Array:
-    """Each size's mean over the sizes next to it, in N's order: the size that was asked for."""
-    known = np.unique(N)
-    group = np.concatenate([[0], np.cumsum(known[1:] / known[:-1] > SAME_SIZE)])
-    mean = np.array([known[group == g].mean() for g in range(group[-1] + 1)])
-    return np.asarray(mean[group][np.searchsorted(known, N)])
 
 
 @dataclass(frozen=True)
@@ -94,7 +54,7 @@ def lack_of_fit(law_file: FittedLaw, runs: RunTable, spread: Spread) -> LackOfFi
 
 def _cell_residuals(law_file: FittedLaw, found: Cells) -> Array:
     return log_residuals(
-        law_file.law, found.sparsity, found.nonzero_params, found.data_seen, np.exp(found.log_loss)
+        law_file.law, found.sparsity, found.nonzero_params, found.data_seen, found.loss
     )
 
 
@@ -185,7 +145,7 @@ def without_shortest(
 
 
 @dataclass(frozen=True)
-class Step:
+class SparsityStep:
     """From one sparsity to the next: in how many settings the sparser run is the better one.
 
     `expected` is the number if the law holds and seeds vary as they do. `gain` is the mean of
@@ -212,7 +172,7 @@ class Order:
     ordered: int
     expected: float
     likely: tuple[float, float]
-    steps: tuple[Step, ...]
+    steps: tuple[SparsityStep, ...]
 
 
 def order(
@@ -241,7 +201,7 @@ def order(
     measured, predicted = -np.diff(found.log_loss[place]), -np.diff(log_law[place])
     agree, expected = measured * predicted > 0, drawn * predicted > 0
     steps = tuple(
-        Step(
+        SparsityStep(
             float(levels[i]),
             float(levels[i + 1]),
             len(place),
@@ -253,9 +213,8 @@ def order(
         for i in range(len(levels) - 1)
     )
     counts = expected.all(axis=2).sum(axis=1)
-    low, high = np.quantile(counts, [0.05, 0.95])
     ordered = int(agree.all(axis=1).sum())
-    return Order(len(place), ordered, float(counts.mean()), (float(low), float(high)), steps)
+    return Order(len(place), ordered, float(counts.mean()), quantile_ends(counts), steps)
 
 
 def identified(law_file: FittedLaw) -> dict[str, bool]:

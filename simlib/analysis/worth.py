@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from simlib.analysis.contrasts import LEVEL, Estimate, Pairs
+from simlib.analysis.contrasts import Estimate, Pairs
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
+from simlib.laws.intervals import LEVEL, quantile_interval
 from simlib.laws.law import Array, JointLaw
 
 COPIES = 999  # of a law without an ensemble, to deal quantiles of t to
@@ -115,9 +116,8 @@ def _intervals(
     drawn = beta + stats.t.ppf(shares, rows - columns)[:, None] * error
     # a member under which nothing reaches the loss counts as beyond the upper end
     drawn = np.where(np.isfinite(drawn), drawn, np.inf)
-    tail = (1 - level) / 2
-    ends = np.quantile(drawn, [tail, 1 - tail], axis=0, method="nearest")
-    return [(_finite(low), _finite(high)) for low, high in ends.T]
+    ends = zip(*quantile_interval(drawn, level, nearest=True), strict=True)
+    return [(_finite(low), _finite(high)) for low, high in ends]
 
 
 def _finite(value: float) -> float | None:

@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
+from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.claims.estimates import SPARSITY
 from simlib.claims.pairs import dense_settings, sparse_settings
 from simlib.errors import InputError
-from simlib.fit.holdout import groups
+from simlib.laws.intervals import LEVEL
+from simlib.runs.cells import same_sparsity, size_index
 from simlib.runs.table import RunRecord, RunTable
-
-SAME_SPARSITY = 0.02
 
 
 def _with_head(run: RunRecord) -> int | None:
@@ -48,9 +47,7 @@ def recount(runs: RunTable, count: str) -> RunTable:
 
 def smallest(runs: RunTable, count: str, sparsity: float) -> int:
     """The least size at a sparsity. Raises InputError where the table does not have the count."""
-    sizes = [
-        r.nonzero_params for r in recount(runs, count) if abs(r.sparsity - sparsity) < SAME_SPARSITY
-    ]
+    sizes = [r.nonzero_params for r in recount(runs, count) if same_sparsity(r.sparsity, sparsity)]
     if not sizes:
         raise InputError(f"the table has no run at {sparsity:.3g} sparsity")
     return min(sizes)
@@ -69,12 +66,12 @@ def worth(runs: RunTable, count: str, sparsity: float = SPARSITY) -> Estimate:
     sizes, logs = [], []
     for (S, N, D), own in sparse_settings(counted).items():
         curve = sorted((found.loss, n) for (n, d), found in dense.items() if d == D)
-        if abs(S - sparsity) < SAME_SPARSITY and curve and curve[0][0] <= own.loss <= curve[-1][0]:
+        if same_sparsity(S, sparsity) and curve and curve[0][0] <= own.loss <= curve[-1][0]:
             losses, dense_sizes = np.log(curve).T
             sizes.append(N)
             logs.append(float(np.interp(np.log(own.loss), losses, dense_sizes) - np.log(N)))
     if not sizes:
         raise InputError(f"no run at {sparsity:.3g} sparsity reaches the loss of a dense one")
-    size = groups(np.array(sizes))
+    size = size_index(sizes)
     means = np.bincount(size, logs) / np.bincount(size)
     return t_interval(means, LEVEL).map(lambda log: float(np.exp(log)))

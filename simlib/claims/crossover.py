@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from simlib.analysis.contrasts import LEVEL, Estimate, seed_spread
-from simlib.claims.pairs import Pairs, Share, along, pairs
+from simlib.analysis.contrasts import Estimate
+from simlib.claims.pairs import DensePairs, Share, along, pairs
 from simlib.errors import InputError
 from simlib.fit import FORMS, FittedLaw, fit
-from simlib.fit.holdout import groups
 from simlib.fit.profile import Interval
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
 from simlib.laws.optimum import COSTS, CostModel, break_even_multiple, chinchilla_flops
+from simlib.runs.cells import nominal_sparsities, same_sparsity, seed_spread, size_index
 from simlib.runs.table import RunRecord, RunTable
 
 FEWEST = 3  # sizes below which a jackknife over them says nothing
@@ -88,7 +89,7 @@ class _Line(NamedTuple):
         return float(-np.log1p(-nats / self.law(0.0, N, data_at(self.law, multiple, N))))
 
 
-def at_equal_cost(runs: RunTable, law: DenseLaw, cost: CostModel, head: bool = False) -> Pairs:
+def at_equal_cost(runs: RunTable, law: DenseLaw, cost: CostModel, head: bool = False) -> DensePairs:
     """Sparse settings beside the dense one of equal non-zero size and cost of training.
 
     The dense loss is read off the curve of its size; see `along`. With `head` the cost of output
@@ -100,14 +101,15 @@ def at_equal_cost(runs: RunTable, law: DenseLaw, cost: CostModel, head: bool = F
 
 
 def _with_head(runs: RunTable, cost: CostModel) -> Share:
-    outside = {
-        (round(r.sparsity, 3), float(r.nonzero_params)): _outside(r, cost) for r in runs.finished
-    }
+    outside = {(r.sparsity, float(r.nonzero_params)): _outside(r, cost) for r in runs.finished}
+
+    def nearest(S: float, N: float) -> float:
+        shapes = (shape for shape in outside if same_sparsity(shape[0], S))
+        return outside[min(shapes, key=lambda shape: abs(np.log(shape[1] / N)))]
 
     def share(S: float, N: float) -> float:
-        dense = min((n for s, n in outside if s == 0), key=lambda n: abs(np.log(n / N)))
-        sparse = N * float(cost.multiplier(S)) + outside[S, N]
-        return float(sparse / (N + outside[0.0, dense]))
+        sparse = N * float(cost.multiplier(S)) + nearest(S, N)
+        return float(sparse / (N + nearest(0.0, N)))
 
     return share
 
@@ -125,17 +127,17 @@ def _outside(run: RunRecord, cost: CostModel) -> float:
     return float(skipped * cost.multiplier(S) / COSTS["sparse"].multiplier(S))
 
 
-def beyond(found: Pairs, runs: RunTable) -> Bools:
+def beyond(found: DensePairs, runs: RunTable) -> Bools:
     """Whether each pair's dense loss lies past the longest dense run of its size, (pairs,)."""
     dense = [(r.nonzero_params, r.data_seen) for r in runs.finished if r.sparsity == 0]
     both = np.concatenate([found.nonzero_params, [float(N) for N, _ in dense]])
-    size = groups(both)
+    size = size_index(both)
     longest = np.zeros(size.max() + 1)
     np.maximum.at(longest, size[len(found) :], [float(D) for _, D in dense])
     return np.asarray(found.data_seen > longest[size[: len(found)]] * (1 + ROUNDING))
 
 
-def noise(found: Pairs, runs: RunTable) -> Array:
+def noise(found: DensePairs, runs: RunTable) -> Array:
     """Half of each gain's interval, for what seeds scatter alone, (pairs,).
 
     Runs of one dense shape and seed count as one; see `seed_spread`. NaN for runs without repeats.
@@ -148,7 +150,7 @@ def noise(found: Pairs, runs: RunTable) -> Array:
     return np.asarray(quantile * spread.deviation / np.sqrt(found.seeds))
 
 
-def multiples(found: Pairs, law: DenseLaw) -> Array:
+def multiples(found: DensePairs, law: DenseLaw) -> Array:
     """How many times the dense compute optimum the dense partners were trained, (pairs,)."""
     return np.asarray(found.data_seen / data_at(law, 1.0, found.nonzero_params))
 
@@ -192,7 +194,7 @@ def crossovers(runs: RunTable, cost: CostModel, head: bool = False) -> list[Cros
     """
     law = dense_law(runs)
     found = at_equal_cost(runs, law, cost, head)
-    size = groups(runs.nonzero_params)
+    size = size_index(runs.nonzero_params)
     without = []
     for i in range(int(size.max()) + 1):
         rest = RunTable(r for r, own in zip(runs, size, strict=True) if own != i)
@@ -203,11 +205,11 @@ def crossovers(runs: RunTable, cost: CostModel, head: bool = False) -> list[Cros
     ]
 
 
-def _level(found: Pairs) -> Array:
-    return np.round(found.sparsity, 2)
+def _level(found: DensePairs) -> Array:
+    return nominal_sparsities(found.sparsity)
 
 
-def _lines(found: Pairs, law: DenseLaw) -> dict[float, _Line]:
+def _lines(found: DensePairs, law: DenseLaw) -> dict[float, _Line]:
     """The line of every sparsity whose pairs were trained for more than one amount."""
     level = _level(found)
     x = multiples(found, law) ** -law.beta
@@ -233,7 +235,7 @@ def _line(x: Array, y: Array, size: Indices) -> tuple[float, float]:
     return float((mean_y + slope * mean_x).mean()), slope
 
 
-def _crossover(found: Pairs, line: _Line, without: list[_Line | None]) -> Crossover:
+def _crossover(found: DensePairs, line: _Line, without: list[_Line | None]) -> Crossover:
     """From the pairs of one sparsity, their line, and that without each size of the table."""
     times = multiples(found, line.law)
     N = float(np.exp(np.log(found.nonzero_params).mean()))

@@ -24,9 +24,11 @@ from simlib.claims.sources import (
 )
 from simlib.claims.truths import PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE, Base, Truth
 from simlib.datasets import load_runs
-from simlib.laws.law import Indices, JointLaw
+from simlib.laws.intervals import LEVEL
+from simlib.laws.law import JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
 from simlib.paper import PRUNE_END, PRUNE_START
+from simlib.runs.cells import numbered
 from simlib.runs.config import RunConfig
 from simlib.runs.simulated import MARK
 from simlib.runs.table import RunRecord, RunTable
@@ -36,7 +38,6 @@ DATA = tuple(2_048_000 * 2**k for k in range(5))
 IMAGES = tuple(131_072 * 2**k for k in range(4))
 FULL = (0.0, 0.5, 0.75, 0.875)
 MEMBERS = 100  # of an ensemble behind an interval of a virtual table
-LEVEL = 0.9  # of predictions
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ _SCATTER_OF_IMAGES = (
 
 
 @dataclass(frozen=True)
-class Design:
+class VirtualSet:
     """A set of runs and how virtual ones like it are made: the files that rules read of them.
 
     `base` and `scatter` are what losses of the set's kind follow and how they scatter about it.
@@ -117,8 +118,8 @@ def drawn(
     """The rows with losses of a truth and their scatter."""
     S, N, D = np.array([(r.sparsity, r.nonzero_params, r.data_seen) for r in rows], float).T
     D = D * np.where([r.start == "scratch" for r in rows], 1.0, truth.head_start)
-    prefix = _groups([(r.family, r.dense_params, r.seed) for r in rows])
-    shape = _groups([(r.family, round(r.sparsity, 2), r.nonzero_params) for r in rows])
+    prefix = numbered((r.family, r.dense_params, r.seed) for r in rows)
+    shape = numbered((r.family, round(r.sparsity, 2), r.nonzero_params) for r in rows)
     half = scatter.seed * np.sqrt(0.5)
     error = half * rng.standard_normal(len(rows)) * np.where(S > 0, truth.unruly, 1.0)
     error += half * rng.standard_normal(prefix.max() + 1)[prefix]
@@ -128,11 +129,6 @@ def drawn(
     return RunTable(
         r.model_copy(update={"loss": float(y)}) for r, y in zip(rows, losses, strict=True)
     )
-
-
-def _groups(keys: Sequence[tuple[object, ...]]) -> Indices:
-    index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    return np.array([index[key] for key in keys])
 
 
 def language_rows() -> list[RunRecord]:
@@ -182,12 +178,12 @@ def t5_rows() -> list[RunRecord]:
 
 def _simple(
     runs: RunSet, says: str, rows: Callable[[], list[RunRecord]], base: Base, scatter: Scatter
-) -> Design:
+) -> VirtualSet:
     def sources(truth: Truth, rng: np.random.Generator) -> Sources:
         table = drawn(rows(), truth, base, scatter, rng)
         return Sources(tables={runs.table: table}, shipped=False, resamples=MEMBERS)
 
-    return Design(runs, says, sources, base, scatter)
+    return VirtualSet(runs, says, sources, base, scatter)
 
 
 def planned(config: RunConfig) -> RunRecord:
@@ -230,7 +226,7 @@ def of_rows(
     *beside: RunSet,
     base: Base = PILOT,
     scatter: Scatter = ROWS,
-) -> Design:
+) -> VirtualSet:
     """Rows that are there or planned, and the shipped tables that rules read beside theirs."""
 
     def sources(truth: Truth, rng: np.random.Generator) -> Sources:
@@ -248,10 +244,10 @@ def of_rows(
     noise = f" Seeds scatter by {100 * scatter.seed:.1g} % of the loss, half of that variance"
     noise += " common to a prefix"
     noise += f"; shapes by {100 * scatter.shape:.2g} %." if scatter.shape else "."
-    return Design(runs, says + noise, sources, base, scatter)
+    return VirtualSet(runs, says + noise, sources, base, scatter)
 
 
-def _shipped(runs: RunSet, *beside: RunSet) -> Design:
+def _shipped(runs: RunSet, *beside: RunSet) -> VirtualSet:
     says = "The runs of the shipped table."
     return of_rows(runs, says, lambda: load_runs(runs.table).finished.records, *beside)
 
@@ -264,7 +260,7 @@ def _held_out(
     held: Sequence[RunRecord],
     base: Base,
     scatter: Scatter,
-) -> Design:
+) -> VirtualSet:
     """A grid and the runs held out of it, and what the law of the one says of the other."""
 
     def sources(truth: Truth, rng: np.random.Generator) -> Sources:
@@ -274,7 +270,7 @@ def _held_out(
         said = predict(runs.table, {}, by_form(law_file), recorded(tables[runs.table]), LEVEL)
         return Sources(tables=tables, predictions={runs.table: said}, shipped=False)
 
-    return Design(runs, says, sources, base, scatter)
+    return VirtualSet(runs, says, sources, base, scatter)
 
 
 def _points(law: JointLaw) -> list[Point]:
@@ -304,7 +300,7 @@ def _optimum(truth: Truth, rng: np.random.Generator) -> Sources:
     return Sources(tables={OPTIMUM.table: table}, optima={OPTIMUM.table: optima}, shipped=False)
 
 
-DESIGNS: dict[str, Design] = {
+DESIGNS: dict[str, VirtualSet] = {
     design.runs.table: design
     for design in (
         _simple(
@@ -335,7 +331,7 @@ DESIGNS: dict[str, Design] = {
             VISION_PILOT,
             OUR_IMAGES,
         ),
-        Design(
+        VirtualSet(
             OPTIMUM,
             "18 points: three sizes, 10 to 100 dense optima under dense cost, 1 to 10 "
             "under sparse cost; five sparsities, three seeds. " + _SCATTER,

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from simlib.analysis.contrasts import LEVEL, Estimate
+from simlib.analysis.contrasts import Estimate
 from simlib.analysis.numbers import number, percent
 from simlib.claims.evidence import Measured, Unit
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.profile import Interval
+from simlib.laws.intervals import LEVEL, quantile_ends
 from simlib.laws.law import Array, JointLaw, Law
 from simlib.laws.optimum import COSTS, chinchilla_flops, cost_model, optimal_sparsity
 
@@ -51,14 +52,7 @@ def of_members(
     values = values[~np.isnan(values)]
     if not len(values):
         raise InputError(f"{law_file.name}: no member of its ensemble says anything of that")
-    return Measured(value, central(values), note, paper=paper)
-
-
-def central(values: Array) -> tuple[float, float]:
-    """Central interval of draws, some of which may be infinite."""
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    low, high = np.quantile(values, tails, method="nearest")
-    return float(low), float(high)
+    return Measured(value, quantile_ends(values, nearest=True), note, paper=paper)
 
 
 def ends(interval: Interval) -> tuple[float, float]:
@@ -72,6 +66,12 @@ def of_estimate(
 ) -> Measured:
     """A mean over runs with its interval."""
     return Measured(found.mean, ends(found.interval), note, part, paper)
+
+
+def of_misses(missed: int, chance: int, note: str) -> Measured:
+    """Runs outside their prediction intervals, over one more than chance allows."""
+    value = missed / (chance + 1)
+    return Measured(value, (value, value), note)
 
 
 def loss_span(law_file: FittedLaw) -> float:

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict
 
-from simlib.analysis.contrasts import LEVEL
 from simlib.errors import InputError
+from simlib.laws.intervals import LEVEL
 
 Answer = Literal["supports", "contradicts", "undecided"]
 Verdict = Literal["holds", "contradicted", "undecided"]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simlib.analysis.contrasts import LEVEL, t_interval
+from simlib.analysis.calibration import calibrate
+from simlib.analysis.contrasts import t_interval
 from simlib.analysis.optimumcheck import Check, check_optimum
 from simlib.claims.estimates import (
     PUBLISHED_ERROR,
@@ -14,6 +15,7 @@ from simlib.claims.estimates import (
     ends,
     of_estimate,
     of_law,
+    of_misses,
     optimal_at,
     written,
 )
@@ -23,8 +25,8 @@ from simlib.claims.sources import EVERY, LANGUAGE, OPTIMUM, T5, RunSet, Sources
 from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
 from simlib.fit.diagnosis import WIDE
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array, JointLaw
-from simlib.simulate.calibration import calibrate_run
 
 WORSE = 0.01  # relative excess of an objective that is no rounding
 RECOUNTED = 0.9  # share of the multiplier below which another count of N has changed it
@@ -73,12 +75,10 @@ def too_narrow(sources: Sources, runs: RunSet) -> Measured:
     score = sources.view(runs).score
     if score.allowed is None:
         raise InputError("its score does not say how many misses chance allows: calibrate it again")
-    missed = round((1 - score.coverage) * score.predicted_runs)
-    value = missed / (score.allowed + 1)
-    return Measured(
-        value,
-        (value, value),
-        f"{missed} of {score.predicted_runs}, chance allows {score.allowed}; stretched "
+    return of_misses(
+        score.missed,
+        score.allowed,
+        f"{score.missed} of {score.predicted_runs}, chance allows {score.allowed}; stretched "
         f"{score.widen:.2g} times they would hold",
     )
 
@@ -87,7 +87,7 @@ def extrapolates_worse(sources: Sources, runs: RunSet) -> Measured:
     """Error on T5-XL of the better fit over that of the published one."""
     point = (T5_XL.sparsity, T5_XL.nonzero_params, T5_XL.data_seen)
     published = abs(np.log(float(sources.law(runs.table).joint(*point)) / T5_XL.loss))
-    found = calibrate_run(sources.law(runs.law), T5_XL)
+    found = calibrate(sources.law(runs.law), T5_XL)
     return of_law(
         sources.law(runs.law),
         lambda law: np.abs(np.log(law(*point) / T5_XL.loss)) / published,

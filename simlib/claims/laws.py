@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from simlib.analysis.contrasts import LEVEL
-from simlib.analysis.extrapolation import allowed, judged
+from simlib.analysis.calibration import calibrate
+from simlib.analysis.predictions import allowed, judged
 from simlib.claims.estimates import (
     PUBLISHED_ERROR,
     SPARSITY,
     loss_span,
     of_law,
     of_members,
+    of_misses,
 )
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Claim, Rule
@@ -30,8 +31,8 @@ from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
 from simlib.laws.extensions import DataFactorLaw, SizeExponentLaw
 from simlib.laws.law import PUBLISHED, Array
-from simlib.laws.rivals import SAME_LEVEL, FreeMultiplier
-from simlib.simulate.calibration import calibrate_run
+from simlib.laws.rivals import FreeMultiplier
+from simlib.runs.cells import same_sparsity
 
 UNEXPLAINED = 0.03  # share of the span of log losses that a law may miss on a size it has not seen
 DRIFT = 1.1  # factor by which a constant may drift from the smallest size to the largest
@@ -107,7 +108,7 @@ def _early_share(law: FreeMultiplier) -> Array:
         S: np.log(eff)
         for level, eff in zip(law.levels, law.eff, strict=True)
         for S in (HALF, MOST)
-        if abs(np.log((1 - level) / (1 - S))) < SAME_LEVEL
+        if same_sparsity(level, S)
     }
     if len(worth) < 2:
         raise InputError(f"it has no runs at both {HALF:.0%} and {MOST:.1%} sparsity")
@@ -132,7 +133,7 @@ def data_factor(sources: Sources, runs: RunSet) -> Measured:
 
 def released_miss(sources: Sources, runs: RunSet) -> Measured:
     """Miss of the run that the authors held out over the half-interval of its forecast."""
-    found = calibrate_run(sources.view(runs).law, T5_XL, LEVEL)
+    found = calibrate(sources.view(runs).law, T5_XL)
     ratio = float(found.ratios[0])
     return Measured(ratio, (ratio, ratio), f"error {found.bias:+.1%}")
 
@@ -147,13 +148,12 @@ def held_out_misses(sources: Sources, runs: RunSet) -> Measured:
     """Runs outside the intervals that were written down before them, over one more than allowed."""
     predictions = sources.predicted(runs.table)
     found = judged(predictions, sources.runs(runs.table))
-    missed, chance = len(found.runs) - found.inside, allowed(predictions, found)
-    value = missed / (chance + 1)
-    return Measured(
-        value,
-        (value, value),
-        f"{missed} of {len(found.runs)} outside their "
-        f"{predictions.level:.0%} interval, chance allows {chance}",
+    chance = allowed(predictions, found)
+    return of_misses(
+        found.missed,
+        chance,
+        f"{found.missed} of {len(found)} outside their "
+        f"{found.level:.0%} interval, chance allows {chance}",
     )
 
 

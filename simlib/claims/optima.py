@@ -15,11 +15,12 @@ from simlib.claims.estimates import (
     smallest_equal_size,
 )
 from simlib.claims.evidence import Measured, Region
-from simlib.claims.pairs import Pairs, pairs
+from simlib.claims.pairs import DensePairs, pairs
 from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import EVERY, OURS, RELEASED, RunSet, Sources
 from simlib.laws.law import PUBLISHED, Array, JointLaw
 from simlib.laws.optimum import chinchilla_flops, compute_multiple, cost_model
+from simlib.runs.cells import same_sparsity
 
 GROWTH = 0.05  # rise of optimal sparsity that is called growth
 BUDGETS = (1.0, 10.0)  # multiples of the dense compute optimum between which it is judged
@@ -32,7 +33,7 @@ MULTIPLIERS = {name: float(law.multiplier(SPARSITY)) for name, law in PUBLISHED.
 ONSETS = {name: float(compute_multiple(law, 0.0)) for name, law in PUBLISHED.items()}
 
 
-def at_equal_cost(sources: Sources, runs: RunSet) -> Pairs:
+def at_equal_cost(sources: Sources, runs: RunSet) -> DensePairs:
     """Sparse settings beside the dense one of equal non-zero size and training cost."""
     view = sources.view(runs)
     return pairs(view.runs, view.dense, data=1.0)
@@ -112,7 +113,7 @@ def pays(sources: Sources, runs: RunSet) -> Measured:
     """Mean gain of 50 % sparsity at equal cost where the dense partner was trained for long."""
     found = at_equal_cost(sources, runs)
     times = multiples(found, sources.view(runs).dense)
-    long = found.where((np.abs(found.sparsity - HALF) < 0.02) & (times >= LAST))
+    long = found.where(same_sparsity(found.sparsity, HALF) & (times >= LAST))
     most = times.max()
     return of_estimate(long.mean(), note=f"{len(long)} pairs, up to {most:.0f} times the optimum")
 

@@ -7,17 +7,17 @@ equal size under the mask.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from simlib.analysis.contrasts import LEVEL, Estimate, t_interval
+from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.errors import InputError
-from simlib.fit.holdout import NEAR, groups
+from simlib.laws.intervals import LEVEL, quantile_ends
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, JointLaw
+from simlib.runs.cells import cells, curve_index, same_size, size_index, sparsity_index
 from simlib.runs.table import RunRecord, RunTable
 
 DRAWS = 1000  # of curves behind the interval of a ratio of two regression coefficients
@@ -38,7 +38,7 @@ Partner = Callable[[Dense, JointLaw | DenseLaw, float, float], Setting | None]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class DensePairs:
     """Settings of sparse runs with their dense partners, arrays of shape (pairs,).
 
     `gain` is ln(dense loss / sparse loss), above zero where the sparse run is better, and
@@ -58,18 +58,18 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.gain)
 
-    def where(self, keep: Bools) -> Pairs:
+    def where(self, keep: Bools) -> DensePairs:
         """The pairs marked true. Raises InputError for none."""
         if not keep.any():
             raise InputError("no pair of runs lies where this comparison looks")
-        return Pairs(*(v[keep] for v in vars(self).values()))
+        return DensePairs(*(v[keep] for v in vars(self).values()))
 
     @property
     def size(self) -> Indices:
         """Index of each pair's size, ascending, (pairs,)."""
-        return groups(self.nonzero_params)
+        return size_index(self.nonzero_params)
 
-    def by_size(self, estimate: Callable[[Pairs], float | None]) -> Estimate:
+    def by_size(self, estimate: Callable[[DensePairs], float | None]) -> Estimate:
         """Mean over sizes of an estimate from the pairs of one, with Student's t interval.
 
         Pairs of one size share dense partners, and all of them whatever is special about that
@@ -95,9 +95,9 @@ class Pairs:
         squares with a level for each sparsity, size by size.
         """
 
-        def of_size(part: Pairs) -> float | None:
+        def of_size(part: DensePairs) -> float | None:
             target = part.gain if relative else part.difference
-            levels = np.unique(np.round(part.sparsity, 2), return_inverse=True)[1].reshape(-1)
+            levels = sparsity_index(part.sparsity)
             x = _centred(np.log2(part.data_seen), levels)
             if (x**2).sum() < TOO_ALIKE:
                 return None
@@ -115,8 +115,8 @@ class Pairs:
         Chinchilla's does. The interval draws whole curves of one sparsity and size, and `members`
         for the law.
         """
-        level = np.unique(np.round(self.sparsity, 2), return_inverse=True)[1].reshape(-1)
-        curve = np.unique(np.stack([level, self.size]), axis=1, return_inverse=True)[1].reshape(-1)
+        level = sparsity_index(self.sparsity)
+        curve = curve_index(self.sparsity, self.nonzero_params)
         design = np.column_stack(
             [
                 np.eye(level.max() + 1)[level],
@@ -140,8 +140,7 @@ class Pairs:
         with np.errstate(over="ignore", divide="ignore"):
             drawn = np.exp2(-beta[:, -1] / beta[:, -2] - line)
             value = float(np.exp2(-best[-1] / best[-2] - law.b_N / law.b_D))
-        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
-        return Estimate(value, (float(low), float(high)), len(self))
+        return Estimate(value, quantile_ends(drawn, nearest=True), len(self))
 
 
 def _centred(values: Array, levels: Indices) -> Array:
@@ -159,7 +158,7 @@ def beside(dense: Dense, law: JointLaw | DenseLaw, N: float, D: float) -> Settin
         return float(np.abs(np.log(np.divide(place, (N, D)))).max())
 
     nearest = min(dense, key=distance, default=None)
-    if nearest is None or distance(nearest) >= np.log1p(NEAR):
+    if nearest is None or not same_size(nearest, (N, D)).all():
         return None
     loss, runs = dense[nearest]
     return Setting(loss * float(law(0.0, N, D) / law(0.0, *nearest)), runs)
@@ -171,7 +170,7 @@ def along(dense: Dense, law: JointLaw | DenseLaw, N: float, D: float) -> Setting
     It runs through every measured loss; what these miss of the dense law is drawn straight in log D
     from one to the next, and held beyond the shortest and longest runs, for a factor `SHORT`.
     """
-    curve = sorted((d, n) for n, d in dense if abs(np.log(n / N)) < np.log1p(NEAR))
+    curve = sorted((d, n) for n, d in dense if same_size(n, N))
     data = np.array([d for d, _ in curve])
     if not curve or not data[0] / SHORT <= D <= data[-1] * SHORT:
         return None
@@ -188,7 +187,7 @@ def pairs(
     size: float = 0.0,
     data: float | Share = 0.0,
     partner: Partner = beside,
-) -> Pairs:
+) -> DensePairs:
     """Every sparse setting whose partner is in the table: N (1-S)^-size and D (1-S)^-data, dense.
 
     `data` may also say by S and N how many times the data the partner sees; `partner` finds it
@@ -206,7 +205,7 @@ def pairs(
             rows.append((S, N, wanted[1], D, gain, found.loss - own.loss, seeds))
     if not rows:
         raise InputError("no sparse run has the dense partner that this comparison needs")
-    return Pairs(*np.array(rows).T)
+    return DensePairs(*np.array(rows).T)
 
 
 def dense_settings(runs: RunTable) -> Dense:
@@ -228,9 +227,10 @@ def _settings(
     runs: RunTable, keep: Callable[[RunRecord], bool]
 ) -> dict[tuple[float, float, float], Setting]:
     """Every setting by sparsity, size and data."""
-    found: dict[tuple[float, float, float], list[float]] = defaultdict(list)
-    for run in runs.finished:
-        if keep(run):
-            key = (round(run.sparsity, 3), float(run.nonzero_params), float(run.data_seen))
-            found[key].append(np.log(run.loss))
-    return {key: Setting(float(np.exp(np.mean(logs))), len(logs)) for key, logs in found.items()}
+    kept = RunTable(run for run in runs.finished if keep(run))
+    if not len(kept):
+        return {}
+    found = cells(kept)
+    columns = (found.sparsity, found.nonzero_params, found.data_seen, found.loss, found.runs)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return {(S, N, D): Setting(loss, count) for S, N, D, loss, count in rows}

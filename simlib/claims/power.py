@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from tqdm import tqdm
 
-from simlib.claims.designs import Design
+from simlib.claims.designs import VirtualSet
 from simlib.claims.evidence import Answer, Power
 from simlib.claims.rule import Rule
 from simlib.claims.truths import TRUTHS
@@ -45,7 +45,7 @@ def load_powers(name: str) -> Powers:
 
 
 def compute_powers(
-    rules: Iterable[Rule], design: Design, *, tables: int, seed: int, made: dict[str, str]
+    rules: Iterable[Rule], design: VirtualSet, *, tables: int, seed: int, made: dict[str, str]
 ) -> Powers:
     """Ask every rule of so many virtual tables where its claim is true, and where it is false."""
     runs = design.runs
@@ -79,7 +79,7 @@ def compute_powers(
     return Powers(runs.table, size, design.says, made, truths, tuple(powers))
 
 
-def _answers(rules: list[Rule], design: Design, truth: str, tables: int, seed: int) -> Answers:
+def _answers(rules: list[Rule], design: VirtualSet, truth: str, tables: int, seed: int) -> Answers:
     found: Answers = Counter()
     bar = tqdm(range(tables), desc=truth, disable=None, leave=False)
     for rng in np.random.default_rng([seed, *truth.encode()]).spawn(len(bar)):

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 
-from simlib.analysis.contrasts import LEVEL
-from simlib.analysis.datamultiple import Multiple, data_multiples
+from simlib.analysis.datamultiple import Multiple, data_multiples, published
 from simlib.analysis.numbers import percent
 from simlib.claims.estimates import ends
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import PRETRAINED, RunSet, Sources
 from simlib.errors import InputError
-from simlib.paper import DATA_MULTIPLES
+from simlib.laws.intervals import LEVEL
 
 COST = "dense"  # masks save nothing while training: the cost that favours from scratch least
 NOISE = (
@@ -32,7 +31,7 @@ def multiples(sources: Sources, runs: RunSet) -> list[Measured]:
             _open(m),
             "" if m.value else "beyond what was measured",
             _part(m),
-            DATA_MULTIPLES.get(round(m.sparsity, 3)),
+            published(m.sparsity),
         )
         for m in _settings(sources, runs)
     ]

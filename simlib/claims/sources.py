@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from simlib.analysis.calibration import SHELF as SCORES
+from simlib.analysis.calibration import Score, load_score
 from simlib.analysis.optimumgrid import SHELF as OPTIMA
 from simlib.analysis.optimumgrid import PredictedOptima, load_optima
 from simlib.analysis.predictions import SHELF as PREDICTIONS
@@ -20,9 +22,6 @@ from simlib.fit.comparefile import SHELF as COMPARISONS
 from simlib.fit.comparefile import load_comparison
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.runs.table import RunTable
-from simlib.simulate.calibration import Score
-from simlib.simulate.scorefile import SHELF as SCORES
-from simlib.simulate.scorefile import load_score
 
 WIDER = FOLDER / "wider"  # law files of forms wider than the joint law
 Content = TypeVar("Content")

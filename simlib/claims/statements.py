@@ -15,12 +15,12 @@ from simlib.claims.optima import (
     rise_rule,
     slope_rules,
 )
-from simlib.claims.pairs import Pairs, pairs
+from simlib.claims.pairs import DensePairs, pairs
 from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import OURS, RELEASED, RunSet, Sources
 from simlib.errors import InputError
-from simlib.fit.holdout import groups
 from simlib.laws.law import Law
+from simlib.runs.cells import combined_index, same_size, same_sparsity, size_index
 
 INNER = 0.05  # an optimum this far from 0 and 1 lies inside
 SIMILAR = 0.005  # of the loss
@@ -32,20 +32,20 @@ def optimum_exists(sources: Sources, runs: RunSet) -> Measured:
     return of_law(sources.view(runs).law, optimal_at(LAST, "dense"))
 
 
-def _longest(found: Pairs) -> Pairs:
-    return found.where(found.data_seen > found.data_seen.max() / 1.1)
+def _longest(found: DensePairs) -> DensePairs:
+    return found.where(same_size(found.data_seen, found.data_seen.max()))
 
 
-def _at(found: Pairs, S: float) -> float | None:
+def _at(found: DensePairs, S: float) -> float | None:
     """The gain of a sparsity in the pairs of one size and one amount of data."""
-    near = np.abs(found.sparsity - S) < 0.02
+    near = same_sparsity(found.sparsity, S)
     return float(found.gain[near][0]) if near.any() else None
 
 
 def beats_both_ends(sources: Sources, runs: RunSet) -> Measured:
     """By how much 50 % sparsity beats dense and the sparsest run of its cost, whichever is less."""
 
-    def of_size(part: Pairs) -> float | None:
+    def of_size(part: DensePairs) -> float | None:
         half, most = _at(part, HALF), float(part.sparsity.max())
         end = _at(part, most)
         return None if half is None or end is None or most <= HALF else min(half, half - end)
@@ -119,7 +119,7 @@ def guides(sources: Sources, runs: RunSet) -> Measured:
     chosen: list[float] = []
     random: list[float] = []
 
-    def of_size(part: Pairs) -> float | None:
+    def of_size(part: DensePairs) -> float | None:
         law, lost = law_without(float(part.nonzero_params[0])), []
         for one in _by_setting(part):
             S, gain = np.append(0.0, one.sparsity), np.append(0.0, one.gain)
@@ -142,11 +142,9 @@ def guides(sources: Sources, runs: RunSet) -> Measured:
     return of_estimate(found, note)
 
 
-def _by_setting(found: Pairs) -> list[Pairs]:
+def _by_setting(found: DensePairs) -> list[DensePairs]:
     """The pairs of each size and amount of data where at least two sparsities can be chosen."""
-    at = np.stack([groups(found.nonzero_params), groups(found.data_seen)])
-    _, setting = np.unique(at, axis=1, return_inverse=True)
-    setting = np.asarray(setting).reshape(-1)
+    setting = combined_index(size_index(found.nonzero_params), size_index(found.data_seen))
     parts = [found.where(setting == i) for i in range(int(setting.max()) + 1)]
     return [part for part in parts if len(part) > 1]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from simlib.analysis.contrasts import LEVEL, REFERENCE, Arm, Pairs, arms, match, seed_spread
+from simlib.analysis.contrasts import REFERENCE, Arm, Pairs, arms, match
 from simlib.analysis.numbers import percent
 from simlib.analysis.worth import trend
 from simlib.claims.estimates import difference_of_means, ends, of_estimate
@@ -15,6 +15,8 @@ from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Ask, Claim, Rule
 from simlib.claims.sources import LANGUAGE, OURS, PATTERNS, PRUNERS, RunSet, Sources
 from simlib.errors import InputError
+from simlib.laws.intervals import LEVEL
+from simlib.runs.cells import same_sparsity, seed_spread
 from simlib.runs.table import RunTable
 
 CLOSE = 0.01  # of the loss: a smaller difference is called close
@@ -114,7 +116,7 @@ def _shortest(runs: RunTable) -> RunTable:
 def _cost(runs: RunTable, kind: str, family: str) -> Pairs:
     arm = REFERENCE._replace(pruner="random_gradual") if kind == KINDS[0] else _pattern(kind)
     found = match(runs.where(family=family), arm)
-    near = [(a, b) for a, b in found.runs if round(a.sparsity, 2) == 0.75]
+    near = [(a, b) for a, b in found.runs if same_sparsity(a.sparsity, 0.75)]
     if len(near) < 2:
         raise InputError(f"fewer than two pairs of {family} at 75 % sparsity")
     return Pairs(found.reference, found.other, tuple(near))

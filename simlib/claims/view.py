@@ -8,16 +8,17 @@ from typing import Literal, Protocol
 import numpy as np
 from scipy import stats
 
-from simlib.analysis.contrasts import LEVEL
+from simlib.analysis.calibration import Score, fit_small_predict_large
 from simlib.analysis.regime import regime
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective, fit, fit_table
 from simlib.fit.compare import Comparison
 from simlib.fit.fittedlaw import FittedLaw
-from simlib.fit.holdout import Runs, curves, groups, residuals, splits
+from simlib.fit.holdout import residuals, splits
+from simlib.laws.intervals import LEVEL, quantile_ends
 from simlib.laws.law import Array, Bools, DenseLaw, Indices, Law
+from simlib.runs.cells import Columns, cell_index, curve_index, pooled
 from simlib.runs.table import RunTable
-from simlib.simulate.calibration import Score, fit_small_predict_large
 
 Kind = Literal["in sample", "one size", "one sparsity", "below half"]
 BELOW = 0.45  # sparsity below which a run lies between dense ones and those of 50 %
@@ -147,14 +148,12 @@ class FittedView:
         return regime(plain).holds(plain) if self._whole else plain
 
     @cached_property
-    def _columns(self) -> Runs:
-        return Runs(
-            self.runs.sparsity, self.runs.nonzero_params, self.runs.data_seen, self.runs.loss
-        )
+    def _columns(self) -> Columns:
+        return Columns.of(self.runs)
 
     @cached_property
     def _curve(self) -> Indices:
-        return curves(self._columns.sparsity, self._columns.nonzero_params)
+        return curve_index(self._columns.S, self._columns.N)
 
     @property
     def law(self) -> FittedLaw:
@@ -165,7 +164,7 @@ class FittedView:
     def dense(self) -> DenseLaw:
         """The dense law of the dense runs alone, so that no sparse run has a say in it."""
         law = fit(
-            self._columns.where(self._columns.sparsity == 0),
+            self._columns.where(self._columns.S == 0),
             FORMS["dense"],
             self._objective,
             resamples=0,
@@ -183,7 +182,7 @@ class FittedView:
             level=LEVEL,
             resamples=self._resamples,
             whole=self._whole,
-        )
+        ).score
 
     def wider(self, form: str) -> FittedLaw:
         """The law of a form with its ensemble. Raises InputError where it decides nothing."""
@@ -208,13 +207,11 @@ class FittedView:
         error = self._residuals(kind)
         known = np.isfinite(error)
         error, curve = error[known], self._curve[known]
-        data = groups(self._columns.data_seen)[known]
-        _, cell = np.unique(np.stack([curve, data]), axis=1, return_inverse=True)
-        cell = np.asarray(cell).reshape(-1)
+        cell = cell_index(*(v[known] for v in (self._columns.S, self._columns.N, self._columns.D)))
         count = np.bincount(cell)
         mean = np.bincount(cell, error) / count
-        repeats = len(error) - len(count)
-        noise = ((error - mean[cell]) ** 2).sum() / repeats if repeats else 0.0
+        seeds = pooled(error, cell)
+        noise = seeds.deviation**2 if seeds.degrees else 0.0
         total, cells = (
             np.bincount(curve, v / count[cell])
             for v in ((mean**2 - noise / count)[cell], np.ones(len(cell)))
@@ -222,9 +219,8 @@ class FittedView:
         rng = np.random.default_rng(0)
         drawn = rng.multinomial(len(total), np.full(len(total), 1 / len(total)), size=DRAWS)
         means = (drawn @ total) / np.maximum(drawn @ cells, 1.0)
-        low, high = np.quantile(np.sqrt(np.maximum(means, 0.0)), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         value = float(np.sqrt(max(total.sum() / cells.sum(), 0.0)))
-        return value, (float(low), float(high))
+        return value, quantile_ends(np.sqrt(np.maximum(means, 0.0)))
 
     def _residuals(self, kind: Kind) -> Array:
         """log(predicted / measured): by the whole fit, or by one without the run; NaN if in all."""
@@ -240,7 +236,7 @@ class FittedView:
     def without(self, kind: Kind) -> list[tuple[Bools, Law]]:
         """Every part that is held out in turn, (runs,), and the joint law of the rest."""
         if kind not in self._without:
-            S = self._columns.sparsity
+            S = self._columns.S
             parts = [(S > 0) & (S < BELOW)] if kind == "below half" else splits(self._columns)[kind]
             self._without[kind] = [(part, self._law_of(~part)) for part in parts if part.any()]
         return self._without[kind]

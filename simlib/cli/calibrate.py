@@ -5,13 +5,12 @@ from __future__ import annotations
 import click
 from pydantic import TypeAdapter
 
+from simlib.analysis.calibration import SHELF, Score, ScoreFile, fit_small_predict_large
 from simlib.cli.fit import made
 from simlib.cli.options import json_option, level_option, seed_option
 from simlib.cli.output import force_option, saved
 from simlib.datasets.source import find_source
 from simlib.fit.objective import objective_for
-from simlib.simulate.calibration import Score, fit_small_predict_large
-from simlib.simulate.scorefile import SHELF, ScoreFile
 
 EXAMPLES = """
 \b
@@ -66,7 +65,7 @@ def command(
         seed=seed,
         name=source.name,
     )
-    score = Score(**{name: getattr(found, name) for name in Score.__dataclass_fields__})
+    score = found.score
     if path:
         SHELF.write(path, ScoreFile(path.stem, share, made(source), score))
     if as_json:

@@ -10,7 +10,7 @@ import click
 
 import simlib
 from simlib.claims import RULES, scorecard
-from simlib.claims.designs import DESIGNS, Design, of_rows, planned
+from simlib.claims.designs import DESIGNS, VirtualSet, of_rows, planned
 from simlib.claims.measured import SHELF as EVIDENCE
 from simlib.claims.measured import measure, table_hash
 from simlib.claims.power import SHELF as POWERS
@@ -93,7 +93,7 @@ def _power(name: str, grid: str | None, tables: int, seed: int, save: bool) -> N
     click.echo(power_text(found))
 
 
-def planned_design(name: str, path: str) -> Design:
+def planned_design(name: str, path: str) -> VirtualSet:
     """A grid that is not trained yet, its losses made like those of the table `name`."""
     from simlib.sweep.grid import read_grid  # here: it needs torch, and the scorecard does not
 

@@ -17,7 +17,7 @@ from simlib.simulate.design import (
     LEAST_PARAMS,
     QUANTITIES,
     Design,
-    Grid,
+    DesignGrid,
     evaluate,
     least_size,
     recommend,
@@ -132,7 +132,7 @@ def command(
 
 def _own_grid(
     sparsity: str | None, sizes: str | None, data: str | None, repeats: int
-) -> Grid | None:
+) -> DesignGrid | None:
     given = {"sparsity": sparsity, "nonzero-params": sizes, "data-seen": data}
     missing = [name for name, text in given.items() if text is None]
     if len(missing) == len(given):
@@ -142,7 +142,7 @@ def _own_grid(
             f"a grid of your own needs --{missing[0]} too: give --{', --'.join(given)}"
         )
     axes = [tuple(map(float, numbers(name, text or ""))) for name, text in given.items()]
-    return Grid(axes[0], axes[1], axes[2], repeats)
+    return DesignGrid(axes[0], axes[1], axes[2], repeats)
 
 
 def _ends(drawn: dict[str, tuple[float, float]]) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from simlib.errors import InputError
 from simlib.pages.notebooks import notebook_folder
 
 if TYPE_CHECKING:
-    from simlib.sweep.plan import Plan
+    from simlib.sweep.plan import SweepPlan
 
 EXAMPLES = """
 \b
@@ -85,7 +85,7 @@ def _stems(found: list[tuple[Path, Path]]) -> list[str]:
     return list(dict.fromkeys(grid.stem for grid, _ in found))
 
 
-def _plan(grid: Path, table: Path, out: str, workers: int | None) -> Plan | None:
+def _plan(grid: Path, table: Path, out: str, workers: int | None) -> SweepPlan | None:
     """What a grid takes; None where nothing is missing, said in a line where data are."""
     from simlib.runs.table import recorded_runs
     from simlib.sweep import read_grid
@@ -102,7 +102,7 @@ def _plan(grid: Path, table: Path, out: str, workers: int | None) -> Plan | None
         return None
 
 
-def _line(grid: Path, planned: Plan) -> str:
+def _line(grid: Path, planned: SweepPlan) -> str:
     hours = "hours unknown" if planned.hours is None else f"about {planned.hours:.1f} hours"
     counts = f"{planned.recorded} rows recorded, {len(planned.configs)} to train"
     disk = f"{planned.disk_bytes / 1e6:,.0f} MB"

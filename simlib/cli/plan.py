@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from simlib.analysis.calibration import demanded_stretch
 from simlib.cli.options import json_option, level_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
@@ -22,7 +23,6 @@ from simlib.simulate.front import Front, pareto_front
 from simlib.simulate.hardware import CATALOGUE, DEFAULT_UTILISATION, Cluster, accelerator
 from simlib.simulate.limits import Limits, budget_in_flops, weight_ceiling
 from simlib.simulate.plan import Choice, Plan, fitted_limits, make_plan, plan_for_loss
-from simlib.simulate.scorefile import demanded_stretch
 from simlib.simulate.speedup import parse_speedups, two_four_cost
 
 EXAMPLES = """

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter
 
+from simlib.analysis.calibration import smaller_half
 from simlib.analysis.predictions import (
     SHELF,
     Predictions,
@@ -26,7 +27,6 @@ from simlib.datasets.source import find_source
 from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Target
 from simlib.fit.objective import objective_for
-from simlib.simulate.calibration import smaller_half
 
 EXAMPLES = """
 \b

@@ -15,7 +15,7 @@ from simlib.pages.notebooks import notebook_folder
 
 if TYPE_CHECKING:
     from simlib.runs.verification import Repeat
-    from simlib.sweep.again import Row
+    from simlib.sweep.again import RecordedRow
 
 NAME = "rows"  # of the shipped file
 
@@ -89,7 +89,7 @@ def command(
     sys.exit(1 if failed else 0)
 
 
-def _repeat(rows: list[Row], workers: int | None) -> list[Repeat]:
+def _repeat(rows: list[RecordedRow], workers: int | None) -> list[Repeat]:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from simlib.sweep.again import repeat

@@ -25,7 +25,7 @@ _ENDS, _POSITION, _LOCK = "ends.bin", "position.json", ".lock"
 _SAVE_EVERY = 8 << 20  # bytes of text that an interrupted download may lose
 
 
-class Source(Protocol):
+class DocumentSource(Protocol):
     """Documents in a fixed order, readable from any of them on."""
 
     def read(self, documents: int, state: Any) -> Iterator[bytes]:
@@ -56,7 +56,9 @@ class Position:
         return {TRAIN: self.train, VALID: self.valid, _ENDS: 16 * self.documents}
 
 
-def stream_corpus(name: str, root: Path, key: str, source: Source, wanted: int) -> TextCorpus:
+def stream_corpus(
+    name: str, root: Path, key: str, source: DocumentSource, wanted: int
+) -> TextCorpus:
     """The first documents of `source` that hold `wanted` bytes of training text, or all.
 
     A larger request continues an earlier one and begins with the same bytes; a killed one
@@ -128,7 +130,7 @@ def _enough(position: Position, wanted: int) -> bool:
     return position.finished or position.train >= wanted
 
 
-def _fill(folder: Path, source: Source, wanted: int, describe: str) -> None:
+def _fill(folder: Path, source: DocumentSource, wanted: int, describe: str) -> None:
     position, sums = _verified(folder)
     if _enough(position, wanted):
         return  # another process did it while this one waited

@@ -15,7 +15,7 @@ from simlib.fit.diagnosis import derived, ensemble_intervals, log_residuals, war
 from simlib.fit.fittedlaw import FittedLaw, Range, Residual, Status
 from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
-from simlib.fit.observations import Observations, Runs
+from simlib.fit.observations import Observations
 from simlib.fit.preparation import Refits, Settled, prepare
 from simlib.fit.problem import Problem
 from simlib.fit.profile import Interval, profile_intervals, thresholds
@@ -23,6 +23,7 @@ from simlib.fit.quantity import QUANTITIES, Quantity, coefficient_axis, quantity
 from simlib.laws.form import AnyForm, Form
 from simlib.laws.law import DENSE, JOINT, Array, Indices
 from simlib.laws.registry import FORMS, form_named
+from simlib.runs.cells import Columns
 from simlib.runs.simulated import simulated_warning
 from simlib.runs.table import RunTable
 
@@ -76,8 +77,8 @@ def fit(
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
     did not converge has status "not converged". `quantities` get a profile interval, too, such as
     `QUANTITIES` of the joint law. `clusters` (runs,) numbers the groups of runs that the ensemble
-    draws whole, such as `holdout.curves`; without `by_residuals` there is no ensemble of resampled
-    residuals. `stage` is told what begins; see `stages`.
+    draws whole, such as `simlib.runs.cells.curve_index`; without `by_residuals` there is no
+    ensemble of resampled residuals. `stage` is told what begins; see `stages`.
     """
     if starts < 1 or resamples < 0 or profile_resamples < 0 or not 0 < level < 1:
         raise InputError(
@@ -180,7 +181,7 @@ def fit_law(
     sparse. `options` are those of `fit`, such as `resamples`, `level` and `seed`. Raises InputError
     for an unknown form and for columns that cannot identify it.
     """
-    runs = Runs(*(np.asarray(column, dtype=float) for column in (S, N, D, loss)))
+    runs = Columns(*(np.asarray(column, dtype=float) for column in (S, N, D, loss)))
     return fit(runs, form_named(form) if form else _form_of(runs.sparsity), **options)
 
 

@@ -11,23 +11,26 @@ from tqdm import tqdm
 from simlib.errors import InputError
 from simlib.fit import FORMS, fit
 from simlib.fit.diagnosis import FittedLaw
-from simlib.fit.holdout import Holdout, Runs, residuals, splits, summarise
+from simlib.fit.holdout import Holdout, residuals, splits, summarise
 from simlib.fit.nested import NESTINGS, NestedTest, Nesting, nested_test
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
 from simlib.fit.profile import Interval
 from simlib.laws.form import AnyForm
+from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array, Bools
+from simlib.runs.cells import Columns
 
 COMPARED = tuple(name for name in FORMS if name != "dense")
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """A form's prediction of a run beyond the table, with its interval and the measured loss.
+class TargetForecast:
+    """A form's prediction of a run beyond the table, and the measured loss.
 
-    The interval holds what resampled runs say of the coefficients; it knows nothing of errors of
-    the form. `loss` is None where the law refuses to predict.
+    `interval` is the confidence interval of the law's mean: it holds what resampled runs say of the
+    coefficients, and knows nothing of a run's own noise or of errors of the form. `loss` is None
+    where the law refuses to predict.
     """
 
     name: str
@@ -58,7 +61,7 @@ class Assessment:
     coefficients: dict[str, float]
     intervals: dict[str, Interval]
     holdouts: tuple[Holdout, ...]
-    forecasts: tuple[Forecast, ...]
+    forecasts: tuple[TargetForecast, ...]
     warnings: tuple[str, ...]
 
     def holdout(self, name: str) -> Holdout:
@@ -121,7 +124,7 @@ def compare(
     unknown = [name for name in forms if name not in FORMS]
     if unknown:
         raise InputError(f"unknown form {unknown[0]!r}: choose from {', '.join(COMPARED)}")
-    columns = Runs(runs.sparsity, runs.nonzero_params, runs.data_seen, runs.loss)
+    columns = Columns.of(runs)
     assessments = [
         _assess(columns, FORMS[name], objective, targets, resamples, starts, level, seed)
         for name in tqdm(forms, desc="forms", disable=None, leave=False)
@@ -149,7 +152,7 @@ def compare(
 
 
 def _assess(
-    runs: Runs,
+    runs: Columns,
     form: AnyForm,
     objective: Objective,
     targets: Sequence[Target],
@@ -217,7 +220,7 @@ def criteria(residual: Array, parameters: int) -> tuple[float | None, float]:
     return float(deviance + 2 * k + 2 * k * (k + 1) / (n - k - 1)), bic
 
 
-def _forecast(result: FittedLaw, target: Target) -> Forecast:
+def _forecast(result: FittedLaw, target: Target) -> TargetForecast:
     point = (target.sparsity, target.nonzero_params, target.data_seen)
     try:
         loss: float | None = float(result.law(*point))
@@ -225,7 +228,5 @@ def _forecast(result: FittedLaw, target: Target) -> Forecast:
         loss = None
     interval: Interval | None = None
     if result.ensemble is not None and loss is not None:
-        tail = (1 - result.level) / 2
-        low, high = np.quantile(result.ensemble(*point), [tail, 1 - tail])
-        interval = (float(low), float(high))
-    return Forecast(target.name, *point, loss, interval, target.measured)
+        interval = quantile_ends(result.ensemble(*point), result.level)
+    return TargetForecast(target.name, *point, loss, interval, target.measured)

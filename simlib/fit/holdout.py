@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fit.observations import Runs
-from simlib.laws.law import Array, Bools, Indices, Law
+from simlib.laws.law import Array, Bools, Law
 from simlib.laws.rivals import find_levels, level_index
-
-NEAR = 0.1  # sizes whose counts differ by less than a tenth are one size
+from simlib.runs.cells import Columns, size_index
 
 
 @dataclass(frozen=True)
@@ -32,28 +30,9 @@ class Holdout:
     refused: str = ""
 
 
-def groups(values: Array) -> Indices:
-    """Index of each value's group, ascending; groups lie more than a tenth apart."""
-    order = np.argsort(values)
-    new = np.diff(np.log(values[order])) > np.log1p(NEAR)
-    index = np.empty(len(values), dtype=np.intp)
-    index[order] = np.concatenate([[0], np.cumsum(new)])
-    return index
-
-
-def curves(S: Array, N: Array) -> Indices:
-    """Index of each run's curve, (runs,): the runs of one sparsity and size, whatever their data.
-
-    They share a shape, and so whatever the law misses of it: they err together.
-    """
-    level = level_index(find_levels(S), S)
-    _, curve = np.unique(np.stack([level, groups(N)]), axis=1, return_inverse=True)
-    return np.asarray(curve).reshape(-1)
-
-
-def splits(runs: Runs) -> dict[str, list[Bools]]:
+def splits(runs: Columns) -> dict[str, list[Bools]]:
     """What is held out: each size in turn, each sparsity above 0 in turn, largest and longest."""
-    size, data = groups(runs.nonzero_params), groups(runs.data_seen)
+    size, data = size_index(runs.N), size_index(runs.D)
     levels = find_levels(runs.sparsity)
     sparsity = level_index(levels, runs.sparsity)
     return {
@@ -79,7 +58,7 @@ def summarise(name: str, residuals: Iterator[Array], runs: int) -> Holdout:
     return Holdout(name, runs, rmse, float(seen.mean()), len(error) - len(seen))
 
 
-def residuals(law: Law, runs: Runs) -> Array:
+def residuals(law: Law, runs: Columns) -> Array:
     """log(predicted) - log(measured), NaN where the law refuses to predict."""
     columns = (runs.sparsity, runs.nonzero_params, runs.data_seen)
     try:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simlib.fit.bootstrap import refit, resample_residuals
-from simlib.fit.holdout import curves
 from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
@@ -37,6 +36,7 @@ from simlib.laws.rivals import (
     FreeMultiplier,
     find_levels,
 )
+from simlib.runs.cells import curve_index
 
 ABSENT = 1e-10  # share of the size term below which its saturating part is not there
 
@@ -139,7 +139,7 @@ def flip_curves(settled: Settled, theta: Array, members: int, rng: np.random.Gen
     """
     problem, data = settled.problem, settled.data
     residual = problem.residual(theta[None])[0][0]
-    curve = curves(data.S, data.N)
+    curve = curve_index(data.S, data.N)
     sign = rng.choice([-1.0, 1.0], size=(members, curve.max() + 1))[:, curve]
     spread = residual * np.sqrt(len(residual) / (len(residual) - len(theta)))
     return replace(problem, target=problem.target + residual - sign * spread)

@@ -48,7 +48,7 @@ def _move(problem: Problem, theta: Array, step: Array, hold: Held | None) -> Arr
     return new
 
 
-class Model(NamedTuple):
+class LocalModel(NamedTuple):
     """What a step needs to know of the objective around each member's point.
 
     `gradient` (members, k) without the coordinates held at a bound; `bowl` and `metric` (members,
@@ -60,11 +60,11 @@ class Model(NamedTuple):
     metric: Array
 
     @classmethod
-    def blank(cls, members: int, k: int) -> Model:
+    def blank(cls, members: int, k: int) -> LocalModel:
         """Room for the models of so many members."""
         return cls(*(np.zeros((members, *shape)) for shape in ((k,), (k, k), (k, k))))
 
-    def renew(self, members: Indices, found: Model) -> None:
+    def renew(self, members: Indices, found: LocalModel) -> None:
         """Put the models of some members in their places."""
         for mine, new in zip(self, found, strict=True):
             mine[members] = new
@@ -136,7 +136,7 @@ def _free(
 
 def _model(
     problem: Problem, theta: Array, residual: Array, parts: Array, delta: float, hold: Held | None
-) -> Model:
+) -> LocalModel:
     """The models at theta, whose residuals and terms are known.
 
     The reweighted Gauss-Newton matrix majorises the Huber objective, so damping by it shortens a
@@ -159,7 +159,7 @@ def _model(
         gradient *= free
         diagonal[frozen] = 1.0
         np.einsum("bii->bi", hessian)[frozen] = 1.0
-    return Model(gradient, _straighten(hessian, metric), metric)
+    return LocalModel(gradient, _straighten(hessian, metric), metric)
 
 
 def minimise(
@@ -198,7 +198,7 @@ def _minimise(
     converged = np.zeros(len(theta), dtype=bool)
     damping = np.full(len(theta), DAMPING)
     live = moved = np.arange(len(theta))
-    model = Model.blank(*theta.shape)
+    model = LocalModel.blank(*theta.shape)
     for _ in range(max_steps):
         # a member whose step was refused keeps its model: only the damping has changed
         for first in range(0, len(moved), BLOCK):

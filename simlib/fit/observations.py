@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from simlib.errors import InputError
 from simlib.laws.form import Form
 from simlib.laws.law import Array, Bools
+from simlib.runs.cells import Columns
 
 
 class Observations(Protocol):
@@ -23,37 +23,6 @@ class Observations(Protocol):
     def data_seen(self) -> Array: ...
     @property
     def loss(self) -> Array: ...
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Columns of shape (runs,) as a fit reads them."""
-
-    sparsity: Array
-    nonzero_params: Array
-    data_seen: Array
-    loss: Array
-
-    def where(self, keep: Bools) -> Runs:
-        """The runs marked true."""
-        return Runs(*(v[keep] for v in vars(self).values()))
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Checked columns of shape (runs,): S, N, D and the measured loss L."""
-
-    S: Array
-    N: Array
-    D: Array
-    L: Array
-
-    def __len__(self) -> int:
-        return len(self.L)
-
-    def replace_loss(self, loss: Array) -> Columns:
-        """The same runs with other losses."""
-        return Columns(self.S, self.N, self.D, loss)
 
 
 def columns(runs: Observations, form: Form) -> Columns:

@@ -9,11 +9,12 @@ import numpy as np
 
 from simlib.fit.bootstrap import refit
 from simlib.fit.objective import Objective
-from simlib.fit.observations import Columns, Observations, columns
+from simlib.fit.observations import Observations, columns
 from simlib.fit.outer import refit_with_search, search
 from simlib.fit.problem import Problem
 from simlib.laws.form import AnyForm, ByLevel, Form, Outer, Units
 from simlib.laws.law import Array, Bools, Law
+from simlib.runs.cells import Columns
 
 OUTER_STARTS = 5
 

@@ -17,9 +17,11 @@ from scipy.optimize import least_squares
 
 from simlib.errors import InputError
 from simlib.fit.bootstrap import AGREE
+from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array, Bools
 from simlib.laws.repeated import PUBLISHED_REPEATED, Repetition, WithRepeats
 from simlib.laws.rivals import DensityPower
+from simlib.runs.cells import Columns
 from simlib.runs.table import RunTable
 
 # log a_N', b_N, k, log a_D', b_D, log c, log R, l, N and D in units of their geometric means
@@ -52,14 +54,10 @@ READINGS = (
 
 
 @dataclass(frozen=True)
-class RepeatedRuns:
-    """Columns of shape (runs,): sparsity, non-zero parameters, data seen, distinct data, loss."""
+class RepeatedRuns(Columns):
+    """Columns of shape (runs,) with U, the distinct data among D."""
 
-    S: Array
-    N: Array
-    D: Array
     U: Array
-    L: Array
 
     def __post_init__(self) -> None:
         if not (self.D > self.U).any():
@@ -71,13 +69,9 @@ class RepeatedRuns:
             if len(np.unique(values)) < 2:
                 raise InputError(f"the runs have one value of {name}: a fit needs at least 2")
 
-    def __len__(self) -> int:
-        return len(self.L)
-
     def without(self, left_out: int | Bools) -> RepeatedRuns:
         """All runs but those of a row number or a mask."""
-        columns = (self.S, self.N, self.D, self.U, self.L)
-        return RepeatedRuns(*(np.delete(v, left_out) for v in columns))
+        return RepeatedRuns(*(np.delete(v, left_out) for v in vars(self).values()))
 
 
 def runs_of(table: RunTable, whole: int) -> RepeatedRuns:
@@ -91,8 +85,8 @@ def runs_of(table: RunTable, whole: int) -> RepeatedRuns:
         done.sparsity,
         done.nonzero_params,
         done.data_seen,
-        np.array([distinct_images(r.dataset, whole) for r in done], dtype=float),
         done.loss,
+        np.array([distinct_images(r.dataset, whole) for r in done], dtype=float),
     )
 
 
@@ -125,12 +119,10 @@ class RepeatedFit:
     def interval(
         self, quantity: Callable[[WithRepeats], Array], level: float = 0.9
     ) -> tuple[float, float]:
-        """Central interval of a number of the law over the ensemble."""
+        """Confidence interval of a number of the law over the ensemble."""
         if self.ensemble is None:
             raise InputError("this fit was made without resampling, so it gives no interval")
-        tail = (1 - level) / 2
-        low, high = np.quantile(quantity(self.ensemble), [tail, 1 - tail])
-        return float(low), float(high)
+        return quantile_ends(quantity(self.ensemble), level)
 
 
 def fit_repeated(

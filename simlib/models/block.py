@@ -122,7 +122,7 @@ class GatedMlp(nn.Module):
         return self.down(functional.gelu(gate_BxLxF) * value_BxLxF)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention, cross-attention if asked for, MLP; each after a norm, each added to its input.
 
     With `fused` each of them is one operation: see `simlib.models.fused`.

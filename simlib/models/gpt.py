@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simlib.models import fused
-from simlib.models.block import Block, initialise, norm
+from simlib.models.block import TransformerBlock, initialise, norm
 from simlib.models.linear import Linear
 from simlib.runs.shape import Shape
 
@@ -27,7 +27,7 @@ class GPT(nn.Module):
         self.embed = nn.Embedding(vocab_size, shape.width)
         self.position = nn.Embedding(seq_len, shape.width)
         self.blocks = nn.ModuleList(
-            Block(shape, causal=True, qk_norm=qk_norm) for _ in range(shape.depth)
+            TransformerBlock(shape, causal=True, qk_norm=qk_norm) for _ in range(shape.depth)
         )
         self.norm = norm(shape.width)
         self.head = Linear(shape.width, vocab_size)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simlib.models import fused
-from simlib.models.block import Block, initialise, norm
+from simlib.models.block import TransformerBlock, initialise, norm
 from simlib.models.linear import Linear
 from simlib.runs.shape import Shape
 
@@ -73,7 +73,7 @@ class Stack(nn.Module):
         self.position = RelativeBias(shape.heads, causal=decoder)
         # the bias carries the causal mask, so attention itself adds none
         self.blocks = nn.ModuleList(
-            Block(shape, causal=False, cross=decoder, gated=True, qk_norm=qk_norm)
+            TransformerBlock(shape, causal=False, cross=decoder, gated=True, qk_norm=qk_norm)
             for _ in range(shape.depth)
         )
         self.norm = norm(shape.width)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from simlib.errors import InputError
 from simlib.models import fused
-from simlib.models.block import Block, initialise, norm
+from simlib.models.block import TransformerBlock, initialise, norm
 from simlib.models.linear import Linear
 from simlib.runs.shape import Shape
 
@@ -39,7 +39,7 @@ class ViT(nn.Module):
         self.patches = Linear(patch * patch * channels, shape.width)
         self.position = nn.Embedding(height * width // patch**2, shape.width)
         self.blocks = nn.ModuleList(
-            Block(shape, causal=False, qk_norm=qk_norm) for _ in range(shape.depth)
+            TransformerBlock(shape, causal=False, qk_norm=qk_norm) for _ in range(shape.depth)
         )
         self.norm = norm(shape.width)
         self.head = Linear(shape.width, num_classes)

@@ -9,13 +9,14 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from simlib.analysis.contrasts import Estimate, Pairs, Spread, against_dense, arms, match
+from simlib.analysis.contrasts import Estimate, Pairs, against_dense, arms, match
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.analysis.worth import Trend, log_multipliers, multiplier, trend, unexplained
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.runs.cells import Spread, nominal_sizes, nominal_sparsities
 from simlib.runs.table import RunTable
 
 VERDICTS = {1: "worse", -1: "better", 0: "not told apart"}
@@ -147,19 +148,26 @@ def awareness_table(runs: RunTable) -> Table:
 
 def size_table(contrasts: Sequence[Pairs], law_file: FittedLaw) -> Table:
     """Worth of a weight of each arm, at each size and over all: 1 is that of the reference."""
-    sizes = sorted({nominal(r.nonzero_params) for p in contrasts for r, _ in p.runs})
+    nominal = sizes_of(contrasts)
+    sizes = sorted(set(nominal.values()))
     rows = []
     for pairs in contrasts:
-        by_size = pairs.split(lambda r: nominal(r.nonzero_params))
+        by_size = pairs.split(lambda r: nominal[r.nonzero_params])
         groups = [by_size.get(size) for size in sizes] + [pairs]
         worth = ["not trained" if g is None else _worth(g, law_file) for g in groups]
         rows.append((pairs.label, *worth, verdict(pairs)))
-    heads = (f"about {size:,.0f} weights" for size in sizes)
+    heads = (f"about {rounded(size):,.0f} weights" for size in sizes)
     return Table(("pattern", *heads, "all sizes", "verdict"), rows)
 
 
-def nominal(nonzero_params: float) -> float:
-    """A size to two digits: shapes come in steps, so equal requests are met within 3 %."""
+def sizes_of(contrasts: Sequence[Pairs]) -> dict[float, float]:
+    """The nominal size of every non-zero size of the reference runs."""
+    N = np.unique(np.concatenate([pairs.points[1] for pairs in contrasts]))
+    return dict(zip(N.tolist(), nominal_sizes(N).tolist(), strict=True))
+
+
+def rounded(nonzero_params: float) -> float:
+    """A size to two digits, as it is shown."""
     return float(f"{nonzero_params:.2g}")
 
 
@@ -184,9 +192,8 @@ def dense_table(runs: RunTable) -> Table:
     rows = []
     for arm in arms(runs):
         found = against_dense(runs, arm)
-        for level in sorted({round(run.sparsity, 3) for _, run in found.runs}):
-            kept = tuple(pair for pair in found.runs if round(pair[1].sparsity, 3) == level)
-            part = Pairs(found.reference, arm, kept)
+        levels = nominal_sparsities([run.sparsity for _, run in found.runs]).tolist()
+        for level, part in found.grouped(levels).items():
             row = (str(arm), percent(level, 1), cells(part), change(part.effect()), verdict(part))
             rows.append(row)
     return Table(("arm", "sparsity", "pairs", "loss against dense", "verdict"), rows)
@@ -246,8 +253,8 @@ def effects(contrasts: Sequence[Pairs]) -> alt.LayerChart:
         found = pairs.effect().map(np.expm1)
         low, high = found.interval
         means.append({"arm": pairs.label, "mean": found.mean, "low": low, "high": high})
-        for (first, _), d in zip(pairs.runs, np.expm1(pairs.differences), strict=True):
-            level = round(first.sparsity, 3)
+        levels = nominal_sparsities(pairs.points[0]).tolist()
+        for level, d in zip(levels, np.expm1(pairs.differences), strict=True):
             points.append({"arm": pairs.label, "change": float(d), "sparsity": level})
     near = alt.Axis(format="+.1%", tickCount=7)
     y = alt.Y("arm:N", title=None, sort=order, axis=LABELS)
@@ -272,8 +279,9 @@ def effects(contrasts: Sequence[Pairs]) -> alt.LayerChart:
 
 def worth_by_size(contrasts: Sequence[Pairs], law: JointLaw) -> alt.LayerChart:
     """Worth of a weight under each arm against size, one dot a pair, a line through the means."""
+    nominal = sizes_of(contrasts)
     values: list[dict[str, Any]] = [
-        {"arm": pairs.label, "size": nominal(N), "worth": float(np.exp(m))}
+        {"arm": pairs.label, "size": rounded(nominal[N]), "worth": float(np.exp(m))}
         for pairs in contrasts
         for N, m in zip(pairs.points[1], log_multipliers(pairs, law), strict=True)
     ]

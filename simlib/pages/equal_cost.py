@@ -11,7 +11,7 @@ from simlib.analysis.numbers import number, percent, with_interval
 from simlib.claims import counts
 from simlib.claims.crossover import Crossover, beyond, data_at, in_units, multiples, noise
 from simlib.claims.estimates import of_law
-from simlib.claims.pairs import SHORT, Pairs
+from simlib.claims.pairs import SHORT, DensePairs
 from simlib.errors import InputError
 from simlib.fit import FittedLaw
 from simlib.laws.law import DenseLaw, JointLaw
@@ -92,7 +92,7 @@ def _most(winners: Sequence[Crossover]) -> str:
     return f" The most that is gained is {gain} of the loss, by {_level(best)} at {far} times."
 
 
-def reach_sentence(found: Pairs, dense: FittedLaw, runs: RunTable) -> str:
+def reach_sentence(found: DensePairs, dense: FittedLaw, runs: RunTable) -> str:
     """How far these pairs reach, so that readers know what they cannot show."""
     assert isinstance(dense.law, DenseLaw)
     times = multiples(found, dense.law)
@@ -115,7 +115,7 @@ def reach_sentence(found: Pairs, dense: FittedLaw, runs: RunTable) -> str:
     return text
 
 
-def seen_sentence(found: Pairs, dense: DenseLaw, runs: RunTable) -> str:
+def seen_sentence(found: DensePairs, dense: DenseLaw, runs: RunTable) -> str:
     """In how many pairs each side wins, and how long those were trained."""
     half = noise(found, runs)
     told = "by more than seeds explain"
@@ -221,7 +221,7 @@ def _gain(mean: float, interval: tuple[float | None, float | None]) -> str:
 
 
 def gain_chart(
-    found: Pairs, dense: DenseLaw, law_file: FittedLaw | None, runs: RunTable, cost: CostModel
+    found: DensePairs, dense: DenseLaw, law_file: FittedLaw | None, runs: RunTable, cost: CostModel
 ) -> alt.FacetChart:
     """Gain of sparse over dense at equal size and cost, along training; a panel a size."""
     x = charts.log_x("multiple", "In dense optima", nice=False, padding=10)
@@ -229,7 +229,7 @@ def gain_chart(
     y = alt.Y("gain:Q", title=None, axis=alt.Axis(labelExpr=sign))
     base = alt.Chart().encode(
         x=x,
-        color=charts.sparsity_colour(np.round(found.sparsity, 3)),
+        color=charts.sparsity_colour(found.sparsity),
         detail=alt.Detail("size:N", title="Model"),  # for the table of numbers
     )
     layers = [
@@ -258,7 +258,7 @@ def gain_chart(
     return faceted
 
 
-def _sizes(found: Pairs) -> list[float]:
+def _sizes(found: DensePairs) -> list[float]:
     size = found.size
     return [float(found.nonzero_params[size == i].mean()) for i in range(int(size.max()) + 1)]
 
@@ -267,11 +267,13 @@ def _size(N: float) -> str:
     return f"{N:,.0f} non-zero"
 
 
-def _rows(found: Pairs, dense: DenseLaw, law_file: FittedLaw | None, runs: RunTable) -> alt.Data:
+def _rows(
+    found: DensePairs, dense: DenseLaw, law_file: FittedLaw | None, runs: RunTable
+) -> alt.Data:
     half = noise(found, runs)
     columns = {
         "size": np.array([_size(N) for N in _sizes(found)])[found.size],
-        "sparsity": np.round(found.sparsity, 3),
+        "sparsity": found.sparsity,
         "multiple": multiples(found, dense),
         "gain": found.gain,
         "low": found.gain - half,

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib.analysis.extrapolation import Held, best_forms
 from simlib.analysis.numbers import number, percent
+from simlib.analysis.predictions import FormEvaluation, best_forms
 from simlib.pages import charts
 from simlib.pages.tables import Table
 
 
-def misses(found: Sequence[Held], level: float) -> alt.LayerChart:
+def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
     """Measured over predicted loss of every run, a row a form, on the form's mean interval."""
     points = [
         {"form": h.form, "error": float(m / p - 1), "sparsity": run.sparsity, "run": run.run_id}
@@ -43,7 +43,7 @@ def misses(found: Sequence[Held], level: float) -> alt.LayerChart:
             tooltip=["run:N", "form:N", alt.Tooltip("error:Q", format="+.2%")],
         ),
     )
-    said = "; ".join(f"{h.form} {h.inside} of {len(h.runs)}" for h in found)
+    said = "; ".join(f"{h.form} {h.inside} of {len(h)}" for h in found)
     text = f"""Measured over predicted loss minus one of every predicted run, a row a form, coloured
         by sparsity, on a bar of the mean interval of {percent(level)}. Inside their own intervals:
         {said}."""
@@ -52,7 +52,7 @@ def misses(found: Sequence[Held], level: float) -> alt.LayerChart:
     return layered
 
 
-def predicted_losses(found: Held) -> alt.LayerChart:
+def predicted_losses(found: FormEvaluation) -> alt.LayerChart:
     """One form's predictions with their intervals and the measured losses, against sparsity."""
     data = charts.rows(
         sparsity=[f"{100 * run.sparsity:.4g}%" for run in found.runs],
@@ -85,12 +85,12 @@ def predicted_losses(found: Held) -> alt.LayerChart:
     return layered
 
 
-def held_table(found: Sequence[Held], level: float) -> Table:
+def held_table(found: Sequence[FormEvaluation], level: float) -> Table:
     """Each form's runs inside their intervals, its bias and its error."""
     rows = [
         (
             h.form,
-            f"{h.inside} of {len(h.runs)}",
+            f"{h.inside} of {len(h)}",
             f"{h.bias:+.2%}",
             percent(h.rmse, 2),
             percent(h.width, 1),
@@ -107,7 +107,7 @@ def held_table(found: Sequence[Held], level: float) -> Table:
     return Table(header, rows)
 
 
-def ranking(sets: Mapping[str, Sequence[Held]], tie: float) -> Table:
+def ranking(sets: Mapping[str, Sequence[FormEvaluation]], tie: float) -> Table:
     """log-RMSE of each form on each set of predicted runs; a star marks those within a tie."""
     forms = list(dict.fromkeys(h.form for found in sets.values() for h in found))
     best = {name: {h.form for h in best_forms(found, tie)} for name, found in sets.items() if found}
@@ -122,7 +122,7 @@ def ranking(sets: Mapping[str, Sequence[Held]], tie: float) -> Table:
     return Table(("form", *sets), rows)
 
 
-def falls(found: Held) -> tuple[int, int]:
+def falls(found: FormEvaluation) -> tuple[int, int]:
     """In how many steps of sparsity the measured loss falls, and the number of steps."""
     order = np.argsort([run.sparsity for run in found.runs], kind="stable")
     steps = np.diff(found.measured[order])

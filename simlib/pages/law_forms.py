@@ -8,7 +8,7 @@ from typing import NamedTuple
 import altair as alt
 
 from simlib.analysis.numbers import number, percent, with_interval
-from simlib.fit.compare import Assessment, Forecast
+from simlib.fit.compare import Assessment, TargetForecast
 from simlib.fit.comparefile import ComparisonFile
 from simlib.fit.nested import NestedTest
 from simlib.pages import charts
@@ -178,7 +178,7 @@ def forecast_table(file: ComparisonFile) -> Table:
     )
 
 
-def where_measured(forecast: Forecast) -> str:
+def where_measured(forecast: TargetForecast) -> str:
     """Whether the measured loss lies inside, above or below the interval."""
     if forecast.measured is None or forecast.interval is None:
         return ""

@@ -16,6 +16,7 @@ import altair as alt
 from simlib.datasets import law_names, load_law
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import COSTS
 from simlib.pages import charts
@@ -25,7 +26,6 @@ from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN
 from simlib.simulate.speedup import two_four_cost
 
-LEVEL = 0.9
 COST_LABELS = {"dense": "dense: masks save nothing", "sparse": "sparse: zeros are skipped"}
 ROWS = {
     "S": "Sparsity",

@@ -9,12 +9,13 @@ from operator import attrgetter
 
 import altair as alt
 
-from simlib.analysis.datamultiple import Multiple, from_scratch
+from simlib.analysis.datamultiple import Multiple, from_scratch, published
 from simlib.analysis.numbers import number, percent
 from simlib.pages import charts
 from simlib.pages.tables import Table
 from simlib.paper import DATA_MULTIPLES
-from simlib.runs.table import RunTable
+from simlib.runs.cells import nominal_sparsities
+from simlib.runs.table import RunRecord, RunTable
 
 
 def multiple_table(found: Sequence[Multiple]) -> Table:
@@ -37,7 +38,7 @@ def _multiple_row(found: Multiple) -> tuple[str, ...]:
     if found.gain is not None:
         low, high = (0.0 if end is None else end for end in found.gain_interval)
         gain = f"{percent(found.gain, 1)} ({percent(low, 1)} to {percent(high, 1)})"
-    published = published_multiple(found)
+    paper = published(found.sparsity)
     return (
         f"{found.nonzero_params:,}",
         percent(found.sparsity, 1),
@@ -46,7 +47,7 @@ def _multiple_row(found: Multiple) -> tuple[str, ...]:
         number(found.loss, 4),
         gain,
         multiple_text(found),
-        "" if published is None else number(published),
+        "" if paper is None else number(paper),
     )
 
 
@@ -67,19 +68,13 @@ def _beyond(low: str | None, high: str | None) -> str:
     return f" ({high} or less)" if low is None else f" ({low} to {high})"
 
 
-def published_multiple(found: Multiple) -> float | None:
-    """The paper's multiple at this sparsity, if it states one."""
-    near = [value for S, value in DATA_MULTIPLES.items() if abs(S - found.sparsity) < 0.005]
-    return near[0] if near else None
-
-
 def agrees(found: Multiple) -> bool | None:
     """Whether the interval holds the paper's multiple; None where the paper states none."""
-    published = published_multiple(found)
-    if published is None:
+    paper = published(found.sparsity)
+    if paper is None:
         return None
     low, high = found.ends
-    return (low is None or low <= published) and (high is None or published <= high)
+    return (low is None or low <= paper) and (high is None or paper <= high)
 
 
 def break_even_table(found: Sequence[Multiple]) -> Table:
@@ -146,10 +141,16 @@ def falling(found: Sequence[Multiple], along: str) -> str:
 
     `along` is "sparsity" or "data_seen". A multiple beyond what was measured counts as its bound.
     """
-    names = [n for n in ("nonzero_params", "sparsity", "data_seen") if n != along]
+    found = sorted(found, key=attrgetter(along))
+    keys = {
+        "nonzero_params": [m.nonzero_params for m in found],
+        "sparsity": nominal_sparsities([m.sparsity for m in found]).tolist(),
+        "data_seen": [m.data_seen for m in found],
+    }
+    del keys[along]
     groups: dict[tuple[float, ...], list[Multiple]] = {}
-    for m in sorted(found, key=attrgetter(along)):
-        groups.setdefault(tuple(round(getattr(m, n), 3) for n in names), []).append(m)
+    for m, key in zip(found, zip(*keys.values(), strict=True), strict=True):
+        groups.setdefault(key, []).append(m)
     rows = [[m.value or m.bound for m in group] for group in groups.values() if len(group) > 1]
     fall = sum(all(a > b for a, b in pairwise(row)) for row in rows)
     return f"{fall} of {len(rows)}"
@@ -173,7 +174,7 @@ def scratch_and_pruned(runs: RunTable, nonzero_params: int) -> alt.LayerChart:
     ]
     shapes = {run.dense_params: run for run in pruned}
     scratch = [run for like in shapes.values() for run in from_scratch(runs.finished, like)]
-    levels = sorted({round(run.sparsity, 3) for run in scratch})
+    levels = sorted(set(nominal_sparsities([run.sparsity for run in scratch]).tolist()))
     title = f"{nonzero_params:,} non-zero parameters"
     x = charts.log_x("data", "Data seen, or pruned over (bytes)")
     y = alt.Y("loss:Q", title="Loss (nats per byte)", scale=alt.Scale(zero=False))
@@ -196,13 +197,10 @@ def scratch_and_pruned(runs: RunTable, nonzero_params: int) -> alt.LayerChart:
     return layered
 
 
-def _points(runs: Sequence[object]) -> alt.Data:
-    return alt.Data(
-        values=[
-            {"data": r.data_seen, "loss": r.loss, "sparsity": round(r.sparsity, 3)}  # type: ignore[attr-defined]
-            for r in runs
-        ]
-    )
+def _points(runs: Sequence[RunRecord]) -> alt.Data:
+    table = RunTable(runs)
+    sparsity = nominal_sparsities(table.sparsity)
+    return charts.rows(data=table.data_seen, loss=table.loss, sparsity=sparsity)
 
 
 def multiples(found: Sequence[Multiple]) -> alt.LayerChart:

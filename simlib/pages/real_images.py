@@ -10,10 +10,12 @@ import numpy as np
 
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.fit.repeated import RepeatedFit, RepeatedRuns, distinct_images
+from simlib.laws.intervals import quantile_interval
 from simlib.laws.law import Array, Bools
 from simlib.laws.repeated import PUBLISHED_REPEATED
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.runs.cells import nominal_sizes, nominal_sparsities
 from simlib.runs.table import RunRecord
 
 
@@ -53,13 +55,14 @@ def with_error(run: RunRecord) -> str:
 
 @dataclass(frozen=True)
 class Series:
-    """Runs of one size, sparsity and set of images, by data seen."""
+    """Runs of one size, sparsity and set of images, by data seen; `own` marks them, (runs,)."""
 
     S: float
     N: float
     U: float
     D: Array
     L: Array
+    own: Bools
 
     @property
     def rises(self) -> bool:
@@ -71,26 +74,19 @@ def risen(runs: RepeatedRuns) -> Bools:
     """Which runs saw more of the same images than a better run of their series, shape (runs,)."""
     found = np.zeros(len(runs), dtype=bool)
     for s in series_of(runs):
-        own = (np.round(runs.S, 2) == s.S) & (nominal(runs.N) == s.N) & (runs.U == s.U)
-        found |= own & (s.D[np.argmin(s.L)] < runs.D)
+        found |= s.own & (s.D[np.argmin(s.L)] < runs.D)
     return found
 
 
 def series_of(runs: RepeatedRuns) -> list[Series]:
     """The runs in series, dense first, then by size and images."""
-    levels = np.round(runs.S, 2)
-    keys = np.unique(np.stack([levels, nominal(runs.N), runs.U], axis=1), axis=0)
+    keys = np.stack([nominal_sparsities(runs.S), nominal_sizes(runs.N), runs.U], axis=1)
     found = []
-    for S, N, U in keys:
-        own = (levels == S) & (nominal(runs.N) == N) & (runs.U == U)
+    for S, N, U in np.unique(keys, axis=0):
+        own = (keys == (S, N, U)).all(axis=1)
         order = np.argsort(runs.D[own])
-        found.append(Series(S, N, U, runs.D[own][order], runs.L[own][order]))
+        found.append(Series(S, N, U, runs.D[own][order], runs.L[own][order], own))
     return found
-
-
-def nominal(N: Array) -> Array:
-    """Sizes that differ by rounding of a mask as one: to two significant digits."""
-    return np.array([float(f"{v:.1e}") for v in N])
 
 
 def cost_table(runs: RepeatedRuns) -> Table:
@@ -143,7 +139,7 @@ def losses(runs: RepeatedRuns) -> alt.FacetChart:
     found = series_of(runs)
     most = max(s.U for s in found)
     values = [
-        {"D": D, "loss": L, "sparsity": s.S, "images": _images(s.U), "size": f"{s.N:,.0f} weights"}
+        {"D": D, "loss": L, "sparsity": s.S, "images": _images(s.U), "size": _weights(s.N)}
         for s in found
         for D, L in zip(s.D.tolist(), s.L.tolist(), strict=True)
     ]
@@ -172,12 +168,11 @@ def worth(fit: RepeatedFit, level: float) -> alt.LayerChart:
     passes = np.geomspace(1, PASSES, 60)
     values = []
     for S in (0.0, 0.75):
-        tail = (1 - level) / 2
         ensemble = fit.ensemble
         assert ensemble is not None
         refits = ensemble.repetition.effective(S, passes, 1.0)
         refits = np.broadcast_to(refits, (len(refits), len(passes)))
-        low, high = np.quantile(refits, [tail, 1 - tail], axis=0)
+        low, high = quantile_interval(refits, level)
         ours = fit.law.repetition.effective(S, passes, 1.0)
         theirs = PUBLISHED_REPEATED.data.effective(S, passes, 1.0)
         for source, y in (("these runs", ours), ("Wu et al.", theirs)):
@@ -203,6 +198,10 @@ def worth(fit: RepeatedFit, level: float) -> alt.LayerChart:
         "and 75 % sparse models: solid lines with bands fitted to these runs, dashed ones from the "
         "published law of language models. All begin at one and flatten.",
     )
+
+
+def _weights(N: float) -> str:
+    return f"{float(f'{N:.2g}'):,.0f} weights"
 
 
 def _images(U: float) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import altair as alt
 import numpy as np
 
-from simlib.analysis.contrasts import Spread
 from simlib.analysis.numbers import number, percent
 from simlib.errors import InputError
 from simlib.laws.costs import training_flops
+from simlib.laws.intervals import LEVEL
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.runs.cells import Spread
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable
 
@@ -129,7 +131,7 @@ def changes_table(attempts: Sequence[Attempt], fields: Sequence[str], spread: Sp
     The other is the run with the field's default. `spread` is that of log loss over seeds: a
     change is beyond it if it exceeds what 90 % of differences of two seeds stay below.
     """
-    noise = 1.645 * np.sqrt(2) * spread.deviation
+    noise = NormalDist().inv_cdf((1 + LEVEL) / 2) * np.sqrt(2) * spread.deviation
     rows = []
     for field in fields:
         for config, run in attempts:

@@ -8,16 +8,18 @@ from dataclasses import replace
 import altair as alt
 import numpy as np
 
+from simlib.analysis.calibration import Calibration, Score
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.fit.fittedlaw import FittedLaw
+from simlib.laws.intervals import quantile_interval
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts
 from simlib.pages.law_answers import bands
 from simlib.pages.tables import Table
+from simlib.runs.cells import nominal_sparsities
 from simlib.simulate.allocate import best_allocation, gain
-from simlib.simulate.blocks import summarise, tails
-from simlib.simulate.calibration import Calibration, Score
+from simlib.simulate.blocks import summarise
 from simlib.simulate.design import Design
 from simlib.simulate.front import pareto_front
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN, Limits
@@ -75,7 +77,7 @@ def sparsity_against_serving(
         within = replace(limits, serve_tokens=float(tokens))
         values[0, i] = best_allocation(law_file.joint, flops, model, within).S
         members = best_allocation(law_file.members(), flops, model, within).S
-        values[1:, i] = np.quantile(members, tails(level))
+        values[1:, i] = quantile_interval(members, level)
     data = charts.rows(
         law=law_file.name, served=served, sparsity=values[0], low=values[1], high=values[2]
     )
@@ -158,13 +160,13 @@ def widths_against_span(
 
 def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
     """Measured over forecast loss of each run kept out of the fit, with the interval about it."""
-    seen = found.forecast
-    order = np.argsort(seen.distance.compute)
+    compute = found.distance.compute
+    order = np.argsort(compute)
     data = charts.rows(
-        compute=seen.distance.compute[order],
-        measured=(found.measured / seen.loss)[order] - 1,
-        low=(seen.low / seen.loss)[order] - 1,
-        high=(seen.high / seen.loss)[order] - 1,
+        compute=compute[order],
+        measured=(found.measured / found.loss)[order] - 1,
+        low=(found.low / found.loss)[order] - 1,
+        high=(found.high / found.loss)[order] - 1,
     )
     x = charts.log_x("compute", "Compute, times the most that was fitted")
     y_title = "Measured over forecast loss"
@@ -175,9 +177,9 @@ def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
     points = base.mark_point(filled=True, size=45, color=charts.ORANGE[0]).encode(
         y=alt.Y("measured:Q", title=y_title)
     )
-    text = f"""{name}: measured over forecast loss minus one of {len(found.measured)} runs kept out
-        of the fit, against their compute, each on a bar that is its {percent(seen.level)} interval.
-        {percent(found.coverage)} of the points lie on their bars."""
+    text = f"""{name}: measured over forecast loss minus one of {len(found)} runs kept out
+        of the fit, against their compute, each on a bar that is its {percent(found.level)}
+        prediction interval. {percent(found.coverage)} of the points lie on their bars."""
     layered: alt.LayerChart = charts.describe((bars + points).properties(title=name), text)
     return layered
 
@@ -273,7 +275,7 @@ def measurement_table(found: Sequence[Measurement]) -> Table:
     return Table(header, rows or [("no run tells anything", *[""] * (len(header) - 1))])
 
 
-def calibration_table(found: Mapping[str, Score]) -> Table:
+def calibration_table(found: Mapping[str, Score | Calibration]) -> Table:
     """Forecasts of runs kept out of the fit: coverage, bias and what they demand."""
     header = (
         "",
@@ -353,16 +355,22 @@ PHASE_NAMES = {
 def one_a_sparsity(fare: Fare) -> list[Miss]:
     """Of the runs kept out, the longest and then largest one of every sparsity."""
     longest = sorted(fare.held_out, key=lambda m: (m.record.data_seen, m.record.nonzero_params))
-    best = {round(m.record.sparsity, 3): m for m in longest}
+    best = dict(zip(_sparsities(longest), longest, strict=True))
     return [best[s] for s in sorted(best)]
+
+
+def _sparsities(found: Sequence[Miss]) -> list[float]:
+    sparsities: list[float] = nominal_sparsities([m.record.sparsity for m in found]).tolist()
+    return sparsities
 
 
 def ways(law_file: FittedLaw, fare: Fare, level: float = 0.9) -> alt.LayerChart:
     """Recorded training losses as points on the lines that the law draws, one run a sparsity."""
     shown = one_a_sparsity(fare)
     recorded, lines, ends = [], [], []
-    for miss in shown:
-        r, s = miss.record, round(miss.record.sparsity, 3)
+    levels = _sparsities(shown)
+    for miss, s in zip(shown, levels, strict=True):
+        r = miss.record
         way = trajectory(
             law_file,
             r.sparsity,
@@ -385,7 +393,6 @@ def ways(law_file: FittedLaw, fare: Fare, level: float = 0.9) -> alt.LayerChart:
             for d, y in zip(data, loss, strict=True)
         ]
         ends.append({"data": r.data_seen, "sparsity": s, "loss": float(way.loss[-1])})
-    levels = [round(m.record.sparsity, 3) for m in shown]
     x = charts.log_x("data", "Tokens seen")
     y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
     colour = charts.sparsity_colour(levels)
@@ -427,8 +434,8 @@ def fares_table(fares: Sequence[Fare]) -> Table:
 def ends_table(fare: Fare) -> Table:
     """Gap by sparsity where the rate is high after the ramp, and at the very end."""
     groups: dict[float, list[Miss]] = {}
-    for miss in fare.held_out:
-        groups.setdefault(round(miss.record.sparsity, 3), []).append(miss)
+    for miss, s in zip(fare.held_out, _sparsities(fare.held_out), strict=True):
+        groups.setdefault(s, []).append(miss)
     rows = []
     for s, found in sorted(groups.items()):
         late = [m.ratio[m.high_rate & (m.phase == PHASES.index("final"))] for m in found]

@@ -11,15 +11,13 @@ from functools import partial
 import altair as alt
 import numpy as np
 
-from simlib.analysis.contrasts import Estimate, Spread, seed_spread
+from simlib.analysis.contrasts import Estimate
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.analysis.sweepchecks import (
-    Cells,
     DataStep,
     LackOfFit,
     Order,
     before_power_law,
-    cells,
     closed,
     data_steps,
     identified,
@@ -39,6 +37,7 @@ from simlib.pages.law_answers import bands, estimate
 from simlib.pages.optima import contours
 from simlib.pages.recipes import NORMS, Attempt
 from simlib.pages.tables import Table
+from simlib.runs.cells import Cells, Spread, cells, nominal_sizes, nominal_sparsities, seed_spread
 from simlib.runs.table import RunTable
 
 DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}
@@ -68,7 +67,7 @@ def law_curves(law_file: FittedLaw, runs: RunTable, along: str) -> alt.LayerChar
     }
     keep = f"datum.chosen == chosen_{other}"
     curve = alt.Chart(_curve_rows(law_file, found, along)).mark_line()
-    point = alt.Chart(_run_rows(runs, found, other)).mark_point(filled=True, size=60)
+    point = alt.Chart(_run_rows(runs, other)).mark_point(filled=True, size=60)
     tooltip = ["sparsity:Q", "nonzero_params:Q", "data_seen:Q", "loss:Q"]
     layers = (
         curve.transform_filter(keep).encode(**encoding),
@@ -90,16 +89,14 @@ def _curve_rows(law_file: FittedLaw, found: Cells, along: str) -> alt.Data:
     return charts.rows(sparsity=S, chosen=_label(C), loss=law_file.law(S, N, D), **{along: X})
 
 
-def _run_rows(runs: RunTable, found: Cells, other: str) -> alt.Data:
+def _run_rows(runs: RunTable, other: str) -> alt.Data:
     N, D = runs.nonzero_params, runs.data_seen
-    sizes = np.unique(found.size)
-    nearest = sizes[np.abs(np.log(N[:, None] / sizes)).argmin(axis=1)]
     return charts.rows(
-        sparsity=np.round(runs.sparsity, 3),
+        sparsity=nominal_sparsities(runs.sparsity),
         nonzero_params=N,
         data_seen=D,
         loss=runs.loss,
-        chosen=_label(nearest if other == "size" else D),
+        chosen=_label(nominal_sizes(N) if other == "size" else D),
     )
 
 

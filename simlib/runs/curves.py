@@ -13,7 +13,7 @@ from simlib.shelf import Shelf
 
 
 @dataclass(frozen=True)
-class Curve:
+class TrainingCurve:
     """One run's training, thinned: every point is the mean of a bin of equally many logged ones.
 
     All lists have one length. `data_seen` in tokens or images, `loss` the training loss in nats,
@@ -33,7 +33,7 @@ class CurveFile:
 
     table: str
     made: dict[str, str]
-    curves: list[Curve]
+    curves: list[TrainingCurve]
 
 
 SHELF = Shelf(CurveFile, "curves", "set of curves")
@@ -47,7 +47,7 @@ def load_curves(name: str) -> CurveFile:
 
 def thin(
     run_id: str, curve: Mapping[str, Sequence[float | None]], data_per_step: float, points: int
-) -> Curve:
+) -> TrainingCurve:
     """The curve of a side file as at most `points` bins of consecutive logged points.
 
     Bins are equally wide in steps, up to one logged point. A bin where nothing finite was logged
@@ -63,7 +63,7 @@ def thin(
     bins = np.array_split(np.arange(keep.size), min(points, keep.size))
     kept = [part[keep[part]] for part in bins if keep[part].any()]
     means = {n: [_short(c[part].mean()) for part in kept] for n, c in columns.items()}
-    return Curve(run_id, [_short(s * data_per_step) for s in means.pop("step")], **means)
+    return TrainingCurve(run_id, [_short(s * data_per_step) for s in means.pop("step")], **means)
 
 
 def _short(value: float) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
+from simlib.laws.intervals import check_level, quantile_interval
 from simlib.laws.law import Array
 
 BLOCK = 1 << 20  # numbers held at a time: 8 MiB of members x points
@@ -47,7 +48,7 @@ def summarise(
         part = [f[start : start + size] for f in flat]
         values = np.asarray(quantity(members, *part))
         found[0, start : start + size] = quantity(law_file.law, *part)
-        found[1:, start : start + size] = np.quantile(values, tails(level), axis=0)
+        found[1:, start : start + size] = quantile_interval(values, level)
     return Summary(*(row.reshape(arrays[0].shape) for row in found))
 
 
@@ -59,14 +60,3 @@ def ensemble_of(law_file: FittedLaw) -> Any:
             "was fitted with one, such as t5-c4-refit, or fit your own with --resamples"
         )
     return law_file.ensemble
-
-
-def check_level(level: float) -> None:
-    """Raises InputError for a level outside (0, 1)."""
-    if not 0 < level < 1:
-        raise InputError(f"the level of an interval lies between 0 and 1, got {level}")
-
-
-def tails(level: float) -> list[float]:
-    """The two probabilities that cut off a central interval."""
-    return [(1 - level) / 2, (1 + level) / 2]

@@ -20,10 +20,11 @@ from simlib.fit import DEFAULT_OBJECTIVE, JOINT, Objective
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.preparation import Settled, prepare
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
+from simlib.laws.intervals import check_level, quantile_ends
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, compute_multiple
+from simlib.runs.cells import Columns
 from simlib.simulate.allocate import TrainingCost
-from simlib.simulate.blocks import check_level, tails
 from simlib.simulate.forecast import fitted_range
 
 Quantity = Callable[[JointLaw], Array]
@@ -38,7 +39,7 @@ EXPONENTS = ("b_S", "b_N", "b_D")
 
 
 @dataclass(frozen=True)
-class Grid:
+class DesignGrid:
     """Every combination of sparsities, sizes and amounts of data, each `repeats` times.
 
     Raises InputError for values outside their domain.
@@ -74,21 +75,11 @@ class Grid:
         return float((COSTS["dense"].flops(S, N, D) * (1 - S) * cost.multiplier(S)).sum())
 
 
-@dataclass(frozen=True)
-class _Exact:
-    """Runs that lie on the law, in the four columns that a fit looks at."""
-
-    sparsity: Array
-    nonzero_params: Array
-    data_seen: Array
-    loss: Array
-
-
-def _settled(law: JointLaw, grid: Grid, objective: Objective) -> tuple[Settled, Array]:
+def _settled(law: JointLaw, grid: DesignGrid, objective: Objective) -> tuple[Settled, Array]:
     """The fit's own problem on the grid, and the theta that is the law; repeats are left out."""
     S, N, D = replace(grid, repeats=1).columns
     rng = np.random.default_rng(0)
-    settled, _, _ = prepare(_Exact(S, N, D, law(S, N, D)), JOINT, objective, 1, rng)
+    settled, _, _ = prepare(Columns(S, N, D, law(S, N, D)), JOINT, objective, 1, rng)
     return settled, settled.form.from_law(law, settled.units)
 
 
@@ -105,7 +96,7 @@ def huber_inflation(ratio: float) -> float:
 
 def fisher_widths(
     law: JointLaw,
-    grid: Grid,
+    grid: DesignGrid,
     noise: float,
     *,
     quantities: Mapping[str, Quantity] | None = None,
@@ -152,7 +143,7 @@ def _check_noise(noise: float) -> None:
 
 def simulated_widths(
     law: JointLaw,
-    grid: Grid,
+    grid: DesignGrid,
     noise: float,
     *,
     quantities: Mapping[str, Quantity] | None = None,
@@ -171,11 +162,8 @@ def simulated_widths(
     target = objective.target(np.exp(logs))
     fitted = settled.refit(replace(settled.problem, target=target), theta, tables).law
     assert isinstance(fitted, JointLaw)
-    ends = {}
-    for name, quantity in (quantities or QUANTITIES).items():
-        low, high = np.quantile(quantity(fitted), tails(level))
-        ends[name] = (float(low), float(high))
-    return ends
+    wanted = (quantities or QUANTITIES).items()
+    return {name: quantile_ends(quantity(fitted), level) for name, quantity in wanted}
 
 
 def widths_by_data(
@@ -200,7 +188,7 @@ def widths_by_data(
             [
                 fisher_widths(
                     law,
-                    Grid(
+                    DesignGrid(
                         tuple(sparsities),
                         tuple(sizes),
                         tuple(np.geomspace(most_data / span, most_data, count)),
@@ -220,7 +208,7 @@ def widths_by_data(
 class Design:
     """A grid with what it costs in FLOP and the half-widths to expect of it (log scale)."""
 
-    grid: Grid
+    grid: DesignGrid
     flops: float
     widths: dict[str, float]
     score: float
@@ -228,7 +216,7 @@ class Design:
 
 def evaluate(
     law: JointLaw,
-    grid: Grid,
+    grid: DesignGrid,
     noise: float,
     targets: Sequence[str] = EXPONENTS,
     cost: TrainingCost = COSTS["dense"],
@@ -317,10 +305,10 @@ def _scaled(
     data: Array,
     tilt: float,
     cost: TrainingCost,
-) -> Grid:
+) -> DesignGrid:
     """The grid about the dense optimum (times tilt in data) whose runs together cost the budget."""
     shape = np.asarray(cost.multiplier(S)).sum() * sizes.sum() * data.sum() * tilt
     one = np.log(chinchilla_flops(law, 1.0))  # C = chinchilla_flops(1) N^(1 + b_N / b_D)
     N = float(np.exp((np.log(flops / shape) - one) / (1 + law.b_N / law.b_D)))
     D = tilt * float(chinchilla_flops(law, N)) / (FLOP_PER_PARAMETER_AND_DATUM * N)
-    return Grid(S, tuple(N * sizes), tuple(D * data))
+    return DesignGrid(S, tuple(N * sizes), tuple(D * data))

@@ -1,4 +1,4 @@
-"""A law's forecast of runs: loss, predictive interval, and how far it is from what was measured."""
+"""A law's forecast of runs: loss, prediction interval, and distance from what was measured."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
+from simlib.laws.intervals import check_level, tails
 from simlib.laws.law import Array, Bools, JointLaw, fraction, positive
-from simlib.simulate.blocks import BLOCK, check_level, ensemble_of, tails
+from simlib.simulate.blocks import BLOCK, ensemble_of
 
 HALVINGS = 36  # of the bracket around a quantile: to 1e-10 of its width
 
@@ -64,7 +65,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Predicted losses of one law with predictive intervals, arrays of one shape."""
+    """Predicted losses of one law with prediction intervals of `level`, arrays of one shape."""
 
     law: str
     loss: Array
@@ -85,11 +86,11 @@ def forecast(
     widen: float = 1.0,
     block: int = BLOCK,
 ) -> Forecast:
-    """Loss of runs at (S, N, D), which broadcast, with the interval that one run should fall in.
+    """Loss of runs at (S, N, D), which broadcast, with the prediction interval of a single run.
 
     The interval joins the ensemble with a normal residual on log loss of standard deviation
     `noise` (default: the law file's `log_rmse`). `widen` stretches it about the forecast on the
-    log scale; `simlib.simulate.calibration` says by how much. Raises InputError for a law without
+    log scale; `simlib.analysis.calibration` says by how much. Raises InputError for a law without
     an ensemble or a range, and for values outside their domain.
     """
     check_level(level)
@@ -105,7 +106,7 @@ def forecast(
         fraction(S), positive("nonzero_params", N), positive("data_seen", D)
     )
     loss = np.asarray(law_file.law(*points))
-    low, high = _ends(law_file, points, noise, level, block)
+    low, high = prediction_interval(law_file, points, noise, level, block)
     return Forecast(
         law_file.name,
         loss,
@@ -148,10 +149,14 @@ def residual_noise(law_file: FittedLaw) -> float:
     return law_file.log_rmse
 
 
-def _ends(
-    law_file: FittedLaw, points: Sequence[Array], noise: float, level: float, block: int
+def prediction_interval(
+    law_file: FittedLaw, points: Sequence[Array], noise: float, level: float, block: int = BLOCK
 ) -> tuple[Array, Array]:
-    """Quantiles of the losses with their noise, a block of points at a time."""
+    """Ends of the interval that a single run falls in: quantiles of the losses with their noise.
+
+    `points` are S, N and D of one shape; at most `block` numbers are held at a time. Without noise
+    it is the confidence interval of the law's mean.
+    """
     members = ensemble_of(law_file).expand(1)
     size = max(block // len(members.vector()), 1)
     flat = [p.ravel() for p in points]

@@ -8,6 +8,7 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
+from simlib.laws.intervals import check_level, quantile_ends, tails
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import COSTS, cost_model
 from simlib.simulate.allocate import (
@@ -17,7 +18,7 @@ from simlib.simulate.allocate import (
     best_allocation,
     least_flops,
 )
-from simlib.simulate.blocks import check_level, ensemble_of, tails
+from simlib.simulate.blocks import ensemble_of
 from simlib.simulate.cautions import warnings_of
 from simlib.simulate.checkpoint import Checkpoint, prune_checkpoint
 from simlib.simulate.footprint import STORAGE, inference_bytes, training_bytes
@@ -137,7 +138,7 @@ def make_plan(
         _refuse_no_model(run, flops, limits)
     counted = {kind: _effective(kind, run, limits, checkpoint) for kind, run in found.items()}
     own = best_allocation(members, flops, model, limits)
-    spread = np.quantile(own.S, tails(level))
+    spread = quantile_ends(own.S, level)
     choices = {}
     for kind, run in found.items():
         seen = forecast(
@@ -152,7 +153,7 @@ def make_plan(
             limits,
             cluster,
             (float(seen.low), float(seen.high)),
-            (float(spread[0]), float(spread[1])) if kind == "sparse" else None,
+            spread if kind == "sparse" else None,
             seen.distance,
             paid,
         )

@@ -19,7 +19,7 @@ from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array, Bools, Indices, JointLaw, fraction, positive
 from simlib.laws.optimum import cubic_progress
 from simlib.paper import PRUNE_END, PRUNE_START
-from simlib.runs.curves import Curve
+from simlib.runs.curves import TrainingCurve
 from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.blocks import summarise
 
@@ -133,7 +133,7 @@ class Miss:
 
 
 def misses(
-    law_file: FittedLaw, runs: RunTable, curves: Sequence[Curve], accounting: str
+    law_file: FittedLaw, runs: RunTable, curves: Sequence[TrainingCurve], accounting: str
 ) -> list[Miss]:
     """Curves of runs of a table against their trajectories, from the law's least data on.
 
@@ -158,7 +158,7 @@ def misses(
     return found
 
 
-def _miss(law_file: FittedLaw, record: RunRecord, curve: Curve, accounting: str) -> Miss:
+def _miss(law_file: FittedLaw, record: RunRecord, curve: TrainingCurve, accounting: str) -> Miss:
     data = np.array(curve.data_seen)
     late = data >= least_data(law_file, record.data_seen)
     done, lr = data[late] / record.data_seen, np.array(curve.lr)[late]
@@ -224,7 +224,9 @@ class Fare:
         )
 
 
-def compare_accountings(law_file: FittedLaw, runs: RunTable, curves: Sequence[Curve]) -> list[Fare]:
+def compare_accountings(
+    law_file: FittedLaw, runs: RunTable, curves: Sequence[TrainingCurve]
+) -> list[Fare]:
     """Both accountings, the better on the choosing runs first.
 
     Every other dense size, from the smallest on, chooses gap and accounting; the sizes between

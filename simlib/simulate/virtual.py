@@ -12,7 +12,8 @@ import simlib
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
-from simlib.laws.law import Array, Indices, Law, fraction, positive
+from simlib.laws.law import Law, fraction, positive
+from simlib.runs.cells import cell_index, combined_index, pooled
 from simlib.runs.simulated import MARK
 from simlib.runs.table import RunRecord, RunTable
 from simlib.simulate.forecast import residual_noise
@@ -51,7 +52,7 @@ def estimate_noise(runs: RunTable, law: Law) -> Noise:
     """
     runs, k = runs.finished, len(law.names())
     S, N, D = runs.sparsity, runs.nonzero_params, runs.data_seen
-    cell = _cells(S, N, D)
+    cell = cell_index(S, N, D)
     count = np.bincount(cell)
     if len(count) <= k:
         raise InputError(
@@ -61,12 +62,11 @@ def estimate_noise(runs: RunTable, law: Law) -> Noise:
     residual = np.log(runs.loss / law(S, N, D))
     means = np.bincount(cell, residual) / count
     between = float((count * means**2).sum() / (len(count) - k))
-    repeats = len(runs) - len(count)
-    if repeats == 0:
+    within = pooled(residual, cell)
+    if not within.degrees:
         return Noise(None, float(np.sqrt(between)))
-    within = float(((residual - means[cell]) ** 2).sum() / repeats)
-    misfit = max(between - within, 0.0) / float(count.mean())
-    return Noise(float(np.sqrt(within)), float(np.sqrt(misfit)))
+    misfit = max(between - within.deviation**2, 0.0) / float(count.mean())
+    return Noise(within.deviation, float(np.sqrt(misfit)))
 
 
 def usual_noise(law_file: FittedLaw) -> Noise:
@@ -79,12 +79,6 @@ def usual_noise(law_file: FittedLaw) -> Noise:
     if table is not None and table in table_names():
         return estimate_noise(load_runs(table), law_file.law)
     return Noise(None, residual_noise(law_file))
-
-
-def _cells(S: Array, N: Array, D: Array) -> Indices:
-    """Number of the setting that each run belongs to."""
-    _, cell = np.unique(np.stack([S, N, D]), axis=1, return_inverse=True)
-    return np.asarray(cell).reshape(-1)
 
 
 def virtual_runs(
@@ -115,7 +109,7 @@ def virtual_runs(
         fraction(S), np.rint(positive("nonzero_params", N)), np.rint(positive("data_seen", D))
     )
     columns = [np.tile(a.ravel(), repeats) for a in axes]
-    cell = _cells(*columns)
+    cell = combined_index(*columns)
     rng = np.random.default_rng(seed)
     shared = noise.misfit * rng.standard_normal(cell.max() + 1)[cell]
     own = (noise.seed or 0.0) * rng.standard_normal(len(cell))

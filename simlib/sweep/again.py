@@ -23,7 +23,7 @@ from simlib.train.settings import cpu, versions
 
 
 @dataclass(frozen=True)
-class Row:
+class RecordedRow:
     """A recorded run of a table, and the configurations that make it: of its start, then its own.
 
     `spread` is the relative standard deviation of the loss over the seeds of its setting, None
@@ -41,7 +41,7 @@ class Row:
         return self.record.seconds or 0.0
 
 
-def recorded_rows(grids: Path, shipped: Path, tables: Sequence[str] = ()) -> list[Row]:
+def recorded_rows(grids: Path, shipped: Path, tables: Sequence[str] = ()) -> list[RecordedRow]:
     """The rows of all tables in the folder `shipped`, or of those named, that a grid there makes.
 
     Raises InputError for a name without table or grid.
@@ -57,19 +57,19 @@ def recorded_rows(grids: Path, shipped: Path, tables: Sequence[str] = ()) -> lis
     ]
 
 
-def _rows(name: str, grid: Path, table: Path) -> list[Row]:
+def _rows(name: str, grid: Path, table: Path) -> list[RecordedRow]:
     configs = {c.run_id: c for c in read_grid(grid).configs}
     runs = read_table(table)
     losses: dict[str, list[float]] = {}
     for run in runs.finished:
         losses.setdefault(_setting(configs[run.run_id]), []).append(np.log(run.loss))
 
-    def row(run: RunRecord) -> Row:
+    def row(run: RunRecord) -> RecordedRow:
         own = configs[run.run_id]
         start = (configs[own.start],) if own.start in configs else ()
         logs = losses[_setting(own)]
         spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else None
-        return Row(name, run, (*start, own), spread)
+        return RecordedRow(name, run, (*start, own), spread)
 
     return [row(run) for run in runs.finished]
 
@@ -80,7 +80,9 @@ def _setting(config: RunConfig) -> str:
     return repr((fields, config.start == "scratch"))
 
 
-def draw(rows: Sequence[Row], count: int, seed: int, hours: float | None = None) -> list[Row]:
+def draw(
+    rows: Sequence[RecordedRow], count: int, seed: int, hours: float | None = None
+) -> list[RecordedRow]:
     """So many rows by chance; with `hours`, only such as those that took no more than their share.
 
     Raises InputError where there is none.
@@ -92,7 +94,7 @@ def draw(rows: Sequence[Row], count: int, seed: int, hours: float | None = None)
     return random.Random(seed).sample(list(rows), min(count, len(rows)))
 
 
-def absent(row: Row) -> str:
+def absent(row: RecordedRow) -> str:
     """Why a row cannot be trained here, such as photographs that are not at hand; else empty."""
     try:
         with tempfile.TemporaryDirectory() as place:
@@ -103,7 +105,7 @@ def absent(row: Row) -> str:
 
 
 def repeat(
-    rows: Sequence[Row], workers: int | None = None, progress: Progress | None = None
+    rows: Sequence[RecordedRow], workers: int | None = None, progress: Progress | None = None
 ) -> list[Repeat]:
     """Train rows again, in a folder of their own. Raises InputError for one that fails."""
     configs = {c.run_id: c for row in rows for c in row.configs}

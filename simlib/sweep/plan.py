@@ -34,7 +34,7 @@ _SIDE_BYTES = 60  # of a side file for every point of its curve
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """Runs of a sweep and their cost.
 
     `steps` are those of every run alone, `steps_shared` those that remain when runs share their
@@ -109,7 +109,7 @@ def plan(
     out: str | Path,
     workers: int | None = None,
     known: RunTable | None = None,
-) -> Plan:
+) -> SweepPlan:
     """The plan of a sweep; times a few steps of up to five shapes a batch size on this machine.
 
     `known` are rows made elsewhere, as in `sweep`.
@@ -123,7 +123,7 @@ def plan(
     seconds = _seconds_per_step([c for c, _ in parts]) if _can_train(todo) else None
     each = [_flops(c) for c in todo]
     flops = {part: sum(f[part] for f in each) for part in PARTS}
-    return Plan(
+    return SweepPlan(
         configs=tuple(todo),
         recorded=len(configs) - len(todo),
         steps=sum(c.total_steps for c in todo),

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from simlib.models.block import Block
+from simlib.models.block import TransformerBlock
 from simlib.models.build import as_model
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord
@@ -134,7 +134,7 @@ class ParallelLane(Lane):
         # on every process, block by block, so no device ever holds the whole model
         mesh = self.processes.mesh
         for module in model.modules():
-            if isinstance(module, Block):
+            if isinstance(module, TransformerBlock):
                 fully_shard(module, mesh=mesh, reshard_after_forward=True)
         # the outermost layers too, or their weights would stay whole after validation
         fully_shard(model, mesh=mesh, reshard_after_forward=True)

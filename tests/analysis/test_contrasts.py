@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simlib.analysis.contrasts import REFERENCE, Arm, against_dense, match, seed_spread, t_interval
+from simlib.analysis.contrasts import REFERENCE, Arm, against_dense, match, t_interval
 from simlib.analysis.worth import log_multipliers, multiplier, trend, unexplained
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
+from simlib.runs.cells import seed_spread
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = JointLaw(a_S=30.0, b_S=0.8, c_S=60.0, b_N=0.4, a_D=3e4, b_D=0.4, c=0.8)

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simlib.analysis.datamultiple import Multiple, data_multiples, repeat_noise
+from simlib.analysis.datamultiple import Multiple, data_multiples
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages.pretrained import break_even_text, cheaper, falling, multiple_text
+from simlib.runs.cells import seed_spread
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = JointLaw(a_S=1.0, b_S=0.6, c_S=3.5, b_N=0.2, a_D=4e6, b_D=0.2, c=0.15)
@@ -82,7 +83,7 @@ def test_noise_widens_the_interval_about_the_truth() -> None:
         assert low < 4 < high
         widths.append(math.log(high / low))
     assert widths[0] < widths[1]
-    assert repeat_noise(table(4.0, 0.01, seeds=40)) == pytest.approx(0.01, rel=0.15)
+    assert seed_spread(table(4.0, 0.01, seeds=40)).deviation == pytest.approx(0.01, rel=0.15)
 
 
 def test_beyond_the_measured_data_there_is_a_bound_only() -> None:

@@ -8,17 +8,23 @@ import pytest
 from click.testing import CliRunner, Result
 from factories import grid, random_law
 
-from simlib.analysis.extrapolation import (
+from simlib.analysis.calibration import smaller_half
+from simlib.analysis.predictions import (
+    SHELF,
+    Evaluation,
     allowed,
     best_forms,
+    by_form,
     chosen,
-    coverage,
-    held,
+    coverage_verdict,
+    evaluate,
+    fit_forms,
     judged,
     measured_losses,
+    planned,
+    predict,
     reach,
 )
-from simlib.analysis.predictions import SHELF, by_form, fit_forms, planned, predict
 from simlib.cli.predict import command
 from simlib.errors import InputError
 from simlib.fit import OBJECTIVES
@@ -28,7 +34,6 @@ from simlib.laws.law import JointLaw
 from simlib.pages import charts, extrapolation
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable, write_table
-from simlib.simulate.calibration import smaller_half
 
 LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)
 RANGE = Range((0, 0.9), (6e3, 5e4), (1e5, 4e6))
@@ -95,7 +100,7 @@ def test_a_free_multiplier_refuses_a_sparsity_that_it_has_not_seen():
     found = predict("x", {}, laws, targets, 0.9)
     assert found.runs[0].forecasts["free-multiplier"] is not None
     assert found.runs[1].forecasts["free-multiplier"] is None
-    rows = held(found, {"seen": 2.0, "unseen": 2.0})
+    rows = evaluate(found, {"seen": 2.0, "unseen": 2.0})
     assert [run.run_id for run in rows[0].runs] == ["seen"]
     with pytest.raises(InputError, match="unknown form"):
         fit_forms(runs, ["no-such"], OBJECTIVES["t5-c4"], resamples=20, seed=0)
@@ -105,15 +110,15 @@ def test_held_counts_what_lies_inside_and_signs_the_bias(law_file):
     targets = [Target(str(i), S, 1e5, 1e6) for i, S in enumerate((0.0, 0.5, 0.75))]
     found = predict("mine", {}, by_form(law_file), targets, 0.9)
     truth = {t.name: float(LAW(t.sparsity, t.nonzero_params, t.data_seen)) for t in targets}
-    assert held(found, {}) == []
-    (exact,) = held(found, truth)
+    assert evaluate(found, {}) == []
+    (exact,) = evaluate(found, truth)
     assert exact.inside == 3
     assert exact.rmse == pytest.approx(0, abs=1e-12)
     assert extrapolation.falls(exact) == (2, 2)
-    (low,) = held(found, {k: v * 1.1 for k, v in truth.items()})
+    (low,) = evaluate(found, {k: v * 1.1 for k, v in truth.items()})
     assert low.inside == 0
-    assert coverage(low, 0.9) == "fewer than"
-    assert coverage(exact, 0.9) == "no fewer than"
+    assert coverage_verdict(low) == "fewer than"
+    assert coverage_verdict(exact) == "no fewer than"
     assert low.bias == pytest.approx(-np.log(1.1))
     assert low.rmse == pytest.approx(np.log(1.1))
     with pytest.raises(InputError, match="predicts none"):
@@ -161,8 +166,8 @@ def test_a_form_that_leaves_runs_out_is_not_the_best(law_file):
     targets = [Target("0", 0.0, 1e5, 1e6), Target("1", 0.5, 1e5, 1e6)]
     found = predict("mine", {}, by_form(law_file), targets, 0.9)
     truth = {t.name: 1.01 * float(LAW(t.sparsity, t.nonzero_params, t.data_seen)) for t in targets}
-    (whole,) = held(found, truth)
-    (part,) = held(found, {"0": truth["0"] / 1.01})
+    (whole,) = evaluate(found, truth)
+    (part,) = evaluate(found, {"0": truth["0"] / 1.01})
     assert part.rmse < whole.rmse
     assert best_forms([part, whole], 0.1) == [whole]
     rows = extrapolation.ranking({"a": [whole], "none yet": []}, 0.1).rows
@@ -235,3 +240,24 @@ def test_the_command_predicts_a_larger_half_and_a_grid_that_was_never_trained(tm
 def test_what_is_missing_is_named(args, said):
     with pytest.raises(InputError, match=said):
         simlib_predict(*args)
+
+
+def test_an_evaluation_counts_by_the_interval_of_each_run():
+    """Bounds of 10 % below and 20 % above: what is outside, and by how much it must be widened."""
+    measured = np.array([0.95, 1.0, 1.1, 1.25, 0.8])
+    one = np.ones(5)
+    found = Evaluation(one, one / 1.1, one * 1.2, measured, 0.9)
+    assert (found.inside, found.missed, found.coverage) == (3, 2, 0.6)
+    assert found.ratios.tolist() == pytest.approx(
+        [
+            np.log(1 / 0.95) / np.log(1.1),
+            0,
+            np.log(1.1) / np.log(1.2),
+            np.log(1.25) / np.log(1.2),
+            np.log(1.25) / np.log(1.1),
+        ]
+    )
+    wide = Evaluation(one, one * 1.1**-found.widen, one * 1.2**found.widen, measured, 0.9)
+    assert wide.ratios.max() == pytest.approx(1.0)
+    halves = Evaluation(one, one / 1.1, one * 1.2, measured, 0.5)
+    assert halves.widen == 1.0  # the third of five lies inside

@@ -5,15 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simlib.analysis.contrasts import seed_spread
 from simlib.analysis.sweepchecks import (
     before_power_law,
-    cells,
     data_steps,
     identified,
     interaction,
     lack_of_fit,
-    nominal_sizes,
     order,
     without_shortest,
 )
@@ -23,6 +20,7 @@ from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.laws.law import JointLaw
 from simlib.pages import charts, sweeps
 from simlib.pages.recipes import Attempt
+from simlib.runs.cells import cells, nominal_sizes, seed_spread
 from simlib.runs.table import RunTable
 from simlib.simulate.virtual import Noise, virtual_runs
 

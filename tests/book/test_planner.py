@@ -10,9 +10,10 @@ from browsing import READY, Opener
 from playwright.sync_api import Page
 
 from simlib.datasets import law_names, load_law
+from simlib.laws.intervals import LEVEL
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import chinchilla_flops, contour, cost_model
-from simlib.pages.planner import LEVEL, SLIDERS, planner_laws
+from simlib.pages.planner import SLIDERS, planner_laws
 from simlib.simulate.best import BestSparsity, best_sparsity
 from simlib.simulate.forecast import distance
 from simlib.simulate.limits import Limits

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 from making import law_file, scaled, table
 
-from simlib.analysis.predictions import FittedForm, FormInterval, PredictedRun, Predictions
+from simlib.analysis.calibration import Score
+from simlib.analysis.predictions import FittedForm, FormPrediction, PredictedRun, Predictions
 from simlib.claims import CLAIMS, RULES, SOURCES, VERDICTS, Outcome, Sources, scorecard
 from simlib.claims.estimates import PUBLISHED_ERROR
 from simlib.claims.measured import SHELF, load_measurements, shipped_evidence, table_hash
@@ -20,7 +21,6 @@ from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages import claims
 from simlib.runs.table import RunTable
-from simlib.simulate.calibration import Score
 
 ROOT = Path(__file__).parents[2]
 
@@ -285,7 +285,7 @@ def test_forecasts_written_down_before_are_held_against_the_runs(shift, verdict)
             r.nonzero_params,
             r.data_seen,
             {
-                "joint": FormInterval(
+                "joint": FormPrediction(
                     r.loss * (1 + shift), r.loss * (0.95 + shift), r.loss * (1.05 + shift)
                 )
             },

@@ -7,15 +7,15 @@ from simlib.claims.designs import OURS, drawn, language_rows
 from simlib.claims.truths import PILOT, TRUTHS
 from simlib.fit import fit
 from simlib.fit.bootstrap import resample_runs
-from simlib.fit.holdout import curves
 from simlib.fit.objective import DEFAULT_OBJECTIVE
 from simlib.fit.preparation import prepare
 from simlib.laws.law import JOINT
+from simlib.runs.cells import curve_index
 
 
 def test_a_cluster_is_drawn_whole_and_weights_add_up():
     runs = drawn(language_rows(), TRUTHS["joint"], PILOT, OURS, np.random.default_rng(0))
-    curve = curves(runs.sparsity, runs.nonzero_params)
+    curve = curve_index(runs.sparsity, runs.nonzero_params)
     assert curve.max() + 1 == 24
     rng = np.random.default_rng(1)
     problem = prepare(runs, JOINT, DEFAULT_OBJECTIVE, 1, rng)[0].problem
@@ -35,7 +35,7 @@ def test_intervals_cover_where_shapes_miss_the_law_only_if_curves_are_drawn_whol
     rows = language_rows()
     for seed in range(16):
         runs = drawn(rows, TRUTHS["joint"], PILOT, OURS, np.random.default_rng(seed))
-        ways = {"rows": None, "curves": curves(runs.sparsity, runs.nonzero_params)}
+        ways = {"rows": None, "curves": curve_index(runs.sparsity, runs.nonzero_params)}
         for way, clusters in ways.items():
             found = fit(
                 runs,

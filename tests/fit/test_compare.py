@@ -13,10 +13,11 @@ from simlib.errors import InputError
 from simlib.fit import FORMS, JOINT, OBJECTIVES, Objective, fit
 from simlib.fit.compare import COMPARED, Target, compare, criteria
 from simlib.fit.comparefile import SHELF, ComparisonFile, load_comparison
-from simlib.fit.holdout import Runs, groups, splits
+from simlib.fit.holdout import splits
 from simlib.fit.nested import NESTINGS, nested_test
 from simlib.laws.extensions import DataFactorLaw, SizeExponentLaw
 from simlib.laws.rivals import DensityPower, FreeMultiplier
+from simlib.runs.cells import Columns, size_index
 from simlib.runs.table import RunRecord, RunTable, write_table
 
 NESTED = {nesting.name: nesting for nesting in NESTINGS}
@@ -34,7 +35,7 @@ def table() -> Table:
 
 
 def test_every_run_is_held_out_once_and_sizes_are_told_apart(table):
-    runs = Runs(*vars(table).values())
+    runs = Columns(*vars(table).values())
     parts = splits(runs)
     np.testing.assert_array_equal(np.sum(parts["one size"], axis=0), 1)
     np.testing.assert_array_equal(np.sum(parts["one sparsity"], axis=0), runs.sparsity > 0)
@@ -42,7 +43,7 @@ def test_every_run_is_held_out_once_and_sizes_are_told_apart(table):
     assert (runs.nonzero_params[parts["largest size"][0]] == 1e8).all()
     assert (runs.data_seen[parts["longest training"][0]] == 1e10).all()
     jittered = runs.nonzero_params * np.random.default_rng(0).uniform(0.97, 1.03, len(table.loss))
-    np.testing.assert_array_equal(groups(jittered), groups(runs.nonzero_params))
+    np.testing.assert_array_equal(size_index(jittered), size_index(runs.nonzero_params))
 
 
 def test_a_fit_never_sees_the_runs_that_it_is_asked_to_predict(table):

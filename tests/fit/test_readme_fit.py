@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated import grid, random_law
+from factories import grid, random_law
 
 import simlib
 from simlib.errors import InputError

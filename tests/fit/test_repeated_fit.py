@@ -18,7 +18,8 @@ CELLS = np.array(
 
 def runs(noise: float, law: WithRepeats = TRUTH, seed: int = 0) -> RepeatedRuns:
     scatter = np.exp(noise * np.random.default_rng(seed).standard_normal(CELLS.shape[1]))
-    return RepeatedRuns(*CELLS, law(*CELLS) * scatter)
+    S, N, D, U = CELLS
+    return RepeatedRuns(S, N, D, law(*CELLS) * scatter, U)
 
 
 def test_a_law_comes_back_from_its_own_losses():
@@ -56,9 +57,9 @@ def test_runs_that_tell_nothing_of_repeats_are_refused():
         RepeatedRuns(S, N, D, D, D)
     keep = slice(0, 7)
     with pytest.raises(InputError, match="one value of sizes"):
-        RepeatedRuns(S, np.ones_like(N), D, U, D)
+        RepeatedRuns(S, np.ones_like(N), D, D, U)
     few = runs(0.0)
-    few = RepeatedRuns(*(getattr(few, name)[::5][keep] for name in "SNDUL"))
+    few = RepeatedRuns(*(getattr(few, name)[::5][keep] for name in "SNDLU"))
     with pytest.raises(InputError, match="7 runs cannot fix 8 coefficients"):
         fit_repeated(few)
     with pytest.raises(InputError, match="without resampling"):

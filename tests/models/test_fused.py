@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simlib.models import fused
-from simlib.models.block import Block, norm
+from simlib.models.block import TransformerBlock, norm
 from simlib.models.compiled import why_not
 from simlib.runs.shape import Shape
 
@@ -56,7 +56,7 @@ def test_a_block_is_that_of_plain_operations(
 ) -> None:
     torch.manual_seed(0)
     options = {"causal": False} | {k: v for k, v in kind.items() if k != "bias"}
-    block = with_drawn_gains(Block(Shape("gpt", width, 1, heads, hidden), **options))
+    block = with_drawn_gains(TransformerBlock(Shape("gpt", width, 1, heads, hidden), **options))
     x = drawn(examples, length, width).requires_grad_()
     memory = drawn(examples, length + 11, width).requires_grad_()
     bias = drawn(heads, length, length).requires_grad_() if "bias" in kind else None
@@ -75,7 +75,7 @@ def test_a_block_is_that_of_plain_operations(
 
 
 def test_the_future_stays_out_of_a_bias_that_hides_it() -> None:
-    block = Block(Shape("t5", 16, 1, 2, 32), causal=False, gated=True)
+    block = TransformerBlock(Shape("t5", 16, 1, 2, 32), causal=False, gated=True)
     fused.fuse(block)
     hidden = torch.full((2, 8, 8), -torch.inf).triu(1)
     x = drawn(3, 8, 16)

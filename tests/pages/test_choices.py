@@ -1,15 +1,17 @@
 """What a page says of a contrast follows from the runs, whichever way they went."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from simlib.analysis.contrasts import REFERENCE, Arm, Estimate, Pairs, match, seed_spread
+from simlib.analysis.contrasts import REFERENCE, Arm, Estimate, Pairs, match
 from simlib.analysis.worth import Trend
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
 from simlib.pages import choices
+from simlib.runs.cells import seed_spread
 from simlib.runs.table import RunRecord, RunTable
 
 LAW = JointLaw(a_S=1.0, b_S=0.6, c_S=3.5, b_N=0.2, a_D=4e6, b_D=0.2, c=0.1)
@@ -72,8 +74,12 @@ def test_a_table_of_contrasts_is_ordered_and_counts_cost_and_pairs() -> None:
 
 
 def test_sizes_that_were_asked_for_alike_share_a_column() -> None:
-    assert choices.nominal(24576) == choices.nominal(24640)
-    table = choices.size_table([pairs(0.01)], FILE)
+    exact = pairs(0.01)
+    built = [
+        (first.model_copy(update={"nonzero_params": first.nonzero_params + 80 * first.seed}), other)
+        for first, other in exact.runs
+    ]
+    table = choices.size_table([replace(exact, runs=tuple(built))], FILE)
     assert len(table.header) == len(table.rows[0]) == 5
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from simlib.fit import OBJECTIVES
-from simlib.fit.compare import Assessment, Comparison, Forecast
+from simlib.fit.compare import Assessment, Comparison, TargetForecast
 from simlib.fit.comparefile import ComparisonFile
 from simlib.fit.holdout import Holdout
 from simlib.fit.nested import NESTINGS, NestedTest
@@ -16,7 +16,7 @@ from simlib.pages.law_forms import forecasts, held_out_errors
 def assessment(form: str, error: float, bic: float, unpredicted: int = 0) -> Assessment:
     holdouts = tuple(Holdout(name, 9, error, 0.0, unpredicted) for name in law_forms.HELD_OUT[:-1])
     refused = Holdout(law_forms.HELD_OUT[-1], 9, None, None, refused=f"the {form} law needs more")
-    forecast = Forecast("XL", 0.75, 1e9, 1e10, 1.5, (1.4, 1.6), 1.55)
+    forecast = TargetForecast("XL", 0.75, 1e9, 1e10, 1.5, (1.4, 1.6), 1.55)
     return Assessment(
         form=form,
         parameters=7,

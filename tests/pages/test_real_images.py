@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ LAW = WithRepeats(DensityPower(6.0, 0.5, 0.25, 4000.0, 0.6, 0.7), Repetition(4.4
 CELLS = np.array(
     list(itertools.product([0, 0.5, 0.75], [3e3, 2.5e4], [8e3, 24e3, 72e3], [4e3, 5e4]))
 )
-RUNS = RepeatedRuns(*CELLS.T, LAW(*CELLS.T))
+RUNS = RepeatedRuns(*CELLS.T[:3], LAW(*CELLS.T), CELLS.T[3])
 
 
 def test_series_hold_the_runs_of_one_line_in_order():
@@ -34,7 +35,7 @@ def test_a_run_that_rose_is_found_and_no_other():
     row = int(np.argmax((RUNS.U == 4e3) & (RUNS.D == 72e3) & (RUNS.S == 0.75)))
     loss = RUNS.L.copy()
     loss[row] *= 2
-    changed = RepeatedRuns(RUNS.S, RUNS.N, RUNS.D, RUNS.U, loss)
+    changed = replace(RUNS, L=loss)
     assert np.flatnonzero(risen(changed)).tolist() == [row]
     assert sum(s.rises for s in series_of(changed)) == 1
     assert len(changed.without(risen(changed))) == len(RUNS) - 1

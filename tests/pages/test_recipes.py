@@ -2,7 +2,6 @@
 
 import pytest
 
-from simlib.analysis.contrasts import Spread
 from simlib.errors import InputError
 from simlib.pages.recipes import (
     Attempt,
@@ -14,6 +13,7 @@ from simlib.pages.recipes import (
     missed_table,
     time_table,
 )
+from simlib.runs.cells import Spread
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable
 

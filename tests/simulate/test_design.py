@@ -10,7 +10,7 @@ from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit.objective import Objective
 from simlib.simulate.design import (
-    Grid,
+    DesignGrid,
     fisher_widths,
     huber_inflation,
     least_size,
@@ -20,12 +20,12 @@ from simlib.simulate.design import (
 )
 
 LAW = random_law(np.random.default_rng(4))
-GOOD = Grid(
+GOOD = DesignGrid(
     (0.0, 0.5, 0.75, 0.9375), tuple(np.geomspace(1e5, 1e9, 6)), tuple(np.geomspace(1e7, 1e12, 7))
 )
 SQUARES = Objective(1e3, log=True)
 T5 = load_law("t5-c4-refit").joint
-T5_GRID = Grid(
+T5_GRID = DesignGrid(
     (0.0, 0.5, 0.75, 0.875),
     tuple(1327104 * 4.0**k for k in range(4)),
     (16.384e9, 32.768e9, 65.536e9),
@@ -104,7 +104,7 @@ def test_laws_of_small_runs_are_asked_about_sizes_as_small_as_theirs():
 
 
 def test_cost_of_a_grid_is_the_sum_of_its_runs():
-    grid = Grid((0.0, 0.5), (1e6,), (1e9, 2e9), repeats=2)
+    grid = DesignGrid((0.0, 0.5), (1e6,), (1e9, 2e9), repeats=2)
     assert len(grid) == 8
     assert grid.flops() == pytest.approx(2 * 6e6 * 3e9 * (1 + 2))
 
@@ -112,9 +112,12 @@ def test_cost_of_a_grid_is_the_sum_of_its_runs():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda: Grid((1.0,), (1e6,), (1e9,)), "got"),
-        (lambda: Grid((0.0,), (), (1e9,)), "grid needs"),
-        (lambda: fisher_widths(LAW, Grid((0, 0.5, 0.75), (1e6, 1e7), (1e9, 2e9)), 0.01), "2 diff"),
+        (lambda: DesignGrid((1.0,), (1e6,), (1e9,)), "got"),
+        (lambda: DesignGrid((0.0,), (), (1e9,)), "grid needs"),
+        (
+            lambda: fisher_widths(LAW, DesignGrid((0, 0.5, 0.75), (1e6, 1e7), (1e9, 2e9)), 0.01),
+            "2 diff",
+        ),
         (lambda: fisher_widths(LAW, GOOD, -1.0), "noise"),
         (lambda: recommend(LAW, 1e19, 0.01, targets=("b_X",)), "unknown target 'b_X'"),
         (lambda: recommend(LAW, -1.0, 0.01), "budget"),

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from simlib.analysis.calibration import load_score
 from simlib.cli import COMMANDS, cli
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.simulate.hardware import Cluster, accelerator
-from simlib.simulate.scorefile import load_score
 
 PLAN = ("plan", "--law", "t5-c4-refit")
 CHOICE = {"sparsity", "nonzero_params", "data_seen", "loss", "interval", "gpu_hours"}

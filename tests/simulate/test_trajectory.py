@@ -13,7 +13,7 @@ from simlib.cli import cli
 from simlib.datasets import load_law, load_runs
 from simlib.errors import InputError
 from simlib.laws.optimum import cubic_progress
-from simlib.runs.curves import Curve, load_curves, thin
+from simlib.runs.curves import TrainingCurve, load_curves, thin
 from simlib.runs.table import RunRecord, RunTable, write_table
 from simlib.simulate.trajectory import (
     ACCOUNTINGS,
@@ -79,7 +79,7 @@ def simulated(accounting, gap):
         loss = LAW.joint(s, N / (1 - S) * (1 - s), done * TOKENS)
         high = done < 0.85
         curves.append(
-            Curve(
+            TrainingCurve(
                 f"r{i}",
                 list(done * TOKENS),
                 list(loss * np.exp(gap * high)),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from simlib.analysis.calibration import calibrate
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit import fit_table
@@ -11,7 +12,6 @@ from simlib.pages import simulator
 from simlib.runs.foreign import parse_columns, read_foreign
 from simlib.runs.simulated import is_simulated
 from simlib.simulate.allocate import allocate
-from simlib.simulate.calibration import calibrate
 from simlib.simulate.dense import dense_part
 from simlib.simulate.design import recommend
 from simlib.simulate.example import stranger_table

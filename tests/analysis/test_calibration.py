@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 from factories import random_law
 
+from simlib.analysis.calibration import (
+    calibrate,
+    fit_small_predict_large,
+    smaller_half,
+)
 from simlib.datasets import load_law
 from simlib.datasets.published import T5_XL, released_runs
 from simlib.errors import InputError
@@ -11,12 +16,6 @@ from simlib.fit import OBJECTIVES
 from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.laws.law import JointLaw
 from simlib.runs.table import RunTable
-from simlib.simulate.calibration import (
-    calibrate,
-    calibrate_run,
-    fit_small_predict_large,
-    smaller_half,
-)
 from simlib.simulate.forecast import forecast
 from simlib.simulate.virtual import Noise, virtual_runs
 
@@ -69,7 +68,7 @@ def test_released_runs_are_forecast_from_their_smaller_half(released, which, nam
 
 
 def test_the_held_out_t5_xl_demands_a_wider_interval():
-    found = calibrate_run(load_law("t5-c4-refit"), T5_XL)
+    found = calibrate(load_law("t5-c4-refit"), T5_XL)
     assert found.coverage == 0
     assert found.bias < 0  # predicted below measured
     assert found.widen == pytest.approx(float(found.ratios[0]))
