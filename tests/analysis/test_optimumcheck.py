@@ -141,6 +141,7 @@ def test_the_command_writes_a_grid_that_reads_back(tmp_path: Path) -> None:
         str(grid),
         "--save",
         str(saved),
+        "--force",
     ]
     result = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert "optimum" in result.output

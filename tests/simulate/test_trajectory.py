@@ -148,6 +148,7 @@ def test_the_command_keeps_the_chosen_runs_and_refuses_what_it_cannot_find(tmp_p
         str(tmp_path / "runs.csv"),
         "--save",
         str(tmp_path / "kept.json"),
+        "--force",
     ]
     done = CliRunner().invoke(cli, [*args, "--only", "seed=0"])
     assert done.exit_code == 0, done.output
