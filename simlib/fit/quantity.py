@@ -10,7 +10,7 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.fit.problem import Hold
-from simlib.laws.form import Constraint, Form, Free, Power, Units
+from simlib.laws.form import Constraint, Exponent, Form, Free, Units
 from simlib.laws.law import Array, Indices
 
 Scale: TypeAlias = Literal["linear", "log", "logit"]
@@ -131,7 +131,7 @@ def coefficient_axis(name: str, form: Form, units: Units, theta: Array, grip: Ar
     limits = (start - FAR, start + FAR)
     if isinstance(entry, Free):
         limits = DENSITY_EXPONENT_RANGE
-    elif isinstance(entry, Power):
+    elif isinstance(entry, Exponent):
         limits = (float(np.log(EXPONENT_RANGE[0])), float(np.log(EXPONENT_RANGE[1])))
 
     def hold(u: Array) -> Hold:

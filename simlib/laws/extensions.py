@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from simlib.laws.base import Array, Coefficient
-from simlib.laws.form import Amplitude, Form, Free, Power, Ratio, Row, Shifted
+from simlib.laws.form import Amplitude, Exponent, Form, Free, Ratio, Row, Shifted
 from simlib.laws.law import JointLaw
 from simlib.laws.rivals import DATA, FLOOR, AdditiveLaw, data_row
 
@@ -16,7 +16,7 @@ SIZE = {
     "a_S": Amplitude(per_N="b_N"),
     "b_S": Free(),
     "c_S": Amplitude(per_N="b_N"),
-    "b_N": Power(),
+    "b_N": Exponent(),
 }
 VALLEYS = (("a_D", "b_D", "c"), ("a_S", "b_S", "c_S"))
 
@@ -63,7 +63,7 @@ def _size_exponent_rows(S: Array, n: Array, d: Array) -> list[Row]:
 SIZE_EXPONENT = Form(
     "size-exponent",
     SizeExponentLaw,
-    {**SIZE, "a_S": Amplitude(per_N="b_SN"), "b_SN": Power(), **DATA},
+    {**SIZE, "a_S": Amplitude(per_N="b_SN"), "b_SN": Exponent(), **DATA},
     _size_exponent_rows,
     curved=VALLEYS,
     distinct=(3, 3, 3),

@@ -98,7 +98,7 @@ class Free(Entry):
     """An exponent of either sign."""
 
 
-class Power(Entry):
+class Exponent(Entry):
     """A positive exponent of N, D or both."""
 
     bounds = EXPONENT

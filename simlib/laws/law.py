@@ -25,7 +25,7 @@ from simlib.laws.base import (
     offender,
     positive,
 )
-from simlib.laws.form import Amplitude, Form, Free, InnerScale, Power, Row
+from simlib.laws.form import Amplitude, Exponent, Form, Free, InnerScale, Row
 
 __all__ = [
     "DENSE",
@@ -145,9 +145,9 @@ JOINT = Form(
         "a_S": Amplitude(per_N="b_N"),
         "b_S": Free(),
         "c_S": Amplitude(per_N="b_N"),
-        "b_N": Power(),
+        "b_N": Exponent(),
         "a_D": InnerScale("b_D"),
-        "b_D": Power(),
+        "b_D": Exponent(),
         "c": Amplitude(),
     },
     _joint_rows,
@@ -206,9 +206,9 @@ DENSE = Form(
     DenseLaw,
     {
         "A": Amplitude(per_N="alpha"),
-        "alpha": Power(),
+        "alpha": Exponent(),
         "B": Amplitude(per_D="beta"),
-        "beta": Power(),
+        "beta": Exponent(),
         "E": Amplitude(),
     },
     _dense_rows,

@@ -21,11 +21,11 @@ from simlib.laws.form import (
     Amplitude,
     ByLevel,
     Entry,
+    Exponent,
     Form,
     Free,
     Multiplier,
     Outer,
-    Power,
     Ratio,
     Row,
     Scale,
@@ -36,7 +36,7 @@ SCHEDULE: CostModel = COSTS["sparse"]  # 25 % dense, 50 % cubic ramp, 25 % final
 MANY_BITS = 60.0  # stands for infinitely many
 
 # the data term and the floor that all these forms share
-DATA: dict[str, Entry] = {"a_D": Scale("b_D", per_D="b_D"), "b_D": Power(), "c": Amplitude()}
+DATA: dict[str, Entry] = {"a_D": Scale("b_D", per_D="b_D"), "b_D": Exponent(), "c": Amplitude()}
 FLOOR: Row = {"c": 1.0}
 
 
@@ -101,7 +101,7 @@ def _density_power_rows(S: Array, n: Array, d: Array) -> list[Row]:
 DENSITY_POWER = Form(
     "density-power",
     DensityPower,
-    {"a_N": Amplitude(per_N="b_N"), "k": Ratio("b_N"), "b_N": Power(), **DATA},
+    {"a_N": Amplitude(per_N="b_N"), "k": Ratio("b_N"), "b_N": Exponent(), **DATA},
     _density_power_rows,
     distinct=(2, 2, 3),
 )
@@ -134,7 +134,7 @@ def _average_params_rows(S: Array, n: Array, d: Array) -> list[Row]:
 AVERAGE_PARAMS = Form(
     "average-params",
     AverageParams,
-    {"a_N": Amplitude(per_N="b_N"), "b_N": Power(), **DATA},
+    {"a_N": Amplitude(per_N="b_N"), "b_N": Exponent(), **DATA},
     _average_params_rows,
     distinct=(1, 2, 3),
 )
@@ -195,7 +195,7 @@ def capacity_form(F: Any) -> Form:
     return Form(
         "capacity",
         CapacityLaw,
-        {"a_N": Amplitude(per_N="b_N"), "b_N": Power(), "C": Ratio("b_N"), **DATA},
+        {"a_N": Amplitude(per_N="b_N"), "b_N": Exponent(), "C": Ratio("b_N"), **DATA},
         rows,
         build=partial(CapacityLaw, F=F),
     )
@@ -250,12 +250,12 @@ EXPERTS = Form(
     ExpertsLaw,
     {
         "a": Amplitude(per_N="alpha"),
-        "alpha": Power(),
+        "alpha": Exponent(),
         "g": Amplitude(),
         "lam": Free(),
         "d": Amplitude(per_N="gamma"),
         "delta": Free(),
-        "gamma": Power(),
+        "gamma": Exponent(),
         **DATA,
     },
     _experts_rows,
@@ -301,7 +301,7 @@ ACTIVATION = Form(
         "B": Amplitude(per_N="alpha"),
         "C": Amplitude(per_N="alpha"),
         "beta": Free(),
-        "alpha": Power(),
+        "alpha": Exponent(),
         **DATA,
     },
     _activation_rows,
@@ -409,7 +409,7 @@ def free_multiplier_form(levels: tuple[float, ...]) -> Form:
         FreeMultiplier,
         {
             "a_N": Amplitude(per_N="b_N"),
-            "b_N": Power(),
+            "b_N": Exponent(),
             **dict.fromkeys(eff, Multiplier("b_N")),
             **DATA,
         },

@@ -15,7 +15,7 @@ from simlib.fit.preparation import prepare
 from simlib.fit.problem import Hold
 from simlib.laws.base import BaseLaw, Coefficient
 from simlib.laws.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
-from simlib.laws.form import Amplitude, ByLevel, Form, Outer, Power, Units
+from simlib.laws.form import Amplitude, ByLevel, Exponent, Form, Outer, Units
 from simlib.laws.law import JointLaw
 from simlib.laws.rivals import (
     PUBLISHED_ACTIVATION,
@@ -248,10 +248,10 @@ MIXED = Form(
     MixedLaw,
     {
         "a": Amplitude(per_N="b"),
-        "b": Power(),
+        "b": Exponent(),
         "m": Amplitude(per_N="u", per_D="v"),
-        "u": Power(),
-        "v": Power(),
+        "u": Exponent(),
+        "v": Exponent(),
         "c": Amplitude(),
     },
     lambda S, n, d: [{"a": 1.0, "b": -n}, {"m": 1.0, "u": -n, "v": -d}, {"c": 1.0}],

@@ -157,9 +157,10 @@ def test_three_amounts_of_data_within_a_factor_of_two_do_not_identify_the_data_e
 
 
 def _with(table: Table, name: str, row: int, value: float) -> Table:
-    columns = {k: v.copy() for k, v in vars(table).items()}
+    names = ("sparsity", "nonzero_params", "data_seen", "loss")
+    columns = {k: getattr(table, k).copy() for k in names}
     columns[name][row] = value
-    return Table(**columns)
+    return Table(*columns.values())
 
 
 @pytest.mark.parametrize(

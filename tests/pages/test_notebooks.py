@@ -108,7 +108,7 @@ def test_an_annotation_is_read_and_never_run(tiny: Path, tmp_path: Path, annotat
     hit = tmp_path / "hit"
     text = TEXT.replace("steps: int", f"steps: {annotation.format(hit=hit)}")
     tiny.write_text(text)
-    with pytest.raises(InputError, match=r"parameter steps has type .*; use int, float"):
+    with pytest.raises(InputError, match=r"parameter '?steps'?"):
         notebooks.checked(notebooks.parameters(tiny), {"steps": "3"})
     assert not hit.exists()
 
