@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from sphinx.application import Sphinx
 
+pytestmark = pytest.mark.slow
+
 PAGE = """---
 jupytext:
   text_representation:
@@ -22,8 +24,6 @@ kernelspec:
 ```{{code-cell}} ipython3
 import time
 import simlib.{module}
-
-pytestmark = pytest.mark.slow
 print("{name} ran at", time.time_ns())
 ```
 """
