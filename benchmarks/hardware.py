@@ -25,7 +25,7 @@ import torch
 
 from simlib.runs.config import RunConfig
 from simlib.runs.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
-from simlib.simulate.kerneltimes import SHELF, TimingFile
+from simlib.simulate.kerneltimes import CATALOG, TimingFile
 from simlib.timing.rivals import kernels_here, time_shape
 from simlib.timing.whole import serve_run, time_steps
 from simlib.train import train_run
@@ -115,13 +115,13 @@ def main(device: str, widths: tuple[int, ...], rounds: int, save: str) -> None:
             for rows in (TRAINING_ROWS, *SERVING_ROWS):
                 timings += time_shape(width, rows, sparsity, rounds, device=device)
         # after every width: what a slow machine has measured is kept
-        SHELF.write(SHELF.path(save), TimingFile(machine(device), made, timings))
-        click.echo(f"width {width}: {len(timings)} timings in {SHELF.path(save)}")
+        CATALOG.write(CATALOG.path(save), TimingFile(machine(device), made, timings))
+        click.echo(f"width {width}: {len(timings)} timings in {CATALOG.path(save)}")
     if device == "cpu" and "compiled" in names:
         whole_models(
             rounds,
-            lambda steps, serving: SHELF.write(
-                SHELF.path(save), TimingFile(machine(device), made, timings, steps, serving)
+            lambda steps, serving: CATALOG.write(
+                CATALOG.path(save), TimingFile(machine(device), made, timings, steps, serving)
             ),
         )
 

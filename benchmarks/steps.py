@@ -28,9 +28,9 @@ from simlib.runs.config import RunConfig
 from simlib.sparsify import Constant, Sparsifier
 from simlib.sparsify.select import top_k
 from simlib.sweep import sweep
-from simlib.train.feed import make_feed
-from simlib.train.lane import Lane
+from simlib.train.batches import make_batches
 from simlib.train.settings import settings
+from simlib.train.trainer import Trainer
 
 PRECISIONS = ("float32", "bfloat16")
 INTERVAL = 100  # steps between the mask updates of the rival's sparsifier
@@ -47,7 +47,7 @@ def step(smoke: bool) -> Iterator[Case]:
         plain, ours = {}, {}
         for precision in PRECISIONS:
             config = config_of(width, precision=precision, lr=1e-3)
-            ours[precision] = Lane(config, make_feed(config)).step
+            ours[precision] = Trainer(config, make_batches(config)).step
             plain[precision] = PlainLoop(config, data).step
         goals = {"float32": 1.0, "bfloat16": 1.3 if width >= NARROWEST else None}
         with settings(config):
@@ -91,7 +91,7 @@ def fused(smoke: bool) -> Iterator[Case]:
         rounds, calls = (1, 1) if smoke else (15, max(2, 512 // width))
         config = config_of(width, batch=32, seq_len=64, steps=10_000, compute="fused")
         ours, other = (
-            Lane(c, make_feed(c))
+            Trainer(c, make_batches(c))
             for c in (config, RunConfig(**(_fields(config) | {"compute": "eager"})))
         )
         tokens = config.data_per_step * calls / 1e6
@@ -127,8 +127,8 @@ def _fields(config: RunConfig) -> dict[str, Any]:
 def _masked(width: int, data: np.ndarray, rounds: int, calls: int) -> Iterator[Case]:
     """A masked step against a dense one, ours and that of torch's own pruning."""
     config = config_of(width, 0.75)
-    feed = make_feed(config)
-    dense, sparse = Lane(config_of(width), feed), Lane(config, feed)
+    batches = make_batches(config)
+    dense, sparse = Trainer(config_of(width), batches), Trainer(config, batches)
     plain, pruned = PlainLoop(config, data), PlainLoop(config, data)
     pruned.prune_with_torch(0.75)
     pair = {
@@ -172,36 +172,36 @@ def _masked(width: int, data: np.ndarray, rounds: int, calls: int) -> Iterator[C
     )
 
 
-def _to_the_end_of_pruning(lane: Lane) -> tuple[float, int]:
-    """Place the lane after its last mask; time of a mask update in ms, and their number."""
-    schedule_end = lane.config.prune_steps[1]
-    lane.step()
-    lane.position = lane.config.private_from
-    lane._attach()
-    sparsifier = lane.sparsifier
+def _to_the_end_of_pruning(trainer: Trainer) -> tuple[float, int]:
+    """Place the trainer after its last mask; time of a mask update in ms, and their number."""
+    schedule_end = trainer.config.prune_steps[1]
+    trainer.step()
+    trainer.position = trainer.config.private_from
+    trainer._attach()
+    sparsifier = trainer.sparsifier
     assert sparsifier is not None
     updates = [t for t in sparsifier.schedule.updates() if t <= schedule_end]
     times = []
     for t in updates:
         sparsifier.position = t - 1
         times.append(1e3 * seconds(lambda t=t: sparsifier.update(t)))
-    lane.position = sparsifier.position = schedule_end
-    lane._count()
+    trainer.position = sparsifier.position = schedule_end
+    trainer._count()
     return statistics.median(times), len(updates)
 
 
 def busiest(width: int, precision: str, **changes: object) -> str:
     """The operations that take most of a training step, with their shares of its time."""
     config = config_of(width, precision=precision, lr=1e-3, **changes)
-    lane = Lane(config, make_feed(config))
+    trainer = Trainer(config, make_batches(config))
     # torch sees none of what a replayed step calls
     seen = torch.profiler.record_function("kernels in C, replayed")(Program.__call__)
     with settings(config), patch.object(Program, "__call__", seen):
         for _ in range(3):
-            lane.step()
+            trainer.step()
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
             for _ in range(5):
-                lane.step()
+                trainer.step()
     events = sorted(found.key_averages(), key=lambda e: -e.self_cpu_time_total)
     total = sum(event.self_cpu_time_total for event in events)
     return "; ".join(f"{e.key} {e.self_cpu_time_total / total:.0%}" for e in events[:6])
@@ -298,9 +298,9 @@ def grid_profile() -> str:
     config = config_of(48, 0.75, steps=1200)
     with tempfile.TemporaryDirectory() as out:
         spent = seconds(lambda: sweep([config], out), time.perf_counter)
-    lane = Lane(config, make_feed(config))
+    trainer = Trainer(config, make_batches(config))
     with settings(config):
-        each = statistics.median(seconds(lane.step, time.perf_counter) for _ in range(50))
+        each = statistics.median(seconds(trainer.step, time.perf_counter) for _ in range(50))
     share = each * config.total_steps / spent
     return (
         f"one run takes {spent:.1f} s, of which its {config.total_steps} steps of "
@@ -317,10 +317,10 @@ def peak(smoke: bool) -> Iterator[Case]:
         yield Case(f"fastest product, {precision}", "GFLOP/s", fastest)
         for width in (64,) if smoke else (64, 128, 256, 512):
             config = config_of(width, precision=precision, lr=1e-3)
-            lane = Lane(config, make_feed(config))
+            trainer = Trainer(config, make_batches(config))
             with settings(config):
-                lane.step()
-                each = quartiles([seconds(lane.step) for _ in range(2 if smoke else 9)])[1]
+                trainer.step()
+                each = quartiles([seconds(trainer.step) for _ in range(2 if smoke else 9)])[1]
             share = _product_flops(config) / each / 1e9 / fastest
             if share > 1 and not smoke:  # two timings of small products are no peak
                 raise ValueError(f"width {width} reaches {share:.0%} of the fastest product")

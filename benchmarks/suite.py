@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import click
 from pydantic import TypeAdapter
 
-from simlib.pages.benchfile import SHELF, TITLES, BenchFile, Case, Row
+from simlib.pages.benchfile import CATALOG, TITLES, BenchFile, Case, Row
 from simlib.sweep.worker import KEEP_MEMORY
 
 LIMIT, SMOKE_LIMIT = 1500, 300  # seconds of a row
@@ -230,8 +230,8 @@ def main(
         Path(to).write_bytes(ROW.dump_json(measure(child, smoke)))
         return
     names = only or tuple(n for n in TITLES if n != "book" or book or smoke)
-    path = SHELF.path(save) if save else None
-    old = SHELF.load(str(path)) if path and path.is_file() and only else None
+    path = CATALOG.path(save) if save else None
+    old = CATALOG.load(str(path)) if path and path.is_file() and only else None
     rows, began = {row.name: row for row in old.rows} if old else {}, time.perf_counter()
     about = made(sys.argv[1:], os.getloadavg()[0])
     if old:  # the file's own history, and what is measured again now
@@ -241,7 +241,7 @@ def main(
         click.echo(text(rows[name]))
         if path:
             ordered = [rows[n] for n in TITLES if n in rows]
-            SHELF.write(path, BenchFile(machine(), about, ordered))
+            CATALOG.write(path, BenchFile(machine(), about, ordered))
     failed = [name for name in names if rows[name].failed]
     click.echo(
         f"\n{len(names)} rows in {time.perf_counter() - began:.0f} s"

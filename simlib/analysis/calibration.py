@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from simlib.analysis.predictions import Evaluation
+from simlib.catalog import Catalog
 from simlib.datasets.published import HeldOutRun
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, AnyForm, Objective, fit_table
@@ -16,7 +17,6 @@ from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array, Indices
 from simlib.runs.cells import curve_index
 from simlib.runs.table import RunTable
-from simlib.shelf import Shelf
 from simlib.simulate.forecast import Distance, allowed_misses, forecast
 
 
@@ -152,18 +152,18 @@ class ScoreFile:
     score: Score
 
 
-SHELF = Shelf(ScoreFile, "calibrations", "score")
+CATALOG = Catalog(ScoreFile, "calibrations", "score")
 
 
 @cache
 def load_score(name: str) -> ScoreFile:
     """A shipped score by the name of its table, or one of the reader's own by path."""
-    return SHELF.load(name)
+    return CATALOG.load(name)
 
 
-def demanded_stretch(law_file: FittedLaw) -> float:
+def demanded_widening(law_file: FittedLaw) -> float:
     """What the shipped score of a law's table demands of its intervals; 1 without a score."""
     table = law_file.table or ""
-    if table not in SHELF.names():
+    if table not in CATALOG.names():
         return 1.0
     return load_score(table).score.widen

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from simlib.catalog import Catalog
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.optimum import cost_model, optimal_sparsity
 from simlib.runs.config import RunConfig
-from simlib.shelf import Shelf
 
 STEPS_OF_SPARSITY = 2000  # of a search for sizes that can be built
 
@@ -52,13 +52,13 @@ class PredictedOptima:
     points: tuple[Point, ...]
 
 
-SHELF = Shelf(PredictedOptima, "optima", "file of predicted optima")
+CATALOG = Catalog(PredictedOptima, "optima", "file of predicted optima")
 
 
 @cache
 def load_optima(name: str) -> PredictedOptima:
     """Shipped predicted optima by the name of their grid, or the reader's own by path."""
-    return SHELF.load(name)
+    return CATALOG.load(name)
 
 
 def predict_point(

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from tqdm import tqdm
 
+from simlib.catalog import Catalog
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective, fit_table
@@ -24,7 +25,6 @@ from simlib.laws.law import Array
 from simlib.runs.cells import curve_index
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunTable
-from simlib.shelf import Shelf
 from simlib.simulate.forecast import allowed_misses, forecast
 
 RARE = 0.05  # probability below which a number of misses is not put down to chance
@@ -91,7 +91,7 @@ class Evaluation:
 
     @property
     def widen(self) -> float:
-        """By how much intervals must be stretched to hold `level` of these runs, at least 1.
+        """By how much intervals must be widened to hold `level` of these runs, at least 1.
 
         About the prediction, on the log scale: the ceil((n + 1) level)-th smallest ratio, or the
         largest where n is too small for that (split conformal prediction, Lei et al. 2018, arXiv
@@ -160,14 +160,14 @@ class Predictions:
     allowed: dict[str, int] = field(default_factory=dict)
 
 
-SHELF = Shelf(Predictions, "predictions", "file of predictions")
+CATALOG = Catalog(Predictions, "predictions", "file of predictions")
 Laws: TypeAlias = Mapping[str, FittedLaw]
 
 
 @cache
 def load_predictions(name: str) -> Predictions:
     """Shipped predictions by the name of their grid, or the reader's own by path."""
-    return SHELF.load(name)
+    return CATALOG.load(name)
 
 
 def planned(configs: Sequence[RunConfig]) -> list[Target]:

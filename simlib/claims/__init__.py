@@ -17,9 +17,9 @@ from simlib.claims.evidence import (
     Source,
     Verdict,
 )
-from simlib.claims.measured import SHELF as EVIDENCE
+from simlib.claims.measured import CATALOG as EVIDENCE
 from simlib.claims.measured import load_measurements, shipped_evidence
-from simlib.claims.power import SHELF as POWERS
+from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import load_powers
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import MEASURED, RunSet, Sources

@@ -78,7 +78,7 @@ def too_narrow(sources: Sources, runs: RunSet) -> Measured:
     return of_misses(
         score.missed,
         score.allowed,
-        f"{score.missed} of {score.predicted_runs}, chance allows {score.allowed}; stretched "
+        f"{score.missed} of {score.predicted_runs}, chance allows {score.allowed}; widened "
         f"{score.widen:.2g} times they would hold",
     )
 

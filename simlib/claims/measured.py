@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from simlib.catalog import Catalog
 from simlib.claims.evidence import Evidence, Missing, Outcome
 from simlib.claims.rule import Rule
 from simlib.claims.sources import RunSet, Sources
 from simlib.datasets import table_names, table_path
 from simlib.errors import InputError
-from simlib.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Measurements:
     missing: dict[str, str]  # why, by rule
 
 
-SHELF = Shelf(Measurements, "evidence", "file of evidence")
+CATALOG = Catalog(Measurements, "evidence", "file of evidence")
 
 
 @cache
 def load_measurements(name: str) -> Measurements:
     """The shipped evidence of a table."""
-    return SHELF.load(name)
+    return CATALOG.load(name)
 
 
 def measure(

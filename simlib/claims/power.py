@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 from tqdm import tqdm
 
+from simlib.catalog import Catalog
 from simlib.claims.designs import VirtualSet
 from simlib.claims.evidence import Answer, Power
 from simlib.claims.rule import Rule
 from simlib.claims.truths import TRUTHS
-from simlib.shelf import Shelf
 
 Answers = Counter[tuple[str, str, Answer]]  # of a rule, of a part of it
 
@@ -35,13 +35,13 @@ class Powers:
     powers: tuple[Power, ...]
 
 
-SHELF = Shelf(Powers, "power", "file of power")
+CATALOG = Catalog(Powers, "power", "file of power")
 
 
 @cache
 def load_powers(name: str) -> Powers:
     """The shipped power of the rules on a table."""
-    return SHELF.load(name)
+    return CATALOG.load(name)
 
 
 def compute_powers(

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simlib.analysis.calibration import SHELF as SCORES
+from simlib.analysis.calibration import CATALOG as SCORES
 from simlib.analysis.calibration import Score, load_score
-from simlib.analysis.optimumgrid import SHELF as OPTIMA
+from simlib.analysis.optimumgrid import CATALOG as OPTIMA
 from simlib.analysis.optimumgrid import PredictedOptima, load_optima
-from simlib.analysis.predictions import SHELF as PREDICTIONS
+from simlib.analysis.predictions import CATALOG as PREDICTIONS
 from simlib.analysis.predictions import Predictions, load_predictions
 from simlib.claims.evidence import NotShippedError, Source
 from simlib.claims.view import FittedView, LawView, View
 from simlib.datasets import FOLDER, law_names, load_law, load_runs, table_names
 from simlib.fit import DEFAULT_OBJECTIVE, OBJECTIVES
 from simlib.fit.compare import Comparison
-from simlib.fit.comparefile import SHELF as COMPARISONS
+from simlib.fit.comparefile import CATALOG as COMPARISONS
 from simlib.fit.comparefile import load_comparison
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.runs.table import RunTable

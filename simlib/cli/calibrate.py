@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from pydantic import TypeAdapter
 
-from simlib.analysis.calibration import SHELF, Score, ScoreFile, fit_small_predict_large
+from simlib.analysis.calibration import CATALOG, Score, ScoreFile, fit_small_predict_large
 from simlib.cli.fit import made
 from simlib.cli.options import json_option, level_option, seed_option
 from simlib.cli.output import force_option, saved
@@ -54,7 +54,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Fit the joint law to a table's smaller runs, forecast the others, and score the forecasts."""
-    path = saved(save, SHELF.folder, force) if save else None
+    path = saved(save, CATALOG.folder, force) if save else None
     source = find_source(table, names=columns)
     found = fit_small_predict_large(
         source.runs,
@@ -67,7 +67,7 @@ def command(
     )
     score = found.score
     if path:
-        SHELF.write(path, ScoreFile(path.stem, share, made(source), score))
+        CATALOG.write(path, ScoreFile(path.stem, share, made(source), score))
     if as_json:
         click.echo(TypeAdapter(Score).dump_json(score).decode())
         return

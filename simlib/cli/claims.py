@@ -11,9 +11,9 @@ import click
 import simlib
 from simlib.claims import RULES, scorecard
 from simlib.claims.designs import DESIGNS, VirtualSet, of_rows, planned
-from simlib.claims.measured import SHELF as EVIDENCE
+from simlib.claims.measured import CATALOG as EVIDENCE
 from simlib.claims.measured import measure, table_hash
-from simlib.claims.power import SHELF as POWERS
+from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import compute_powers
 from simlib.claims.sources import MEASURED, Sources
 from simlib.cli.options import json_option, seed_option

@@ -15,7 +15,7 @@ from simlib.datasets.published import T5_XL, HeldOutRun
 from simlib.datasets.source import find_source
 from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Comparison, Target, compare
-from simlib.fit.comparefile import SHELF, ComparisonFile
+from simlib.fit.comparefile import CATALOG, ComparisonFile
 from simlib.fit.objective import objective_for
 
 HELD_OUT: dict[str, tuple[HeldOutRun, ...]] = {"t5-c4": (T5_XL,)}  # that the release measured
@@ -62,7 +62,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare forms of a law on one table: fit, held-out errors, criteria, tests, predictions."""
-    path = saved(save, SHELF.folder, force) if save else None
+    path = saved(save, CATALOG.folder, force) if save else None
     source = find_source(table)
     found = compare(
         source.runs,
@@ -74,7 +74,7 @@ def command(
         seed=seed,
     )
     if path:
-        SHELF.write(path, ComparisonFile(path.stem, made(source), found))
+        CATALOG.write(path, ComparisonFile(path.stem, made(source), found))
     whole = TypeAdapter(Comparison).dump_python(found, mode="json")
     click.echo(json.dumps(whole) if as_json else _text(table, found))
 

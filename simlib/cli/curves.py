@@ -39,10 +39,10 @@ def command(
     from simlib.cli.fit import made
     from simlib.datasets.source import find_source
     from simlib.errors import InputError
-    from simlib.runs.curves import SHELF, CurveFile, thin
+    from simlib.runs.curves import CATALOG, CurveFile, thin
     from simlib.train.records import read_side
 
-    path = saved(save, SHELF.folder, force)
+    path = saved(save, CATALOG.folder, force)
     source = find_source(table)
     runs = [r for r in source.runs.finished if all(_meets(r, text) for text in only)]
     if not runs:
@@ -54,7 +54,7 @@ def command(
         except OSError as error:
             raise InputError(f"{folder} has no side file of run {run.run_id}: {error}") from error
         curves.append(thin(run.run_id, side["curve"], run.data_seen / (run.steps or 1), points))
-    SHELF.write(path, CurveFile(source.name, made(source), curves))
+    CATALOG.write(path, CurveFile(source.name, made(source), curves))
     click.echo(f"{len(curves)} curves in {path}")
 
 

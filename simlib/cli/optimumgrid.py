@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from simlib.analysis.optimumgrid import SHELF, Point, PredictedOptima, grid_text, predict_point
+from simlib.analysis.optimumgrid import CATALOG, Point, PredictedOptima, grid_text, predict_point
 from simlib.cli.options import level_option
 from simlib.cli.output import force_option, free, saved, shipping
 from simlib.datasets import load_law
@@ -95,7 +95,7 @@ def command(
         click.echo(_line(point, level))
     if path:
         made = {"law": law_name, "points": " ".join(points)} | law_file.made
-        SHELF.write(path, PredictedOptima(path.stem, made, level, tuple(found)))
+        CATALOG.write(path, PredictedOptima(path.stem, made, level, tuple(found)))
     if write_grid:
         options = f"--like {like} --count {count} --spread {spread:g} --seeds {seeds}"
         about = _about(law_name, points, options, write_grid)
@@ -106,11 +106,11 @@ def command(
 def _optima_path(write_grid: Path | None, save: str | None, force: bool) -> Path | None:
     """Where the predicted optima go: what was asked for, else beside the grid."""
     if save:
-        return saved(save, SHELF.folder, force)
+        return saved(save, CATALOG.folder, force)
     if write_grid is None:
         return None
     if shipping():
-        return SHELF.path(write_grid.stem)
+        return CATALOG.path(write_grid.stem)
     return free(write_grid.with_name(f"{write_grid.stem}-optima.json"), force)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from simlib.analysis.calibration import demanded_stretch
+from simlib.analysis.calibration import demanded_widening
 from simlib.cli.options import json_option, level_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
@@ -135,7 +135,7 @@ def command(**options: Any) -> None:
     cost = parse_speedups(options["speedup"]) if options["speedup"] else cost_model(options["cost"])
     limits = _limits(law_file, options, cluster)
     flops, least = _budget(law_file, options, cost, limits, cluster)
-    widen = demanded_stretch(law_file) if options["widen"] is None else options["widen"]
+    widen = demanded_widening(law_file) if options["widen"] is None else options["widen"]
     plan = make_plan(
         law_file,
         flops,

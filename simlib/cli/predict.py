@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from simlib.analysis.calibration import smaller_half
 from simlib.analysis.predictions import (
-    SHELF,
+    CATALOG,
     Predictions,
     by_form,
     fit_forms,
@@ -99,7 +99,7 @@ def command(
         raise InputError("give a law to predict with, --law, or runs to fit laws to, --runs")
     if share is not None and (law or grid or not table):
         raise InputError("--share splits a table: give it with --runs, without --law and --grid")
-    path = saved(save, SHELF.folder, force) if save else None
+    path = saved(save, CATALOG.folder, force) if save else None
     laws = by_form(load_law(law)) if law else {}
     how = load_law(law).made | {"law": law} if law else {}
     name = grid.stem if grid else f"{table}-held-out"
@@ -122,7 +122,7 @@ def command(
         how |= made(source)
     found = predict(path.stem if path else name, how, laws, targets, level)
     if path:
-        SHELF.write(path, found)
+        CATALOG.write(path, found)
     if as_json:
         click.echo(TypeAdapter(Predictions).dump_json(found).decode())
     else:

@@ -59,7 +59,7 @@ def command(
     """Train every run of GRID, a YAML file, that OUT/runs.csv and TABLE do not hold yet.
 
     Interrupted runs continue from their last checkpoint; each run has a log in its folder. Grids
-    that share OUT share trunks, and no run of theirs is trained twice.
+    that share OUT share prefixes, and no run of theirs is trained twice.
 
     Exit code 0: all runs recorded; 1: one diverged or failed; 2: the request is wrong; 130:
     interrupted.

@@ -115,9 +115,9 @@ def _line(found: Repeat) -> str:
 
 
 def _save(repeats: list[Repeat], made: dict[str, str]) -> None:
-    from simlib.runs.verification import SHELF, TOLERANCE, Verification
+    from simlib.runs.verification import CATALOG, TOLERANCE, Verification
     from simlib.train.settings import cpu, versions
 
     today = datetime.date.today().isoformat()
     made |= {"date": today, "cpu": cpu(), "versions": versions()}
-    SHELF.write(SHELF.path(NAME), Verification(made, TOLERANCE, tuple(repeats)))
+    CATALOG.write(CATALOG.path(NAME), Verification(made, TOLERANCE, tuple(repeats)))

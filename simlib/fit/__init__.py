@@ -16,7 +16,7 @@ from simlib.fit.fittedlaw import FittedLaw, Range, Residual, Status
 from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from simlib.fit.observations import Observations
-from simlib.fit.preparation import Refits, Settled, prepare
+from simlib.fit.preparation import PreparedForm, Refits, prepare
 from simlib.fit.problem import Problem
 from simlib.fit.profile import Interval, profile_intervals, thresholds
 from simlib.fit.quantity import QUANTITIES, Quantity, coefficient_axis, quantity_axis
@@ -86,17 +86,17 @@ def fit(
             f"{starts}, {resamples}, {profile_resamples} and {level}"
         )
     rng = np.random.default_rng(seed)
-    settled, data, begin = prepare(runs, form, objective, starts, rng)
-    form, units, problem = settled.form, settled.units, settled.problem
+    prepared, data, begin = prepare(runs, form, objective, starts, rng)
+    form, units, problem = prepared.form, prepared.units, prepared.problem
     stage("starts")
     theta, value, converged, agreeing = _optimum(problem, begin)
     law = form.to_law(theta, units)
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
-    by_runs, residual = _ensembles(settled, theta, resamples, rng, clusters, by_residuals, stage)
+    by_runs, residual = _ensembles(prepared, theta, resamples, rng, clusters, by_residuals, stage)
     ensemble, again = (None if refits is None else refits.law for refits in (by_runs, residual))
     wanted = dict(quantities or {})
-    profiles = _profiles(settled, theta, profile_resamples, level, rng, wanted, stage)
+    profiles = _profiles(prepared, theta, profile_resamples, level, rng, wanted, stage)
     found = FittedLaw(
         name=name,
         law=law,
@@ -126,9 +126,9 @@ def fit(
         residual_ensemble=again,
     )
     said = warnings_of(found)
-    if settled.outer and profile_resamples:
+    if prepared.outer and profile_resamples:
         said.append(
-            f"no coefficient has a profile interval: {settled.outer.searched} of the "
+            f"no coefficient has a profile interval: {prepared.outer.searched} of the "
             f"{form.name} law is searched outside the solver"
         )
     if isinstance(runs, RunTable) and (simulated := simulated_warning(runs)):
@@ -232,7 +232,7 @@ def _condition_number(problem: Problem, theta: Array) -> float:
 
 
 def _ensembles(
-    settled: Settled,
+    prepared: PreparedForm,
     theta: Array,
     members: int,
     rng: np.random.Generator,
@@ -243,16 +243,18 @@ def _ensembles(
     if members == 0:
         return None, None
     stage("resampled runs")
-    by_runs = settled.refit(resample_runs(settled.problem, members, rng, clusters), theta, members)
+    by_runs = prepared.refit(
+        resample_runs(prepared.problem, members, rng, clusters), theta, members
+    )
     if not both:
         return by_runs, None
     stage("resampled residuals")
-    drawn = resample_residuals(settled.problem, theta, members, rng)
-    return by_runs, settled.refit(drawn, theta, members)
+    drawn = resample_residuals(prepared.problem, theta, members, rng)
+    return by_runs, prepared.refit(drawn, theta, members)
 
 
 def _profiles(
-    settled: Settled,
+    prepared: PreparedForm,
     theta: Array,
     members: int,
     level: float,
@@ -260,8 +262,8 @@ def _profiles(
     quantities: Mapping[str, Quantity],
     stage: Callable[[str], None],
 ) -> dict[str, Interval]:
-    form, units, problem = settled.form, settled.units, settled.problem
-    if members == 0 or settled.outer is not None:
+    form, units, problem = prepared.form, prepared.units, prepared.problem
+    if members == 0 or prepared.outer is not None:
         return {}
     grip = np.linalg.norm(_jacobian(problem, theta), axis=0)
     found = [coefficient_axis(name, form, units, theta, grip) for name in form.names]
@@ -269,7 +271,7 @@ def _profiles(
     axes += [quantity_axis(name, q, form, units, theta, grip) for name, q in quantities.items()]
     stage("profile thresholds")
     resampled = resample_residuals(problem, theta, members, rng)
-    rises = thresholds(axes, theta, resampled, settled.cold, level)
+    rises = thresholds(axes, theta, resampled, prepared.cold, level)
     stage("profiles")
     ends = profile_intervals(problem, axes, theta, rises)
     return {axis.name: interval for axis, interval in zip(axes, ends, strict=True)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from simlib.catalog import Catalog
 from simlib.fit.compare import Comparison
-from simlib.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class ComparisonFile:
     comparison: Comparison
 
 
-SHELF = Shelf(ComparisonFile, "comparisons", "comparison")
+CATALOG = Catalog(ComparisonFile, "comparisons", "comparison")
 
 
 @cache
 def load_comparison(name: str) -> ComparisonFile:
     """A shipped comparison by the name of its table, or one of the reader's own by path."""
-    return SHELF.load(name)
+    return CATALOG.load(name)

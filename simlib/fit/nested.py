@@ -17,7 +17,7 @@ from simlib.fit.bootstrap import refit, resample_residuals
 from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, Objective
 from simlib.fit.observations import Observations
-from simlib.fit.preparation import Settled, prepare
+from simlib.fit.preparation import PreparedForm, prepare
 from simlib.fit.problem import Problem
 from simlib.laws.extensions import (
     DATA_EXPONENT,
@@ -131,13 +131,15 @@ def nested_test(
     )
 
 
-def flip_curves(settled: Settled, theta: Array, members: int, rng: np.random.Generator) -> Problem:
+def flip_curves(
+    prepared: PreparedForm, theta: Array, members: int, rng: np.random.Generator
+) -> Problem:
     """The fitted losses plus residuals whose sign is drawn once for each curve.
 
     A curve is the runs of one sparsity and size. The wild cluster bootstrap of Cameron, Gelbach &
     Miller 2008 (doi 10.1162/rest.90.3.414), with residuals widened by `sqrt(n / (n - k))`.
     """
-    problem, data = settled.problem, settled.data
+    problem, data = prepared.problem, prepared.data
     residual = problem.residual(theta[None])[0][0]
     curve = curve_index(data.S, data.N)
     sign = rng.choice([-1.0, 1.0], size=(members, curve.max() + 1))[:, curve]
@@ -151,7 +153,7 @@ def _least(problem: Problem, starts: Array) -> tuple[Array, float]:
     return ends[best], float(values[best])
 
 
-def _largest_change(small: Settled, theta: Array, large: Settled, wide: Array) -> float:
+def _largest_change(small: PreparedForm, theta: Array, large: PreparedForm, wide: Array) -> float:
     data = small.data
     laws = small.form.to_law(theta, small.units), large.form.to_law(wide, large.units)
     first, second = (law(data.S, data.N, data.D) for law in laws)

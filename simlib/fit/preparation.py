@@ -27,7 +27,7 @@ class Refits(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Settled:
+class PreparedForm:
     """A form whose every coefficient is an entry of theta or fixed at the table's best value.
 
     `cold` (starts, k) are the random starts. `outer` and `value` are the form's outer coefficient,
@@ -57,7 +57,7 @@ class Settled:
 
 def prepare(
     runs: Observations, form: AnyForm, objective: Objective, starts: int, rng: np.random.Generator
-) -> tuple[Settled, Columns, Array]:
+) -> tuple[PreparedForm, Columns, Array]:
     """The problem of a form on a table, its checked columns, and random starts (starts, k).
 
     Raises InputError for a table that cannot identify the form.
@@ -66,10 +66,10 @@ def prepare(
     data = columns(runs, plain)
     units = Units.of(data.N, data.D)
     begin = _starts(data, plain, starts, rng)
-    settled = Settled(plain, units, data, _problem(data, plain, objective, units), begin)
+    prepared = PreparedForm(plain, units, data, _problem(data, plain, objective, units), begin)
     if isinstance(form, Outer):
-        settled = _searched(replace(settled, outer=form), begin[:OUTER_STARTS])
-    return settled, data, begin
+        prepared = _searched(replace(prepared, outer=form), begin[:OUTER_STARTS])
+    return prepared, data, begin
 
 
 def _plain(form: AnyForm, runs: Observations) -> Form:
@@ -78,12 +78,12 @@ def _plain(form: AnyForm, runs: Observations) -> Form:
     return form.at(1.0) if isinstance(form, Outer) else form
 
 
-def _searched(settled: Settled, begin: Array) -> Settled:
-    outer = settled.outer
+def _searched(prepared: PreparedForm, begin: Array) -> PreparedForm:
+    outer = prepared.outer
     assert outer is not None
-    value, _ = search(settled.problem, settled._design, outer.low, outer.high, begin)
-    problem = replace(settled.problem, design=settled._design(value))
-    return replace(settled, form=outer.at(value), problem=problem, value=value)
+    value, _ = search(prepared.problem, prepared._design, outer.low, outer.high, begin)
+    problem = replace(prepared.problem, design=prepared._design(value))
+    return replace(prepared, form=outer.at(value), problem=problem, value=value)
 
 
 def _problem(data: Columns, form: Form, objective: Objective, units: Units) -> Problem:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simlib.analysis.numbers import percent
-from simlib.claims.power import SHELF as POWERS
+from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import load_powers
 from simlib.datasets import load_law
 from simlib.pages.tables import Table

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
+from simlib.catalog import Catalog
 from simlib.errors import InputError
-from simlib.shelf import Shelf
 
 # what each row measures, by the name that `--only` takes, in the order of the page
 TITLES = {
@@ -107,10 +107,10 @@ class BenchFile:
         raise InputError(f"the benchmark {name!r} was not run; there are {known}")
 
 
-SHELF = Shelf(BenchFile, "benchmarks", "table of benchmarks")
+CATALOG = Catalog(BenchFile, "benchmarks", "table of benchmarks")
 
 
 @cache
 def load_benchmarks(name: str) -> BenchFile:
     """Shipped benchmarks by the name of their machine class, or the reader's own by path."""
-    return SHELF.load(name)
+    return CATALOG.load(name)

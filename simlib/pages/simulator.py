@@ -25,7 +25,14 @@ from simlib.simulate.front import pareto_front
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN, Limits
 from simlib.simulate.measure import Measurement
 from simlib.simulate.plan import Choice, Plan
-from simlib.simulate.trajectory import PHASES, Fare, Miss, law_sparsity, rms, trajectory
+from simlib.simulate.trajectory import (
+    PHASES,
+    AccountingScore,
+    CurveResiduals,
+    law_sparsity,
+    rms,
+    trajectory,
+)
 
 SPARSITIES = np.linspace(0, 0.95, 96)
 SERVED = np.geomspace(1e-3, 1e3, 25)  # times what costs the budget at the size best without any
@@ -284,7 +291,7 @@ def calibration_table(found: Mapping[str, Score | Calibration]) -> Table:
         "inside the interval",
         "bias",
         "rmse",
-        "stretch needed",
+        "widening needed",
     )
     rows = [
         (
@@ -352,21 +359,21 @@ PHASE_NAMES = {
 }
 
 
-def one_a_sparsity(fare: Fare) -> list[Miss]:
+def one_a_sparsity(score: AccountingScore) -> list[CurveResiduals]:
     """Of the runs kept out, the longest and then largest one of every sparsity."""
-    longest = sorted(fare.held_out, key=lambda m: (m.record.data_seen, m.record.nonzero_params))
+    longest = sorted(score.held_out, key=lambda m: (m.record.data_seen, m.record.nonzero_params))
     best = dict(zip(_sparsities(longest), longest, strict=True))
     return [best[s] for s in sorted(best)]
 
 
-def _sparsities(found: Sequence[Miss]) -> list[float]:
+def _sparsities(found: Sequence[CurveResiduals]) -> list[float]:
     sparsities: list[float] = nominal_sparsities([m.record.sparsity for m in found]).tolist()
     return sparsities
 
 
-def ways(law_file: FittedLaw, fare: Fare, level: float = 0.9) -> alt.LayerChart:
+def ways(law_file: FittedLaw, score: AccountingScore, level: float = 0.9) -> alt.LayerChart:
     """Recorded training losses as points on the lines that the law draws, one run a sparsity."""
-    shown = one_a_sparsity(fare)
+    shown = one_a_sparsity(score)
     recorded, lines, ends = [], [], []
     levels = _sparsities(shown)
     for miss, s in zip(shown, levels, strict=True):
@@ -376,8 +383,8 @@ def ways(law_file: FittedLaw, fare: Fare, level: float = 0.9) -> alt.LayerChart:
             r.sparsity,
             r.nonzero_params,
             r.data_seen,
-            accounting=fare.accounting,
-            gap=fare.gap,
+            accounting=score.accounting,
+            gap=score.gap,
             level=level,
         )
         lines += [
@@ -385,7 +392,7 @@ def ways(law_file: FittedLaw, fare: Fare, level: float = 0.9) -> alt.LayerChart:
             for d, y, x in zip(way.data_seen, way.running, way.sparsity, strict=True)
         ]
         data = miss.done * r.data_seen
-        effective = law_sparsity(miss.done, r.sparsity, fare.accounting)
+        effective = law_sparsity(miss.done, r.sparsity, score.accounting)
         size = r.nonzero_params / (1 - r.sparsity) * (1 - effective)
         loss = np.exp(miss.ratio) * law_file.joint(effective, size, data)
         recorded += [
@@ -404,12 +411,12 @@ def ways(law_file: FittedLaw, fare: Fare, level: float = 0.9) -> alt.LayerChart:
         sparsity: recorded points, the law's line raised by the measured gap, and a diamond for the
         law's loss at the end, after the learning rate has fallen. The lines of sparse runs bend
         upward while weights are pruned; the points leave the lines at the right end, where the
-        rate falls. Root mean square distance before that: {percent(fare.held_out_rms, 1)}."""
+        rate falls. Root mean square distance before that: {percent(score.held_out_rms, 1)}."""
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
 
-def fares_table(fares: Sequence[Fare]) -> Table:
+def accountings_table(scores: Sequence[AccountingScore]) -> Table:
     """Errors of every accounting on the runs that chose and on those kept out, by phase."""
     header = (
         "accounting",
@@ -426,15 +433,15 @@ def fares_table(fares: Sequence[Fare]) -> Table:
             percent(f.held_out_rms, 2),
             *(percent(rms(f.held_out, f.gap, p), 2) for p in PHASES),
         )
-        for f in fares
+        for f in scores
     ]
     return Table(header, rows)
 
 
-def ends_table(fare: Fare) -> Table:
+def ends_table(score: AccountingScore) -> Table:
     """Gap by sparsity where the rate is high after the ramp, and at the very end."""
-    groups: dict[float, list[Miss]] = {}
-    for miss, s in zip(fare.held_out, _sparsities(fare.held_out), strict=True):
+    groups: dict[float, list[CurveResiduals]] = {}
+    for miss, s in zip(score.held_out, _sparsities(score.held_out), strict=True):
         groups.setdefault(s, []).append(miss)
     rows = []
     for s, found in sorted(groups.items()):

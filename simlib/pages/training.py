@@ -62,13 +62,13 @@ def sparsity_ramp(sides: Sequence[Side]) -> alt.Chart:
 
 
 def shared_steps(configs: Sequence[RunConfig], labels: Sequence[str]) -> alt.Chart:
-    """Which steps each run of a pack trains itself, and which it has from the shared trunk."""
+    """Which steps each run of a pack trains itself, and which it has from the shared prefix."""
     parts = []
     for config, label in zip(configs, labels, strict=True):
         leaves, end = config.private_from, config.total_steps
-        parts.append({"run": label, "from": 0, "to": leaves, "part": "shared trunk"})
+        parts.append({"run": label, "from": 0, "to": leaves, "part": "shared prefix"})
         parts.append({"run": label, "from": leaves, "to": end, "part": "its own"})
-    scale = alt.Scale(domain=["shared trunk", "its own"], range=[charts.GREY[0], charts.BLUE[0]])
+    scale = alt.Scale(domain=["shared prefix", "its own"], range=[charts.GREY[0], charts.BLUE[0]])
     chart = (
         alt.Chart(alt.Data(values=parts))
         .mark_bar(height=16)
@@ -82,7 +82,7 @@ def shared_steps(configs: Sequence[RunConfig], labels: Sequence[str]) -> alt.Cha
     return charts.describe(
         chart.properties(height=40 * len(configs)),
         f"One bar for each of {len(configs)} runs from step 0 to its last step. The first part of "
-        "every bar is the dense trunk that all share, the rest the run trains alone.",
+        "every bar is the dense prefix that all share, the rest the run trains alone.",
     )
 
 

@@ -322,7 +322,7 @@ class RunConfig(BaseModel):
 
     @cached_property
     def private_from(self) -> int:
-        """Steps after which this run may differ from others of its trunk.
+        """Steps after which this run may differ from others of its prefix.
 
         Up to then nothing depends on how, or how far, it will be pruned, which averages are kept,
         nor (unless the learning rate falls over the whole run) on how long it will train.
@@ -334,7 +334,7 @@ class RunConfig(BaseModel):
         return min(start, self.cooldown_step, self.total_steps, *self.averages_from.values())
 
     @cached_property
-    def trunk_id(self) -> str:
+    def prefix_id(self) -> str:
         """Equal for runs that are one and the same until the first leaves at `private_from`."""
         fields = self.canonical | {"shape": str(self.shape)}
         own = {*PRUNING_FIELDS, "embeddings", "nonzero_params", "sparsity", "valid_windows"}

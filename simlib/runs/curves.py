@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 
+from simlib.catalog import Catalog
 from simlib.errors import InputError
-from simlib.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class CurveFile:
     curves: list[TrainingCurve]
 
 
-SHELF = Shelf(CurveFile, "curves", "set of curves")
+CATALOG = Catalog(CurveFile, "curves", "set of curves")
 
 
 @cache
 def load_curves(name: str) -> CurveFile:
     """Shipped curves by the name of their table, or the reader's own by path."""
-    return SHELF.load(name)
+    return CATALOG.load(name)
 
 
 def thin(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simlib.shelf import Shelf
+from simlib.catalog import Catalog
 
 # On another kind of processor the last digits differ from the first step on, and a run then ends as
 # far away as with another order of its sums: within the spread over seeds, which is up to 1 % here.
@@ -45,4 +45,4 @@ class Verification:
     repeats: tuple[Repeat, ...]
 
 
-SHELF = Shelf(Verification, "verification", "verification of rows")
+CATALOG = Catalog(Verification, "verification", "verification of rows")

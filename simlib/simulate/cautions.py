@@ -114,7 +114,7 @@ def _choices(plan: Plan, limits: Limits) -> list[str]:
         )
     if plan.widen > 1:
         said.append(
-            f"intervals of the loss are stretched {plan.widen:.2f} times about the forecast, as "
+            f"intervals of the loss are widened {plan.widen:.2f} times about the forecast, as "
             "runs kept out of a fit demanded"
         )
     elif plan.widen == 1:

@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE, JOINT, Objective
 from simlib.fit.fittedlaw import FittedLaw
-from simlib.fit.preparation import Settled, prepare
+from simlib.fit.preparation import PreparedForm, prepare
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.intervals import check_level, quantile_ends
 from simlib.laws.law import Array, JointLaw
@@ -75,12 +75,12 @@ class DesignGrid:
         return float((COSTS["dense"].flops(S, N, D) * (1 - S) * cost.multiplier(S)).sum())
 
 
-def _settled(law: JointLaw, grid: DesignGrid, objective: Objective) -> tuple[Settled, Array]:
+def _prepared(law: JointLaw, grid: DesignGrid, objective: Objective) -> tuple[PreparedForm, Array]:
     """The fit's own problem on the grid, and the theta that is the law; repeats are left out."""
     S, N, D = replace(grid, repeats=1).columns
     rng = np.random.default_rng(0)
-    settled, _, _ = prepare(Columns(S, N, D, law(S, N, D)), JOINT, objective, 1, rng)
-    return settled, settled.form.from_law(law, settled.units)
+    prepared, _, _ = prepare(Columns(S, N, D, law(S, N, D)), JOINT, objective, 1, rng)
+    return prepared, prepared.form.from_law(law, prepared.units)
 
 
 def huber_inflation(ratio: float) -> float:
@@ -110,24 +110,26 @@ def fisher_widths(
     """
     check_level(level)
     _check_noise(noise)
-    settled, theta = _settled(law, grid, objective)
-    _, parts = settled.problem.residual(theta[None])
+    prepared, theta = _prepared(law, grid, objective)
+    _, parts = prepared.problem.residual(theta[None])
     total = parts[:, 0].sum(axis=0)
-    jacobian = np.einsum("tr,rtk->rk", parts[:, 0] / total, settled.problem.design)  # of log loss
+    jacobian = np.einsum("tr,rtk->rk", parts[:, 0] / total, prepared.problem.design)  # of log loss
     ratio = objective.delta / (noise if objective.log else noise * float(np.median(total)))
     scale = ndtri((1 + level) / 2) * noise * huber_inflation(ratio) / np.sqrt(grid.repeats)
     r = np.linalg.qr(jacobian, mode="r")
     if np.abs(np.diag(r)).min() < 1e-12 * np.abs(np.diag(r)).max():
         return dict.fromkeys(quantities or QUANTITIES, np.inf)
     inverse = np.linalg.inv(r)
-    slopes = _slopes(settled, theta, quantities or QUANTITIES)
+    slopes = _slopes(prepared, theta, quantities or QUANTITIES)
     return {name: float(scale * np.linalg.norm(s @ inverse)) for name, s in slopes.items()}
 
 
-def _slopes(settled: Settled, theta: Array, quantities: Mapping[str, Quantity]) -> dict[str, Array]:
+def _slopes(
+    prepared: PreparedForm, theta: Array, quantities: Mapping[str, Quantity]
+) -> dict[str, Array]:
     """Slope of each quantity's logarithm along theta, by central differences."""
     ends = theta + STEP * np.stack([np.eye(len(theta)), -np.eye(len(theta))])
-    laws = settled.form.to_law(ends, settled.units)
+    laws = prepared.form.to_law(ends, prepared.units)
     assert isinstance(laws, JointLaw)
     found = {}
     for name, quantity in quantities.items():
@@ -155,12 +157,12 @@ def simulated_widths(
     """Central interval of each quantity over fits to tables drawn from the law on the grid."""
     check_level(level)
     _check_noise(noise)
-    settled, theta = _settled(law, grid, objective)
+    prepared, theta = _prepared(law, grid, objective)
     S, N, D = replace(grid, repeats=1).columns
     draws = np.random.default_rng(seed).standard_normal((tables, grid.repeats, len(S)))
     logs = np.log(law(S, N, D)) + noise * draws.mean(axis=1)  # a repeat enters by its mean
     target = objective.target(np.exp(logs))
-    fitted = settled.refit(replace(settled.problem, target=target), theta, tables).law
+    fitted = prepared.refit(replace(prepared.problem, target=target), theta, tables).law
     assert isinstance(fitted, JointLaw)
     wanted = (quantities or QUANTITIES).items()
     return {name: quantile_ends(quantity(fitted), level) for name, quantity in wanted}

@@ -89,7 +89,7 @@ def forecast(
     """Loss of runs at (S, N, D), which broadcast, with the prediction interval of a single run.
 
     The interval joins the ensemble with a normal residual on log loss of standard deviation
-    `noise` (default: the law file's `log_rmse`). `widen` stretches it about the forecast on the
+    `noise` (default: the law file's `log_rmse`). `widen` widens it about the forecast on the
     log scale; `simlib.analysis.calibration` says by how much. Raises InputError for a law without
     an ensemble or a range, and for values outside their domain.
     """
@@ -99,7 +99,7 @@ def forecast(
         raise InputError(f"the noise of log loss must be at least 0 and finite, got {noise}")
     if not (np.isfinite(widen) and widen > 0):
         raise InputError(
-            f"intervals are stretched by a positive factor, got {widen}: give 1 to "
+            f"intervals are widened by a positive factor, got {widen}: give 1 to "
             "leave them as they are"
         )
     points = np.broadcast_arrays(

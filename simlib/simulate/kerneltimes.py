@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+from simlib.catalog import Catalog
 from simlib.errors import InputError
 from simlib.runs.timings import PRODUCTS, TRAINING_ROWS, ServingTiming, StepTiming, Timing
-from simlib.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class TimingFile:
     serving: list[ServingTiming] = field(default_factory=list)
 
 
-SHELF = Shelf(TimingFile, "hardware", "set of kernel timings")
+CATALOG = Catalog(TimingFile, "hardware", "set of kernel timings")
 
 
 @cache
 def load_timings(name: str) -> TimingFile:
     """Shipped timings by the name of their machine class, or the reader's own by path."""
-    return SHELF.load(name)
+    return CATALOG.load(name)
 
 
 def pays(timing: Timing | StepTiming | ServingTiming) -> bool:

@@ -118,7 +118,7 @@ def least_data(law_file: FittedLaw, D: float) -> float:
 
 
 @dataclass(frozen=True)
-class Miss:
+class CurveResiduals:
     """A recorded curve against its trajectory, arrays of shape (points,).
 
     `ratio` is log(training loss / law), `high_rate` says whether the learning rate was at its
@@ -132,9 +132,9 @@ class Miss:
     phase: Indices
 
 
-def misses(
+def curve_residuals(
     law_file: FittedLaw, runs: RunTable, curves: Sequence[TrainingCurve], accounting: str
-) -> list[Miss]:
+) -> list[CurveResiduals]:
     """Curves of runs of a table against their trajectories, from the law's least data on.
 
     Raises InputError for a curve whose run the table lacks or whose schedule is another one.
@@ -154,11 +154,13 @@ def misses(
                 f"run {curve.run_id} was not pruned by a cubic ramp from {PRUNE_START:.0%} to "
                 f"{PRUNE_END:.0%}, the schedule that trajectories know"
             )
-        found.append(_miss(law_file, record, curve, accounting))
+        found.append(_residuals(law_file, record, curve, accounting))
     return found
 
 
-def _miss(law_file: FittedLaw, record: RunRecord, curve: TrainingCurve, accounting: str) -> Miss:
+def _residuals(
+    law_file: FittedLaw, record: RunRecord, curve: TrainingCurve, accounting: str
+) -> CurveResiduals:
     data = np.array(curve.data_seen)
     late = data >= least_data(law_file, record.data_seen)
     done, lr = data[late] / record.data_seen, np.array(curve.lr)[late]
@@ -166,10 +168,10 @@ def _miss(law_file: FittedLaw, record: RunRecord, curve: TrainingCurve, accounti
     N = record.nonzero_params / (1 - record.sparsity) * (1 - s)
     ratio = np.log(np.array(curve.loss)[late] / law_file.joint(s, N, data[late]))
     high = np.isclose(lr, max(curve.lr), rtol=1e-3)
-    return Miss(record, done, ratio, high, np.digitize(done, [PRUNE_START, PRUNE_END]))
+    return CurveResiduals(record, done, ratio, high, np.digitize(done, [PRUNE_START, PRUNE_END]))
 
 
-def gap_of(found: Sequence[Miss]) -> float:
+def gap_of(found: Sequence[CurveResiduals]) -> float:
     """Mean log(training loss / law) where the learning rate is high, every curve counting once.
 
     Raises InputError if no curve has such a point.
@@ -182,7 +184,7 @@ def gap_of(found: Sequence[Miss]) -> float:
     return float(np.mean(means))
 
 
-def rms(found: Sequence[Miss], gap: float, phase: str | None = None) -> float:
+def rms(found: Sequence[CurveResiduals], gap: float, phase: str | None = None) -> float:
     """Root mean square of log(training loss / law) less the gap, at a high rate, curves equal.
 
     Of one of PHASES, or of all of them; NaN where no curve has a point.
@@ -196,13 +198,13 @@ def rms(found: Sequence[Miss], gap: float, phase: str | None = None) -> float:
 
 
 @dataclass(frozen=True)
-class Fare:
+class AccountingScore:
     """An accounting on the runs that chose the gap, and on the others."""
 
     accounting: str
     gap: float
     chosen_rms: float
-    held_out: list[Miss]
+    held_out: list[CurveResiduals]
 
     @property
     def held_out_rms(self) -> float:
@@ -214,7 +216,7 @@ class Fare:
         """How many sparse runs were kept out: on dense ones the accountings agree."""
         return sum(m.record.sparsity > 0 for m in self.held_out)
 
-    def better_than(self, other: Fare) -> int:
+    def better_than(self, other: AccountingScore) -> int:
         """On how many sparse runs kept out this accounting has the smaller error."""
         pairs = zip(self.held_out, other.held_out, strict=True)
         return sum(
@@ -226,7 +228,7 @@ class Fare:
 
 def compare_accountings(
     law_file: FittedLaw, runs: RunTable, curves: Sequence[TrainingCurve]
-) -> list[Fare]:
+) -> list[AccountingScore]:
     """Both accountings, the better on the choosing runs first.
 
     Every other dense size, from the smallest on, chooses gap and accounting; the sizes between
@@ -238,14 +240,14 @@ def compare_accountings(
     if len(sizes) < 2:
         raise InputError("choosing on some dense sizes and scoring on others takes two of them")
     chosen = set(sizes[::2])
-    fares = []
+    scores = []
     for accounting in ACCOUNTINGS:
-        found = misses(law_file, runs, curves, accounting)
+        found = curve_residuals(law_file, runs, curves, accounting)
         pick = [m for m in found if _dense(m.record) in chosen]
         rest = [m for m in found if _dense(m.record) not in chosen]
         gap = gap_of(pick)
-        fares.append(Fare(accounting, gap, rms(pick, gap), rest))
-    return sorted(fares, key=lambda f: f.chosen_rms)
+        scores.append(AccountingScore(accounting, gap, rms(pick, gap), rest))
+    return sorted(scores, key=lambda f: f.chosen_rms)
 
 
 def _dense(record: RunRecord) -> int:

@@ -18,8 +18,8 @@ from simlib.train.checkpoint import cannot_write, claim, load_state
 from simlib.train.records import RESUME, TABLE, Folder, before
 
 _ID = re.compile(r"[0-9a-f]{16}")
-# the files of a run or a trunk, and logs of trunks; nothing else is taken
-_KEPT = re.compile(rf"(?:{_ID.pattern}|trunks(?:/{_ID.pattern})?)/\w[\w.-]*")
+# the files of a run or a prefix, and logs of prefixes; nothing else is taken
+_KEPT = re.compile(rf"(?:{_ID.pattern}|prefixes(?:/{_ID.pattern})?)/\w[\w.-]*")
 _PACKED = 100  # times as large as in the archive its files may be: checkpoints reach about ten
 _SMALL = 64 * 2**20  # bytes that are always taken
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -36,7 +36,7 @@ class Collected:
 def collect(archive: str | Path, out: str | Path, *, everything: bool = False) -> Collected:
     """Add an archive's runs to the folder `out`; repeated, it changes nothing.
 
-    Finished runs come with side file and weights, and `everything` takes checkpoints and trunks
+    Finished runs come with side file and weights, and `everything` takes checkpoints and prefixes
     too, to go on with, but never in the place of one that is further. Nobody else may work in the
     folder meanwhile. Raises InputError for a file that is no such archive or far too large, for
     rows without the id of a run, and where one corpus would stand in two versions.

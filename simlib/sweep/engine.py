@@ -98,7 +98,7 @@ class LocalEngine:
     """A process for every task on this machine, as many at a time as there are cores.
 
     A worker that is killed or crashes takes its own task with it and nothing else. All tasks of
-    a GPU run in one process at a time: lanes take turns there.
+    a GPU run in one process at a time: trainers take turns there.
     """
 
     workers: int | None = None

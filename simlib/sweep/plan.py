@@ -20,16 +20,16 @@ from simlib.sparsify import embedding_sparsity
 from simlib.sweep.engine import cores
 from simlib.sweep.run import check
 from simlib.sweep.tasks import plan_tasks, step_flops
+from simlib.train.batches import data_of, make_batches
 from simlib.train.checkpoint import is_whole
-from simlib.train.feed import data_of, make_feed
-from simlib.train.lane import Lane
 from simlib.train.parts import PARTS, dense_sizes
 from simlib.train.progress import describe_run
 from simlib.train.records import Folder
 from simlib.train.settings import check_device, settings
+from simlib.train.trainer import Trainer
 
 _CALIBRATED = 3  # shapes that are timed for each size of batch
-_BYTES = {"weights": 4, "trunk": 12}  # a weight alone, and with its two moments
+_BYTES = {"weights": 4, "prefix": 12}  # a weight alone, and with its two moments
 _SIDE_BYTES = 60  # of a side file for every point of its curve
 
 
@@ -38,7 +38,7 @@ class SweepPlan:
     """Runs of a sweep and their cost.
 
     `steps` are those of every run alone, `steps_shared` those that remain when runs share their
-    trunks; `flops`, `flops_head` and `flops_embeddings` are as in the run table, `flops_dense` is
+    prefixes; `flops`, `flops_head` and `flops_embeddings` are as in the run table, `flops_dense` is
     `flops` as if no zeros were skipped; `epochs` are the passes over the data of the run that makes
     most. `hours` is None where the device of the runs is missing. `disk_bytes` are those in the
     folder of the runs, `cache_bytes` the most that training images drawn for them take in the
@@ -76,7 +76,7 @@ class SweepPlan:
         saved = 1 - self.steps_shared / self.steps if self.steps else 0.0
         lines += [
             f"{len(self.configs)} runs to train, {self.recorded} recorded already",
-            f"{self.steps_shared:,} steps, {saved:.0%} saved by shared trunks",
+            f"{self.steps_shared:,} steps, {saved:.0%} saved by shared prefixes",
             f"{self.flops:.3g} FLOP with zeros skipped, {self.flops_dense:.3g} as done here",
             f"not counted there: {self.flops_head:.3g} FLOP in output layers, "
             f"{self.flops_embeddings:.3g} in embeddings",
@@ -136,7 +136,7 @@ def plan(
         workers=count,
         disk_bytes=_disk(folder, todo),
         cache_bytes=_kept(todo),
-        epochs=max((make_feed(c).epochs(c.total_steps) for c in todo), default=0.0),
+        epochs=max((make_batches(c).epochs(c.total_steps) for c in todo), default=0.0),
     )
 
 
@@ -189,11 +189,11 @@ def _parts(folder: Folder, todo: Sequence[RunConfig]) -> list[tuple[RunConfig, i
     for task in plan_tasks(folder, todo):
         for segment in task.segments:
             config = segment.config
-            begun = reached.get(config.trunk_id, _on_disk(folder, config, segment.until))
+            begun = reached.get(config.prefix_id, _on_disk(folder, config, segment.until))
             parts.append((config, segment.until - begun))
-            reached[config.trunk_id] = segment.until
+            reached[config.prefix_id] = segment.until
         for config in task.configs:
-            shared = config.trunk_id in reached
+            shared = config.prefix_id in reached
             done = config.private_from if shared else _on_disk(folder, config, config.private_from)
             parts.append((config, config.total_steps - done))
     return parts
@@ -228,11 +228,11 @@ def _timed(distinct: dict[float, RunConfig]) -> tuple[list[float], list[float]]:
 def _time_step(config: RunConfig) -> float:
     """Seconds of one of the first training steps, the median of several."""
     with settings(config):
-        lane = Lane(config, make_feed(config))
+        trainer = Trainer(config, make_batches(config))
         times = []
         for _ in range(12):
             began = time.perf_counter()
-            lane.step()
+            trainer.step()
             times.append(time.perf_counter() - began)
     return statistics.median(times[4:])
 
@@ -241,7 +241,7 @@ def _disk(folder: Folder, todo: Sequence[RunConfig]) -> int:
     weights = sum(_weights(c) * _BYTES["weights"] for c in todo)
     curves = sum(c.total_steps // 20 * _SIDE_BYTES for c in todo)
     segments = [s for task in plan_tasks(folder, todo) for s in task.segments]
-    return weights + curves + sum(_weights(s.config) * _BYTES["trunk"] for s in segments)
+    return weights + curves + sum(_weights(s.config) * _BYTES["prefix"] for s in segments)
 
 
 def _kept(todo: Sequence[RunConfig]) -> int:
@@ -249,7 +249,7 @@ def _kept(todo: Sequence[RunConfig]) -> int:
     most: dict[tuple[str, int], int] = {}
     for config in todo:
         key = (config.corpus, config.seed)
-        most[key] = max(most.get(key, 0), make_feed(config).kept_bytes(config.total_steps))
+        most[key] = max(most.get(key, 0), make_batches(config).kept_bytes(config.total_steps))
     return sum(most.values())
 
 

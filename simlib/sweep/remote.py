@@ -26,8 +26,8 @@ from simlib.runs.config import RunConfig
 from simlib.runs.table import append_record
 from simlib.sweep.tasks import Task
 from simlib.sweep.worker import LOG_FORMAT, train
+from simlib.train.batches import make_batches
 from simlib.train.checkpoint import first_whole
-from simlib.train.feed import make_feed
 from simlib.train.pack import Update, forget, load_start
 from simlib.train.records import RESUME, Folder, before
 from simlib.train.settings import check_device
@@ -67,7 +67,7 @@ class Conditions:
             )
         for config in configs_of(task):
             check_device(config)
-            wanted, found = self.corpora[_corpus(config)], make_feed(config).sha256
+            wanted, found = self.corpora[_corpus(config)], make_batches(config).sha256
             if found != wanted:
                 raise InputError(
                     f"corpus {config.corpus!r} on this node has SHA-256 {found[:16]}..., on the "
@@ -77,7 +77,7 @@ class Conditions:
 
 def conditions(task: Task) -> Conditions:
     """What this machine has, for a task."""
-    corpora = {_corpus(c): make_feed(c).sha256 for c in configs_of(task)}
+    corpora = {_corpus(c): make_batches(c).sha256 for c in configs_of(task)}
     return Conditions(__version__, corpora)
 
 
@@ -88,7 +88,7 @@ def configs_of(task: Task) -> list[RunConfig]:
 
 def remaining(folder: Folder, task: Task, recorded: Set[str]) -> Task:
     """The task without the `recorded` runs and without what is saved already, and whole."""
-    places = [(s, folder.trunk(s.config, s.until)) for s in task.segments]
+    places = [(s, folder.prefix(s.config, s.until)) for s in task.segments]
     return replace(
         task,
         configs=tuple(c for c in task.configs if c.run_id not in recorded),
@@ -104,19 +104,19 @@ def needed(folder: Folder, task: Task) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for segment in task.segments:
-        if resume := first_whole(folder.trunk_resumes(segment.config)):
-            found[_name(folder, folder.trunk_resume(segment.config))] = resume[0]
-        if trunk := first_whole(folder.trunks_before(segment.config, segment.until)):
-            found[_name(folder, trunk[0])] = trunk[0]
+        if resume := first_whole(folder.prefix_resumes(segment.config)):
+            found[_name(folder, folder.prefix_resume(segment.config))] = resume[0]
+        if prefix := first_whole(folder.trunks_before(segment.config, segment.until)):
+            found[_name(folder, prefix[0])] = prefix[0]
     for config in task.configs:
         if load_start(folder, config):
             found[_name(folder, folder.brought_start(config))] = folder.start(config)
         if resume := first_whole(folder.resumes(config)):
             found[_name(folder, folder.resume(config))] = resume[0]
             continue
-        trunks = folder.trunks_before(config, config.private_from)
-        if config.start == "scratch" and (trunk := first_whole(trunks)):
-            found[_name(folder, trunk[0])] = trunk[0]
+        prefixes = folder.trunks_before(config, config.private_from)
+        if config.start == "scratch" and (prefix := first_whole(prefixes)):
+            found[_name(folder, prefix[0])] = prefix[0]
     return found
 
 
@@ -136,7 +136,7 @@ def keep(folder: Folder, task: Task, parcel: Parcel) -> None:
             forget(folder.resume(update.config))
     if parcel.over and parcel.reason is None:
         for segment in task.segments:
-            forget(folder.trunk_resume(segment.config))
+            forget(folder.prefix_resume(segment.config))
 
 
 def _refuse_foreign(folder: Folder, task: Task, parcel: Parcel) -> None:
@@ -145,7 +145,7 @@ def _refuse_foreign(folder: Folder, task: Task, parcel: Parcel) -> None:
     Names come from another machine: one that led out of the folder would be written all the same.
     """
     runs = {c.run_id for c in task.configs}
-    places = {(run_id,) for run_id in runs} | {("trunks", c.trunk_id) for c in configs_of(task)}
+    places = {(run_id,) for run_id in runs} | {("prefixes", c.prefix_id) for c in configs_of(task)}
     for name in parcel.files:
         *place, last = name.split("/")
         if tuple(place) not in places or not _FILE.fullmatch(last):

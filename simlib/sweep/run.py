@@ -14,8 +14,8 @@ from simlib.sparsify import make_pruner
 from simlib.sweep.engine import make_engine
 from simlib.sweep.tasks import plan_tasks
 from simlib.sweep.worker import Failure
+from simlib.train.batches import make_batches
 from simlib.train.checkpoint import claim
-from simlib.train.feed import make_feed
 from simlib.train.pack import Progress, Update, refuse_twins
 from simlib.train.records import Folder
 from simlib.train.settings import check_device
@@ -52,7 +52,7 @@ def sweep(
     a power cut included, finishes the work to the same bits.
 
     Args:
-        configs: the runs; those that share a trunk are recognised.
+        configs: the runs; those that share a prefix are recognised.
         out: folder of the runs; see `simlib.train.Folder`.
         engine: "local" for processes on this machine, "ray" for tasks on a Ray cluster.
         workers: tasks at a time; by default as many as there are cores for (local), or as the
@@ -114,7 +114,7 @@ def check(
         key = (config.family, config.corpus, config.corpus_sha256, config.seq_len, config.batch)
         if key not in looked:
             looked.add(key)
-            _check_version(config, make_feed(config).sha256, hashes.get(config.corpus))
+            _check_version(config, make_batches(config).sha256, hashes.get(config.corpus))
     if todo:
         folder.refuse_if_read_only()
     return todo

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from simlib.laws.costs import training_flops
 from simlib.runs.config import RunConfig
-from simlib.train.feed import data_of
-from simlib.train.pack import TOGETHER, Segment, trunk_levels
+from simlib.train.batches import data_of
+from simlib.train.pack import TOGETHER, Segment, prefix_levels
 from simlib.train.parts import dense_sizes
 from simlib.train.records import Folder
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Task:
-    """Trunk parts or runs that one worker trains; `needs` are tasks that come before it."""
+    """Prefix parts or runs that one worker trains; `needs` are tasks that come before it."""
 
     name: str
     segments: tuple[Segment, ...] = ()
@@ -33,18 +33,18 @@ class Task:
 
 
 def plan_tasks(folder: Folder, todo: Sequence[RunConfig], gpus: int = 1) -> list[Task]:
-    """Tasks for the runs `todo`, longest first; on a GPU several lanes share a task.
+    """Tasks for the runs `todo`, longest first; on a GPU several trainers share a task.
 
     With `gpus` tasks at a time on GPUs, no more share one than keep all GPUs busy.
     """
     made: dict[tuple[str, int], str] = {}
     tasks: list[Task] = []
-    for level in trunk_levels(folder, todo):
+    for level in prefix_levels(folder, todo):
         for group in _groups(level, lambda s: s.config, gpus):
-            name = f"trunk-{group[0].config.trunk_id}-{group[0].until}"
-            before = {made[s.config.trunk_id, p] for s in group for p in _earlier(made, s)}
+            name = f"prefix-{group[0].config.prefix_id}-{group[0].until}"
+            before = {made[s.config.prefix_id, p] for s in group for p in _earlier(made, s)}
             tasks.append(Task(name, segments=tuple(group), needs=frozenset(before)))
-            made |= {(s.config.trunk_id, s.until): name for s in group}
+            made |= {(s.config.prefix_id, s.until): name for s in group}
     return tasks + _run_tasks(todo, made, gpus)
 
 
@@ -59,7 +59,7 @@ def _run_tasks(
     names = {c.run_id: f"run-{group[0].run_id}" for group in groups for c in group}
     tasks = []
     for group in groups:
-        before = {made.get((c.trunk_id, c.private_from)) for c in group}
+        before = {made.get((c.prefix_id, c.private_from)) for c in group}
         before |= {names.get(c.start) for c in group}
         name = names[group[0].run_id]
         tasks.append(Task(name, configs=tuple(group), needs=frozenset(b for b in before if b)))
@@ -67,7 +67,7 @@ def _run_tasks(
 
 
 def work_left(config: RunConfig) -> float:
-    """FLOP of a run after it has left its trunk, as if dense: for ordering only."""
+    """FLOP of a run after it has left its prefix, as if dense: for ordering only."""
     return step_flops(config) * (config.total_steps - config.private_from)
 
 
@@ -77,8 +77,8 @@ def step_flops(config: RunConfig) -> float:
 
 
 def _earlier(made: dict[tuple[str, int], str], segment: Segment) -> list[int]:
-    """The stop just before this one on the same trunk, if this sweep trains it."""
-    stops = [stop for trunk, stop in made if trunk == segment.config.trunk_id]
+    """The stop just before this one on the same prefix, if this sweep trains it."""
+    stops = [stop for prefix, stop in made if prefix == segment.config.prefix_id]
     return sorted(s for s in stops if s < segment.until)[-1:]
 
 

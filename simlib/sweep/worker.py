@@ -49,10 +49,10 @@ class Warned:
 
 
 def log_path(root: Path, task: Task) -> Path:
-    """The log of a task: beside the run's other files, or in `logs` for trunks."""
+    """The log of a task: beside the run's other files, or in `logs` for prefixes."""
     if task.configs:
         return root / task.configs[0].run_id / "log.txt"
-    return root / "trunks" / f"{task.name.removeprefix('trunk-')}.log"
+    return root / "prefixes" / f"{task.name.removeprefix('prefix-')}.log"
 
 
 def not_begun(waiting: Sequence[Task], root: Path) -> list[Failure]:
@@ -123,7 +123,7 @@ def train(
         if inspect:
             inspect(task)
         job = Job(Folder(root), Reporter(outlet), checkpoint_seconds)
-        job.train_trunks(task.segments)
+        job.train_prefixes(task.segments)
         job.finish(task.configs)
     except BrokenPipeError:
         log.warning("the driver is gone: stopping here, the same command continues")

@@ -14,11 +14,11 @@ from simlib.models.build import as_model, prunable
 from simlib.models.compiled import SparseProduct
 from simlib.runs.config import RunConfig
 from simlib.runs.timings import ServingTiming, StepTiming
-from simlib.train.feed import Batch, make_feed
+from simlib.train.batches import Batch, make_batches
 from simlib.train.kernels import masked_layers, tokens_of
-from simlib.train.lane import Lane
 from simlib.train.records import load_model, read_side
 from simlib.train.settings import settings
+from simlib.train.trainer import Trainer
 from simlib.train.turns import Action, alternate
 
 
@@ -34,15 +34,15 @@ def time_steps(config: RunConfig, rounds: int) -> StepTiming:
         RunConfig(**(config.model_dump() | {"kernels": kind, "compute": "eager"}))
         for kind in ("masks", "sparse")
     )
-    masked = Lane(by_masks, make_feed(config))
+    masked = Trainer(by_masks, make_batches(config))
     with settings(config):
         while masked.position < config.prune_steps[1]:
             masked.step()
-        sparse = Lane(by_kernels, masked.feed)
+        sparse = Trainer(by_kernels, masked.batches)
         sparse.load_state_dict(deepcopy(masked.state_dict()))  # it would share the moments
         seconds = alternate({"masks": masked.step, "sparse": sparse.step}, rounds, "cpu")
         end = max(masked.position, sparse.position)
-        losses = [_loss_at(lane, end) for lane in (masked, sparse)]
+        losses = [_loss_at(trainer, end) for trainer in (masked, sparse)]
     speedup, low, high = _quartiles(seconds["masks"], seconds["sparse"])
     return StepTiming(
         family=config.family,
@@ -61,12 +61,12 @@ def time_steps(config: RunConfig, rounds: int) -> StepTiming:
     )
 
 
-def _loss_at(lane: Lane, step: int) -> float:
+def _loss_at(trainer: Trainer, step: int) -> float:
     """Training loss of the batch after `step` steps."""
-    while lane.position < step:
-        lane.step()
+    while trainer.position < step:
+        trainer.step()
     with torch.no_grad():
-        return float(as_model(lane.model).loss(lane.feed.batch(step)))
+        return float(as_model(trainer.model).loss(trainer.batches.batch(step)))
 
 
 def time_serving(model: nn.Module, config: RunConfig, batch: Batch, rounds: int) -> ServingTiming:
@@ -122,7 +122,7 @@ def serve_run(
     """
     model = load_model(root, run_id)
     config = RunConfig(**(read_side(root, run_id)["config"] | {"device": "cpu"}))
-    batch = tuple(part[:examples] for part in make_feed(config).validation())
+    batch = tuple(part[:examples] for part in make_batches(config).validation())
     return time_serving(model, config, batch, rounds)
 
 

@@ -1,4 +1,4 @@
-"""Training: a pack of runs that share a trunk; configurations in, records out."""
+"""Training: a pack of runs that share a prefix; configurations in, records out."""
 
 from simlib.train.pack import Update, train_pack, train_run
 from simlib.train.progress import NotebookProgress, TerminalProgress

@@ -19,7 +19,7 @@ class Averages:
 
     Each begins when the steps of `config.averages_from` are done, as a plain mean of the weights
     after every step since; `ema` goes on with a fixed rate once that is the larger one, so it never
-    leans on the weights that it began with. None begins before a run has left its trunk.
+    leans on the weights that it began with. None begins before a run has left its prefix.
     """
 
     def __init__(self, config: RunConfig, model: nn.Module) -> None:

@@ -14,7 +14,7 @@ from simlib.models.fused import LARGEST_WIDTH, AdamWUpdate, fuse
 from simlib.runs.config import RunConfig
 from simlib.sparsify.compat import norms, scale_, scaled
 from simlib.sparsify.shards import across, local
-from simlib.train.feed import Batch
+from simlib.train.batches import Batch
 from simlib.train.replay import Replay, recorded
 
 WARM_STEPS = 3  # steps run directly before capture, so that lazy initialisation is done
@@ -45,10 +45,10 @@ class Stepper:
         """Where this run's work is queued: nothing to choose on a CPU."""
         return nullcontext()
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         """Wait until all queued work is done: nothing is queued on a CPU."""
 
-    def mind(self, multipliers: dict[str, Tensor]) -> None:
+    def ignore_pruned(self, multipliers: dict[str, Tensor]) -> None:
         """Leave pruned weights out of the gradient norm, and so out of clipping, from now on."""
         self.kept = multipliers
 
@@ -135,15 +135,15 @@ class FusedStepper(Stepper):
     def holds_masks(self) -> bool:
         return bool(self.kept) and self.config.optimizer == "adamw"
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         if self._update is not None:
             self._update.store()
         # weights, masks and state may be others at the next step
         self._update = self._replay = None
 
-    def mind(self, multipliers: dict[str, Tensor]) -> None:
-        self.settle()
-        super().mind(multipliers)
+    def ignore_pruned(self, multipliers: dict[str, Tensor]) -> None:
+        self.synchronize()
+        super().ignore_pruned(multipliers)
 
     def _gradients(self, batch: Batch) -> Tensor:
         if self._replay is not None and self._replay.fits(batch):
@@ -169,8 +169,8 @@ class CapturedStepper(Stepper):
     """The same step as one CUDA graph: a small model spends its time on launches otherwise.
 
     The graph reads batch, learning rate, weights and optimizer state from fixed memory. The
-    masks stay outside, in eager steps between replays. Each lane replays on its own stream, so
-    lanes that take turns overlap on the device.
+    masks stay outside, in eager steps between replays. Each trainer replays on its own stream, so
+    trainers that take turns overlap on the device.
     """
 
     def __init__(self, config: RunConfig, model: nn.Module) -> None:
@@ -180,14 +180,14 @@ class CapturedStepper(Stepper):
         self.done = 0
         self._stream = torch.cuda.Stream()
 
-    def mind(self, multipliers: dict[str, Tensor]) -> None:
-        super().mind(multipliers)
+    def ignore_pruned(self, multipliers: dict[str, Tensor]) -> None:
+        super().ignore_pruned(multipliers)
         self.graph = None  # the recorded step knows nothing of the masks
 
     def stream(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._stream)
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         torch.cuda.synchronize()
 
     def step(self, batch: Batch, optimizer: Optimizer) -> None:
@@ -205,7 +205,7 @@ class CapturedStepper(Stepper):
     def _capture(self, batch: Batch, optimizer: Optimizer) -> None:
         """Record the step; recording runs nothing, so weights and state stay as they are."""
         self.inputs = tuple(x.to(self.config.device) for x in batch)
-        self.settle()
+        self.synchronize()
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, stream=self._stream):
             self._work(self.inputs, optimizer)

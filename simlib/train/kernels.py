@@ -20,7 +20,7 @@ from simlib.models.build import as_model
 from simlib.models.compiled import why_not
 from simlib.models.linear import Linear
 from simlib.runs.config import RunConfig
-from simlib.train.feed import Batch
+from simlib.train.batches import Batch
 from simlib.train.turns import Action, alternate
 
 ROUNDS = 9  # of dense and sparse products in turn, for every shape

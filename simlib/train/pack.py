@@ -1,8 +1,8 @@
-"""A pack of runs: train what they share once, then let each run leave the trunk.
+"""A pack of runs: train what they share once, then let each run leave the prefix.
 
 Until its first mask (or the start of its cool-down) a run is an ordinary dense run, whatever
-sparsity, pattern, pruner or length it will have. Runs with equal `trunk_id` share that prefix
-exactly: the trunk writes its state to disk where a run leaves it, and the run continues from
+sparsity, pattern, pruner or length it will have. Runs with equal `prefix_id` share that prefix
+exactly: the prefix writes its state to disk where a run leaves it, and the run continues from
 there to the same bits as if it had trained alone.
 """
 
@@ -23,6 +23,7 @@ from simlib.errors import InputError
 from simlib.files import remove
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, append_record
+from simlib.train.batches import make_batches
 from simlib.train.checkpoint import (
     DamagedError,
     Tree,
@@ -33,12 +34,11 @@ from simlib.train.checkpoint import (
     load_state,
     save_state,
 )
-from simlib.train.feed import make_feed
-from simlib.train.lane import LOG_EVERY, Lane
 from simlib.train.records import Folder, before, make_record, save_side
 from simlib.train.settings import check_device, commit, settings
+from simlib.train.trainer import LOG_EVERY, Trainer
 
-TOGETHER = {"cpu": 1, "cuda": 16}  # lanes that take turns; one core gains nothing from turns
+TOGETHER = {"cpu": 1, "cuda": 16}  # trainers that take turns; one core gains nothing from turns
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ def train_pack(
     the order of `configs`.
 
     Args:
-        configs: runs, of one trunk or of several; those that share one are best given together.
+        configs: runs, of one prefix or of several; those that share one are best given together.
         out: folder of the runs; see `Folder` for what lies there.
         progress: called every few steps of every run.
         checkpoint_seconds: time between checkpoints.
-        together: lanes that take turns; by default 1 on a CPU, 16 on a GPU.
+        together: trainers that take turns; by default 1 on a CPU, 16 on a GPU.
 
     Raises:
         InputError: two configs with one run_id, a corpus, device or start that is missing, or a
@@ -103,9 +103,9 @@ def train_pack(
     group_size = together or TOGETHER[configs[0].device] if configs else 1
     job = Job(folder, progress or _silent, checkpoint_seconds)
     with claim(folder.lock) if todo else nullcontext():
-        for level in trunk_levels(folder, todo):
+        for level in prefix_levels(folder, todo):
             for group in _chunks(level, group_size):
-                job.train_trunks(group)
+                job.train_prefixes(group)
         first = [c for c in todo if c.start == "scratch"]
         then = [c for c in todo if c.start != "scratch"]
         for runs in (*_chunks(first, group_size), *_chunks(then, group_size)):
@@ -129,35 +129,35 @@ def refuse_twins(configs: Iterable[RunConfig]) -> None:
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a trunk: train to `until` and leave the state there for the runs that branch."""
+    """A part of a prefix: train to `until` and leave the state there for the runs that branch."""
 
     config: RunConfig
     until: int
 
 
-def trunk_levels(folder: Folder, todo: Sequence[RunConfig]) -> list[list[Segment]]:
-    """The trunk parts still to be trained: each level goes on from the one before.
+def prefix_levels(folder: Folder, todo: Sequence[RunConfig]) -> list[list[Segment]]:
+    """The prefix parts still to be trained: each level goes on from the one before.
 
-    A level has at most one part of a trunk. A run with nobody to share has none.
+    A level has at most one part of a prefix. A run with nobody to share has none.
     """
-    trunks: dict[str, list[RunConfig]] = {}
+    prefixes: dict[str, list[RunConfig]] = {}
     for config in todo:
         if config.private_from and not any(map(is_whole, folder.resumes(config))):
-            trunks.setdefault(config.trunk_id, []).append(config)
-    parts = [_missing_parts(folder, runs) for runs in trunks.values() if len(runs) > 1]
+            prefixes.setdefault(config.prefix_id, []).append(config)
+    parts = [_missing_parts(folder, runs) for runs in prefixes.values() if len(runs) > 1]
     return [[s for s in level if s] for level in zip_longest(*parts)]
 
 
 def _missing_parts(folder: Folder, runs: Sequence[RunConfig]) -> list[Segment]:
-    # the settings of the run that leaves last hold on all of the trunk
+    # the settings of the run that leaves last hold on all of the prefix
     longest = max(runs, key=lambda c: c.private_from)
     stops = sorted({c.private_from for c in runs})
-    return [Segment(longest, s) for s in stops if not is_whole(folder.trunk(longest, s))]
+    return [Segment(longest, s) for s in stops if not is_whole(folder.prefix(longest, s))]
 
 
 @dataclass
 class Job:
-    """The work itself: lanes, their checkpoints and their ends."""
+    """The work itself: trainers, their checkpoints and their ends."""
 
     folder: Folder
     progress: Progress
@@ -166,21 +166,21 @@ class Job:
     def __post_init__(self) -> None:
         commit()  # source that is edited from here on is not what trains
 
-    def train_trunks(self, segments: Sequence[Segment]) -> None:
-        """Train trunk parts, taking turns, and save each one's last state."""
+    def train_prefixes(self, segments: Sequence[Segment]) -> None:
+        """Train prefix parts, taking turns, and save each one's last state."""
         with ExitStack() as stack:
-            for trunk_id in sorted({s.config.trunk_id for s in segments}):
-                stack.enter_context(hold(self.folder.root / "trunks" / trunk_id / "lock"))
-            places = [(s, self.folder.trunk(s.config, s.until)) for s in segments]
-            self._train_trunks([s for s, path in places if not first_whole([path])])
+            for prefix_id in sorted({s.config.prefix_id for s in segments}):
+                stack.enter_context(hold(self.folder.root / "prefixes" / prefix_id / "lock"))
+            places = [(s, self.folder.prefix(s.config, s.until)) for s in segments]
+            self._train_prefixes([s for s, path in places if not first_whole([path])])
 
-    def _train_trunks(self, segments: Sequence[Segment]) -> None:
-        ends = [(self._trunk_lane(s), s.until) for s in segments]
-        paths = [self.folder.trunk(s.config, s.until) for s in segments]
-        resumes = [self.folder.trunk_resume(s.config) for s in segments]
+    def _train_prefixes(self, segments: Sequence[Segment]) -> None:
+        ends = [(self._prefix_trainer(s), s.until) for s in segments]
+        paths = [self.folder.prefix(s.config, s.until) for s in segments]
+        resumes = [self.folder.prefix_resume(s.config) for s in segments]
         self._advance(ends, resumes)
-        for (lane, _), path, resume in zip(ends, paths, resumes, strict=True):
-            save_state(path, lane.state_dict())
+        for (trainer, _), path, resume in zip(ends, paths, resumes, strict=True):
+            save_state(path, trainer.state_dict())
             forget(resume)
 
     def finish(self, configs: Sequence[RunConfig]) -> None:
@@ -193,64 +193,64 @@ class Job:
 
     def _finish(self, configs: Sequence[RunConfig]) -> None:
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        lanes = [self._lane(c) for c in configs]
+        trainers = [self._trainer(c) for c in configs]
         resumes = [self.folder.resume(c) for c in configs]
-        self._advance([(lane, lane.config.total_steps) for lane in lanes], resumes)
-        for lane, resume in zip(lanes, resumes, strict=True):
-            with settings(lane.config):
-                record = make_record(lane, started)
-            self._record(lane, record, lane.weights())
+        self._advance([(trainer, trainer.config.total_steps) for trainer in trainers], resumes)
+        for trainer, resume in zip(trainers, resumes, strict=True):
+            with settings(trainer.config):
+                record = make_record(trainer, started)
+            self._record(trainer, record, trainer.weights())
             forget(resume)
-            self._report(lane, record)
+            self._report(trainer, record)
 
-    def _record(self, lane: Lane, record: RunRecord, weights: dict[str, Tensor]) -> None:
-        save_side(self.folder, lane, record, weights)
+    def _record(self, trainer: Trainer, record: RunRecord, weights: dict[str, Tensor]) -> None:
+        save_side(self.folder, trainer, record, weights)
         append_record(self.folder.table, record)
 
-    def _lane(self, config: RunConfig) -> Lane:
+    def _trainer(self, config: RunConfig) -> Trainer:
         start = load_start(self.folder, config)
-        lane = self._make_lane(config, _already_read(config, start))
+        trainer = self._make_trainer(config, _already_read(config, start))
         if state := self._saved(config):
-            lane.load_state_dict(state)
+            trainer.load_state_dict(state)
         elif start:
-            lane.load_weights(start["model"])
-        return lane
+            trainer.load_weights(start["model"])
+        return trainer
 
     def _saved(self, config: RunConfig) -> Tree | None:
-        """The last state of a run that is whole: a checkpoint of its own, or of its trunk."""
+        """The last state of a run that is whole: a checkpoint of its own, or of its prefix."""
         places = self.folder.resumes(config)
         if config.start == "scratch":
             places += self.folder.trunks_before(config, config.private_from)
         found = first_whole(places)
         return found[1] if found else None
 
-    def _make_lane(self, config: RunConfig, first_batch: int) -> Lane:
-        return Lane(config, make_feed(config), first_batch)
+    def _make_trainer(self, config: RunConfig, first_batch: int) -> Trainer:
+        return Trainer(config, make_batches(config), first_batch)
 
-    def _trunk_lane(self, segment: Segment) -> Lane:
-        lane = Lane(segment.config, make_feed(segment.config))
+    def _prefix_trainer(self, segment: Segment) -> Trainer:
+        trainer = Trainer(segment.config, make_batches(segment.config))
         places = (
             self.folder.trunks_before(segment.config, segment.until),
-            self.folder.trunk_resumes(segment.config),
+            self.folder.prefix_resumes(segment.config),
         )
         states = [found[1] for found in map(first_whole, places) if found]
         states = [s for s in states if s["position"] <= segment.until]
         if states:
-            lane.load_state_dict(max(states, key=lambda s: s["position"]))
-        return lane
+            trainer.load_state_dict(max(states, key=lambda s: s["position"]))
+        return trainer
 
-    def _advance(self, ends: Sequence[tuple[Lane, int]], resumes: Sequence[Path]) -> None:
-        """Step every lane in turn until each is at its end or has diverged."""
+    def _advance(self, ends: Sequence[tuple[Trainer, int]], resumes: Sequence[Path]) -> None:
+        """Step every trainer in turn until each is at its end or has diverged."""
         if not ends:
             return
         saved = time.monotonic()
         with settings(ends[0][0].config):
-            while going := [i for i, (lane, end) in enumerate(ends) if _goes_on(lane, end)]:
+            while going := [i for i, (trainer, end) in enumerate(ends) if _goes_on(trainer, end)]:
                 for i in going:
-                    lane = ends[i][0]
-                    lane.step()
-                    if lane.position % LOG_EVERY == 0:
-                        self._report(lane)
+                    trainer = ends[i][0]
+                    trainer.step()
+                    if trainer.position % LOG_EVERY == 0:
+                        self._report(trainer)
                 if self._is_due(saved):
                     for i in going:
                         self._save(resumes[i], ends[i][0].state_dict())
@@ -262,11 +262,13 @@ class Job:
     def _save(self, path: Path, state: dict[str, Any]) -> None:
         save_state(path, state, before(path))
 
-    def _report(self, lane: Lane, record: RunRecord | None = None) -> None:
-        last = {name: values[-1] if values else float("nan") for name, values in lane.curve.items()}
-        steps = lane.config.total_steps
+    def _report(self, trainer: Trainer, record: RunRecord | None = None) -> None:
+        last = {
+            name: values[-1] if values else float("nan") for name, values in trainer.curve.items()
+        }
+        steps = trainer.config.total_steps
         self.progress(
-            Update(lane.config, lane.position, steps, last["loss"], last["sparsity"], record)
+            Update(trainer.config, trainer.position, steps, last["loss"], last["sparsity"], record)
         )
 
 
@@ -309,8 +311,8 @@ def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[i : i + size] for i in range(0, len(items), size)]
 
 
-def _goes_on(lane: Lane, end: int) -> bool:
-    return lane.position < end and not lane.diverged
+def _goes_on(trainer: Trainer, end: int) -> bool:
+    return trainer.position < end and not trainer.diverged
 
 
 def _silent(update: Update) -> None:

@@ -33,13 +33,13 @@ from simlib.models.build import as_model
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord
 from simlib.sparsify.shards import is_sharded, whole
+from simlib.train.batches import Batch, Batches, make_batches
 from simlib.train.capture import Stepper
 from simlib.train.checkpoint import claim, hold
-from simlib.train.feed import Batch, Feed, make_feed
-from simlib.train.lane import LOG_EVERY, Lane
 from simlib.train.pack import Job, Progress
 from simlib.train.processes import Processes
 from simlib.train.records import Folder
+from simlib.train.trainer import LOG_EVERY, Trainer
 
 
 def train_parallel(
@@ -90,16 +90,16 @@ class ParallelJob(Job):
 
     def _files(self, config: RunConfig) -> list[Any]:
         """What this process sees of the files that decide how the run goes on."""
-        trunks = self.folder.trunks_before(config, config.private_from)
+        prefixes = self.folder.trunks_before(config, config.private_from)
         return [
-            make_feed(config).sha256,
+            make_batches(config).sha256,
             len(self._recorded(config)),
             [p.stat().st_size if p.exists() else 0 for p in self.folder.resumes(config)],
-            [p.name for p in trunks],
+            [p.name for p in prefixes],
         ]
 
-    def _make_lane(self, config: RunConfig, first_batch: int) -> Lane:
-        return ParallelLane(config, make_feed(config), first_batch, self.processes)
+    def _make_trainer(self, config: RunConfig, first_batch: int) -> Trainer:
+        return ParallelTrainer(config, make_batches(config), first_batch, self.processes)
 
     def _is_due(self, saved: float) -> bool:
         self.steps += 1
@@ -111,20 +111,20 @@ class ParallelJob(Job):
         if self.processes.first:
             super()._save(path, state)
 
-    def _record(self, lane: Lane, record: RunRecord, weights: dict[str, Tensor]) -> None:
+    def _record(self, trainer: Trainer, record: RunRecord, weights: dict[str, Tensor]) -> None:
         if self.processes.first:
-            super()._record(lane, record, weights)
+            super()._record(trainer, record, weights)
         self.processes.wait()  # nobody deletes the checkpoint before that
 
 
-class ParallelLane(Lane):
+class ParallelTrainer(Trainer):
     """A run of which this process holds a copy or a shard, and does a part of every batch."""
 
     def __init__(
-        self, config: RunConfig, feed: Feed, first_batch: int, processes: Processes
+        self, config: RunConfig, batches: Batches, first_batch: int, processes: Processes
     ) -> None:
         self.processes = processes
-        super().__init__(config, Part(feed, processes), first_batch)
+        super().__init__(config, Part(batches, processes), first_batch)
         self.shared_by = {"parallel": processes.kind, "processes": processes.size}
 
     def _place(self, model: nn.Module) -> nn.Module:
@@ -149,7 +149,7 @@ class ParallelLane(Lane):
         return gathered
 
     def state_dict(self) -> dict[str, Any]:
-        """As of a lane that had one process, in the first; every process must call this."""
+        """As of a trainer that had one process, in the first; every process must call this."""
         state: dict[str, Any] = self._gathered(super().state_dict())
         return state
 
@@ -171,20 +171,20 @@ class ParallelLane(Lane):
 
 
 class Part:
-    """The feed of one process: an equal part of every training batch, in order."""
+    """The batches of one process: an equal part of every training batch, in order."""
 
-    def __init__(self, feed: Feed, processes: Processes) -> None:
-        self.data, self.sha256 = feed.data, feed.sha256
-        self.epochs, self.validation = feed.epochs, feed.validation
-        self.kept_bytes = feed.kept_bytes
-        self._feed, self._rank, self._size = feed, processes.rank, processes.size
+    def __init__(self, batches: Batches, processes: Processes) -> None:
+        self.data, self.sha256 = batches.data, batches.sha256
+        self.epochs, self.validation = batches.epochs, batches.validation
+        self.kept_bytes = batches.kept_bytes
+        self._batches, self._rank, self._size = batches, processes.rank, processes.size
 
     def batch(self, step: int) -> Batch:
         """This process's part of the batch of step `step`.
 
         Cut from the whole batch, because what is drawn for an example may depend on its place.
         """
-        return tuple(x.tensor_split(self._size)[self._rank] for x in self._feed.batch(step))
+        return tuple(x.tensor_split(self._size)[self._rank] for x in self._batches.batch(step))
 
 
 class ParallelStepper(Stepper):

@@ -28,7 +28,7 @@ def describe_run(config: RunConfig) -> str:
 class TerminalProgress:
     """One bar on stderr over the steps of all runs, with the time left; use as a context.
 
-    Steps of a shared trunk count for every run that has it, when that run begins.
+    Steps of a shared prefix count for every run that has it, when that run begins.
     """
 
     def __init__(self, configs: list[RunConfig]) -> None:

@@ -17,8 +17,8 @@ from simlib.models import Data, build_model
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable, recorded_runs
 from simlib.train.checkpoint import cannot_write, load_state, save_state, write_text
-from simlib.train.lane import Lane
 from simlib.train.settings import commit, cpu, versions
+from simlib.train.trainer import Trainer
 
 TABLE, RESUME = "runs.csv", "resume.safetensors"
 
@@ -32,7 +32,7 @@ class Folder:
     RUN_ID/weights.safetensors      final weights
     RUN_ID/resume.safetensors       the last checkpoint, while the run is on its way
     RUN_ID/resume.before            the checkpoint before it
-    trunks/TRUNK_ID/STEP.safetensors  dense prefixes, kept for runs that come later
+    prefixes/TRUNK_ID/STEP.safetensors  dense prefixes, kept for runs that come later
 
     What was found damaged has ".damaged" at the end of its name.
     """
@@ -65,23 +65,23 @@ class Folder:
         """The final weights of a run."""
         return self.root / run_id / "weights.safetensors"
 
-    def trunk(self, config: RunConfig, step: int) -> Path:
-        """The state of the trunk of `config` after `step` steps."""
-        return self.root / "trunks" / config.trunk_id / f"{step:09d}.safetensors"
+    def prefix(self, config: RunConfig, step: int) -> Path:
+        """The state of the prefix of `config` after `step` steps."""
+        return self.root / "prefixes" / config.prefix_id / f"{step:09d}.safetensors"
 
     def trunks_before(self, config: RunConfig, step: int) -> list[Path]:
-        """The saved states of the trunk of `config` up to `step`, the closest first."""
-        limit = self.trunk(config, step)
+        """The saved states of the prefix of `config` up to `step`, the closest first."""
+        limit = self.prefix(config, step)
         saved = [p for p in limit.parent.glob("[0-9]*.safetensors") if p.name <= limit.name]
         return sorted(saved, reverse=True)
 
-    def trunk_resume(self, config: RunConfig) -> Path:
-        """The checkpoint of a trunk on its way."""
-        return self.trunk(config, 0).with_name(RESUME)
+    def prefix_resume(self, config: RunConfig) -> Path:
+        """The checkpoint of a prefix on its way."""
+        return self.prefix(config, 0).with_name(RESUME)
 
-    def trunk_resumes(self, config: RunConfig) -> list[Path]:
-        """Where checkpoints of a trunk on its way are, the last one first."""
-        return [self.trunk_resume(config), before(self.trunk_resume(config))]
+    def prefix_resumes(self, config: RunConfig) -> list[Path]:
+        """Where checkpoints of a prefix on its way are, the last one first."""
+        return [self.prefix_resume(config), before(self.prefix_resume(config))]
 
     def brought_start(self, config: RunConfig) -> Path:
         """Where the weights that a run starts from lie if they came from another machine."""
@@ -123,31 +123,31 @@ def before(resume: Path) -> Path:
     return resume.with_suffix(".before")
 
 
-def make_record(lane: Lane, started_at: str) -> RunRecord:
-    """Validate a finished lane and describe the run."""
-    config, shape = lane.config, lane.config.shape
-    loss, stderr = (math.nan, None) if lane.diverged else lane.validate()
+def make_record(trainer: Trainer, started_at: str) -> RunRecord:
+    """Validate a finished trainer and describe the run."""
+    config, shape = trainer.config, trainer.config.shape
+    loss, stderr = (math.nan, None) if trainer.diverged else trainer.validate()
     diverged = not math.isfinite(loss)
-    averaged = {} if diverged else lane.validate_averages()
-    shuffled = (None, None) if config.family != "t5" or diverged else lane.validate_shuffled()
-    steps = lane.position
+    averaged = {} if diverged else trainer.validate_averages()
+    shuffled = (None, None) if config.family != "t5" or diverged else trainer.validate_shuffled()
+    steps = trainer.position
     data_seen = steps * config.data_per_step
-    tail = lane.curve["loss"][-1:]
-    flops = {p: training_flops(n / steps, data_seen) for p, n in lane.weight_steps.items()}
+    tail = trainer.curve["loss"][-1:]
+    flops = {p: training_flops(n / steps, data_seen) for p, n in trainer.weight_steps.items()}
     return RunRecord(
         run_id=config.run_id,
         family=config.family,
         dataset=config.corpus,
-        dataset_sha256=lane.feed.sha256,
+        dataset_sha256=trainer.batches.sha256,
         pattern=config.pattern if config.sparsity else "unstructured",
         pruner=config.pruner if config.sparsity else "none",
         start=config.start,
-        nonzero_params=lane.nonzero_params,
-        dense_params=lane.dense_params,
-        total_nonzero_params=lane.total_nonzero_params,
-        head_nonzero_params=lane.head_nonzero_params,
+        nonzero_params=trainer.nonzero_params,
+        dense_params=trainer.dense_params,
+        total_nonzero_params=trainer.total_nonzero_params,
+        head_nonzero_params=trainer.head_nonzero_params,
         embeddings=config.embeddings if config.sparsity else "dense",
-        sparsity=1 - lane.nonzero_params / lane.dense_params,
+        sparsity=1 - trainer.nonzero_params / trainer.dense_params,
         data_seen=data_seen,
         flops=flops["body"],
         flops_head=flops["head"],
@@ -174,46 +174,48 @@ def make_record(lane: Lane, started_at: str) -> RunRecord:
         loss_shuffled=shuffled[0],
         loss_shuffled_stderr=shuffled[1],
         diverged=diverged,
-        seconds=lane.seconds,
+        seconds=trainer.seconds,
         device=config.device,
         precision=config.precision,
-        compute=lane.compute,
+        compute=trainer.compute,
         threads=config.threads,
         cpu=cpu(),
-        versions=versions() + _kernels(lane),
+        versions=versions() + _kernels(trainer),
         commit=commit(),
         started_at=started_at,
     )
 
 
-def _kernels(lane: Lane) -> str:
+def _kernels(trainer: Trainer) -> str:
     """What the record says of sparse kernels, which decide last digits as versions do."""
-    layers = sum(len(s["layers"]) for s in lane.switches or [] if s["sparse"])
+    layers = sum(len(s["layers"]) for s in trainer.switches or [] if s["sparse"])
     return f", sparse kernels in {layers} layers" if layers else ""
 
 
-def save_side(folder: Folder, lane: Lane, record: RunRecord, weights: dict[str, Tensor]) -> None:
+def save_side(
+    folder: Folder, trainer: Trainer, record: RunRecord, weights: dict[str, Tensor]
+) -> None:
     """Write the side file and the final weights, which are whole."""
-    config, curve = lane.config, lane.curve
+    config, curve = trainer.config, trainer.curve
     side: dict[str, Any] = {
         "config": config.model_dump(),
         "run_id": config.run_id,
-        "trunk_id": config.trunk_id,
+        "prefix_id": config.prefix_id,
         "private_from": config.private_from,
-        "mean_nonzero_params": lane.weight_steps["body"] / max(1, lane.position),
+        "mean_nonzero_params": trainer.weight_steps["body"] / max(1, trainer.position),
         "flops": record.flops,
-        "flops_dense": training_flops(lane.dense_params, record.data_seen),
-        "epochs": lane.feed.epochs(lane.first_batch + lane.position),
-        "data_per_second": record.data_seen / max(lane.seconds, 1e-9),
-        "kernels": lane.switches or [],
+        "flops_dense": training_flops(trainer.dense_params, record.data_seen),
+        "epochs": trainer.batches.epochs(trainer.first_batch + trainer.position),
+        "data_per_second": record.data_seen / max(trainer.seconds, 1e-9),
+        "kernels": trainer.switches or [],
         "curve": {name: [_short(v) for v in values] for name, values in curve.items()},
     }
-    side |= lane.shared_by
+    side |= trainer.shared_by
     write_text(folder.of(config) / "side.json", json.dumps(side) + "\n")
     saved = {
         "model": weights,
         "config": config.model_dump(),
-        "data": vars(lane.feed.data),
+        "data": vars(trainer.batches.data),
     }
     save_state(folder.weights(config.run_id), saved)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from simlib.models.fused import Applied, Call, Program, chain
 from simlib.models.gpt import GPT
-from simlib.train.feed import Batch
+from simlib.train.batches import Batch
 
 
 class Replay:
@@ -52,7 +52,7 @@ class Replay:
 
 
 def _with_copy(kernel: Applied, name: str) -> Applied:
-    """The same with a tensor of its own: what it was given may lie in the feed's memory."""
+    """The same with a tensor of its own: what it was given may lie in the memory of the batches."""
     return kernel._replace(tensors=kernel.tensors | {name: kernel.tensors[name].clone()})
 
 

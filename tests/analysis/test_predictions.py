@@ -10,7 +10,7 @@ from factories import grid, random_law
 
 from simlib.analysis.calibration import smaller_half
 from simlib.analysis.predictions import (
-    SHELF,
+    CATALOG,
     Evaluation,
     allowed,
     best_forms,
@@ -86,8 +86,8 @@ def test_an_exact_law_predicts_its_loss_and_an_interval_of_its_residuals(law_fil
     assert said.loss == pytest.approx(float(LAW(0.5, 1e5, 1e6)))
     assert np.log(said.high / said.loss) == pytest.approx(1.645 * 0.02, rel=1e-3)
     assert found.forms["joint"].coefficients["b_N"] == pytest.approx(0.3)
-    SHELF.write(tmp_path / "mine.json", found)
-    assert SHELF.load(str(tmp_path / "mine.json")) == found
+    CATALOG.write(tmp_path / "mine.json", found)
+    assert CATALOG.load(str(tmp_path / "mine.json")) == found
     assert measured_losses(found) == {"b": 2.0}
     far = reach(found, RANGE._asdict())
     assert far == pytest.approx({"nonzero_params": 4.0, "data_seen": 0.25})
@@ -129,8 +129,8 @@ def test_held_counts_what_lies_inside_and_signs_the_bias(law_file):
 
 def test_all_that_was_predicted_is_judged_or_none_of_it(law_file, tmp_path):
     targets = [Target(str(i), 0.5, 1e5, 1e6 * 2**i) for i in range(4)]
-    SHELF.write(tmp_path / "said.json", predict("mine", {}, by_form(law_file), targets, 0.9))
-    said = SHELF.load(str(tmp_path / "said.json"))
+    CATALOG.write(tmp_path / "said.json", predict("mine", {}, by_form(law_file), targets, 0.9))
+    said = CATALOG.load(str(tmp_path / "said.json"))
     runs = RunTable(
         RunRecord(
             run_id=t.name,
@@ -226,7 +226,7 @@ def test_the_command_predicts_a_larger_half_and_a_grid_that_was_never_trained(tm
     )
     assert done.exit_code == 0, done.output
     assert "75.0% sparse" in done.stdout
-    assert [r.measured for r in SHELF.load(str(saved)).runs] == [None, None]
+    assert [r.measured for r in CATALOG.load(str(saved)).runs] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from simlib.claims.designs import held_out_rows, language_rows, planned, vision_rows
-from simlib.claims.power import SHELF, load_powers
+from simlib.claims.power import CATALOG, load_powers
 from simlib.claims.truths import PILOT, TRUTHS, VISION_PILOT
 from simlib.cli.claims import command, planned_design
 from simlib.datasets import load_runs
@@ -55,9 +55,9 @@ def test_power_on_a_grid_is_kept_beside_it(tmp_path):
         command, ["--power", "nm-laptop", "--grid", str(grid), "--tables", "2"]
     )
     assert result.exit_code == 0, result.output
-    found = SHELF.load(str(grid.with_suffix(".power.json")))
+    found = CATALOG.load(str(grid.with_suffix(".power.json")))
     assert (found.runs, {p.rule for p in found.powers}) == (12, {"C12.gentle", "C12.harsh"})
-    assert SHELF.load("nm-laptop") == shipped
+    assert CATALOG.load("nm-laptop") == shipped
 
 
 def test_a_planned_grid_is_filled_with_losses_of_its_own_kind_of_model(tmp_path):

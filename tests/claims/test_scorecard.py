@@ -13,7 +13,7 @@ from simlib.analysis.calibration import Score
 from simlib.analysis.predictions import FittedForm, FormPrediction, PredictedRun, Predictions
 from simlib.claims import CLAIMS, RULES, SOURCES, VERDICTS, Outcome, Sources, scorecard
 from simlib.claims.estimates import PUBLISHED_ERROR
-from simlib.claims.measured import SHELF, load_measurements, shipped_evidence, table_hash
+from simlib.claims.measured import CATALOG, load_measurements, shipped_evidence, table_hash
 from simlib.claims.sources import LANGUAGE, MEASURED, OURS
 from simlib.cli.claims import command
 from simlib.datasets import load_law, table_names
@@ -320,8 +320,8 @@ def test_what_was_measured_of_another_table_is_not_used(monkeypatch):
 
 def test_evidence_is_the_same_when_it_is_read_again(tmp_path):
     known = load_measurements("pretrained-laptop")
-    SHELF.write(tmp_path / "again.json", known)
-    assert SHELF.load(str(tmp_path / "again.json")) == known
+    CATALOG.write(tmp_path / "again.json", known)
+    assert CATALOG.load(str(tmp_path / "again.json")) == known
 
 
 def test_the_command_prints_every_claim_and_valid_json():

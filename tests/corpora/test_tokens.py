@@ -12,8 +12,8 @@ from corpus_files import WORDS, documents, encoded
 from simlib.corpora import load_corpus
 from simlib.errors import InputError
 from simlib.runs.config import RunConfig
-from simlib.train.feed import make_feed
-from simlib.train.lane import Lane
+from simlib.train.batches import make_batches
+from simlib.train.trainer import Trainer
 
 
 class WordCutter:
@@ -105,10 +105,10 @@ def test_a_model_has_a_place_for_every_token(
         nonzero_params=12672 if family == "t5" else 12288,
         valid_windows=2,
     )
-    lane = Lane(run, make_feed(run))
-    assert lane.model.embed.num_embeddings >= len(WORDS) + 2
-    lane.step()
-    assert np.isfinite(lane.validate()[0])
+    trainer = Trainer(run, make_batches(run))
+    assert trainer.model.embed.num_embeddings >= len(WORDS) + 2
+    trainer.step()
+    assert np.isfinite(trainer.validate()[0])
 
 
 def test_mistakes_are_one_sentence(

@@ -12,7 +12,7 @@ from simlib.datasets.published import T5_XL, released_runs
 from simlib.errors import InputError
 from simlib.fit import FORMS, JOINT, OBJECTIVES, Objective, fit
 from simlib.fit.compare import COMPARED, Target, compare, criteria
-from simlib.fit.comparefile import SHELF, ComparisonFile, load_comparison
+from simlib.fit.comparefile import CATALOG, ComparisonFile, load_comparison
 from simlib.fit.holdout import splits
 from simlib.fit.nested import NESTINGS, nested_test
 from simlib.laws.extensions import DataFactorLaw, SizeExponentLaw
@@ -168,7 +168,7 @@ def test_a_comparison_is_the_same_twice_and_survives_its_file(table, tmp_path):
     )
     assert first == second
     kept = ComparisonFile("try", {"command": "simlib compare"}, first)
-    SHELF.write(tmp_path / "try.json", kept)
+    CATALOG.write(tmp_path / "try.json", kept)
     assert load_comparison(str(tmp_path / "try.json")) == kept
     forecast = first.assessment("joint").forecasts[0]
     low, high = forecast.interval

@@ -81,7 +81,7 @@ def test_fields_of_other_families_do_not_matter() -> None:
     t5 = {"family": "t5", "nonzero_params": 18_432, "steps": 1000}
     first, second = RunConfig(**t5), RunConfig(**t5, position_bias="slopes")
     assert first.run_id != second.run_id
-    assert first.trunk_id != second.trunk_id
+    assert first.prefix_id != second.prefix_id
 
 
 def test_heads_are_of_the_size_asked_for_or_the_nearest_that_divides_the_width() -> None:
@@ -103,17 +103,17 @@ def test_a_head_size_that_changes_nothing_is_no_other_run() -> None:
     assert RunConfig(**small).run_id != RunConfig(**small, head_size=4).run_id
     first, second = RunConfig(steps=1000), RunConfig(steps=1000, head_size=8)
     assert first.run_id != second.run_id
-    assert first.trunk_id != second.trunk_id
+    assert first.prefix_id != second.prefix_id
 
 
-def test_trunk_is_shared_by_what_differs_after_pruning_starts_only() -> None:
+def test_prefix_is_shared_by_what_differs_after_pruning_starts_only() -> None:
     dense = RunConfig(nonzero_params=55_296, steps=1000)
     sparse = RunConfig(nonzero_params=13_824, sparsity=0.75, steps=1000)
     other = RunConfig(nonzero_params=27_648, sparsity=0.5, steps=2000, pruner="rigl")
-    assert dense.trunk_id == sparse.trunk_id == other.trunk_id
+    assert dense.prefix_id == sparse.prefix_id == other.prefix_id
     assert sparse.private_from < other.private_from < dense.private_from < 1000
-    assert dense.trunk_id != RunConfig(nonzero_params=55_296, steps=1000, seed=1).trunk_id
-    cosine = [RunConfig(steps=s, lr_schedule="cosine").trunk_id for s in (1000, 2000)]
+    assert dense.prefix_id != RunConfig(nonzero_params=55_296, steps=1000, seed=1).prefix_id
+    cosine = [RunConfig(steps=s, lr_schedule="cosine").prefix_id for s in (1000, 2000)]
     assert cosine[0] != cosine[1]
 
 
@@ -146,7 +146,7 @@ def test_embeddings_are_pruned_unless_they_are_said_to_be_dense() -> None:
     assert RunConfig(**sparse).run_id == RunConfig(**sparse, embeddings="pruned").run_id
     dense = RunConfig(**sparse, embeddings="dense")
     assert dense.run_id != RunConfig(**sparse).run_id
-    assert dense.trunk_id == RunConfig(**sparse).trunk_id
+    assert dense.prefix_id == RunConfig(**sparse).prefix_id
     assert RunConfig(steps=1000).run_id == RunConfig(steps=1000, embeddings="dense").run_id
     assert RunConfig(**sparse, pattern="2:4").embeddings == "pruned"
 
@@ -156,7 +156,7 @@ def test_kernels_are_no_other_run_until_they_are_chosen() -> None:
     assert RunConfig(**sparse).run_id == RunConfig(**sparse, kernels="masks").run_id
     others = [RunConfig(**sparse, kernels=kind) for kind in ("auto", "sparse")]
     assert len({c.run_id for c in (RunConfig(**sparse), *others)}) == 3
-    assert {c.trunk_id for c in others} == {RunConfig(**sparse).trunk_id}
+    assert {c.prefix_id for c in others} == {RunConfig(**sparse).prefix_id}
     assert RunConfig(steps=1000).run_id == RunConfig(steps=1000, kernels="auto").run_id
 
 
@@ -168,7 +168,7 @@ def test_the_rate_follows_its_rule_and_names_the_run() -> None:
     ruled = RunConfig(**sparse, lr_base=0.003, lr_width=0.5, lr_density=0.25)
     assert ruled.peak_lr == pytest.approx(0.003 * (32 / 48) ** 0.5 * 4**0.25)
     assert ruled.run_id == RunConfig(**sparse, lr=ruled.peak_lr).run_id != usual.run_id
-    assert ruled.trunk_id != usual.trunk_id
+    assert ruled.prefix_id != usual.prefix_id
     said = {"lr_base": 0.004, "lr_width": 0.75, "lr_density": 0.0}
     assert RunConfig(**sparse, **said).run_id == usual.run_id
     assert RunConfig(**sparse, optimizer="adafactor").peak_lr == 0.02 * (32 / 48) ** 0.75
@@ -197,12 +197,12 @@ def test_recipe_fields_leave_runs_their_names_until_they_are_chosen() -> None:
     assert len({usual.run_id, *(RunConfig(**run, **fields).run_id for fields in others)}) == 6
     mean = RunConfig(**run, average="mean")
     assert mean.run_id == RunConfig(**run, average="mean", ema_half_life=0.05).run_id
-    assert mean.trunk_id == RunConfig(**run, average="ema").trunk_id == usual.trunk_id
-    assert RunConfig(**run, beta2=0.999).trunk_id != usual.trunk_id
-    assert RunConfig(**run, batch=32).trunk_id != usual.trunk_id
+    assert mean.prefix_id == RunConfig(**run, average="ema").prefix_id == usual.prefix_id
+    assert RunConfig(**run, beta2=0.999).prefix_id != usual.prefix_id
+    assert RunConfig(**run, batch=32).prefix_id != usual.prefix_id
 
 
-def test_no_average_begins_before_a_run_leaves_its_trunk() -> None:
+def test_no_average_begins_before_a_run_leaves_its_prefix() -> None:
     for average in ("ema", "mean", "both"):
         for half_life in (0.001, 0.01, 0.09, 0.1):
             for sparsity in (0.0, 0.5):
@@ -216,7 +216,7 @@ def test_no_average_begins_before_a_run_leaves_its_trunk() -> None:
 def test_weights_of_few_bits_are_another_run_from_its_first_step() -> None:
     few, full = (RunConfig(sparsity=0.5, steps=1000, weight_bits=bits) for bits in (4, None))
     assert few.run_id != full.run_id
-    assert few.trunk_id != full.trunk_id
+    assert few.prefix_id != full.prefix_id
     assert full.run_id == RunConfig(sparsity=0.5, steps=1000).run_id
 
 

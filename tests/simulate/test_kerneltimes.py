@@ -9,7 +9,7 @@ from simlib.cli import cli
 from simlib.errors import InputError
 from simlib.runs.timings import TRAINING_ROWS, Timing
 from simlib.simulate.kerneltimes import (
-    SHELF,
+    CATALOG,
     TimingFile,
     load_timings,
     pays,
@@ -63,7 +63,7 @@ def test_a_plan_takes_measured_speedups_by_file_and_width(tmp_path):
         for p in ("forward", "to inputs", "to weights")
         for s in (0.5, 0.75)
     ]
-    SHELF.write(path, TimingFile({}, {}, rows))
+    CATALOG.write(path, TimingFile({}, {}, rows))
     assert step_speedups(rows, 128) == ((0.5, 2.0), (0.75, 2.0))
     cost = parse_speedups(f"{path}@128")
     assert cost.speedup([0.25, 0.5, 0.8]) == pytest.approx([1.5, 2, 2])

@@ -317,7 +317,7 @@ def test_intervals_are_stretched_as_the_tables_calibration_demands(law, table, f
         found = json.loads(run("plan", "--law", law, "--flops", flops, *widen, "--json"))
         low, high = found["dense"]["interval"]
         spans[found["widen"]] = np.log(high / low)
-        assert any("are stretched" in said for said in found["warnings"]) == (found["widen"] > 1)
+        assert any("are widened" in said for said in found["warnings"]) == (found["widen"] > 1)
         assert any("refits' own" in said for said in found["warnings"]) == (found["widen"] == 1)
     assert spans[demanded] == pytest.approx(demanded * spans[1.0])
 

@@ -18,8 +18,8 @@ from simlib.runs.table import RunRecord, RunTable, write_table
 from simlib.simulate.trajectory import (
     ACCOUNTINGS,
     compare_accountings,
+    curve_residuals,
     law_sparsity,
-    misses,
     trajectory,
 )
 
@@ -170,9 +170,9 @@ def test_mistakes_are_refused():
     with pytest.raises(InputError, match="longer run"):
         trajectory(LAW, 0.5, 1e4, 1e5)
     with pytest.raises(InputError, match="has no run r0"):
-        misses(LAW, RunTable(runs.records[1:]), curves, "current")
+        curve_residuals(LAW, RunTable(runs.records[1:]), curves, "current")
     odd = RunTable(r.model_copy(update={"prune_end": 0.5}) for r in runs)
     with pytest.raises(InputError, match="cubic ramp"):
-        misses(LAW, odd, curves, "current")
+        curve_residuals(LAW, odd, curves, "current")
     with pytest.raises(InputError, match="two of them"):
         compare_accountings(LAW, runs, curves[:1])

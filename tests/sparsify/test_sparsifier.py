@@ -43,11 +43,11 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(trial, pruner, pattern,
 
 
 @pytest.mark.slow
-def test_a_branch_from_a_dense_trunk_equals_a_whole_run(trial):
+def test_a_branch_from_a_dense_prefix_equals_a_whole_run(trial):
     whole = trial(schedule=RAMP, targets=0.5).run(30)
-    trunk = trial(schedule=OneShot(1000), targets=0.5).run(RAMP.start).states()
+    prefix = trial(schedule=OneShot(1000), targets=0.5).run(RAMP.start).states()
     branch = trial(schedule=RAMP, targets=0.5)
-    branch.load({**trunk, "sparsifier": branch.sparsifier.state_dict()}).run(30 - RAMP.start)
+    branch.load({**prefix, "sparsifier": branch.sparsifier.state_dict()}).run(30 - RAMP.start)
     for (a, _), (b, _) in zip(whole.pruned(), branch.pruned(), strict=True):
         assert torch.equal(a, b)
 

@@ -18,7 +18,7 @@ from simlib.runs.table import read_table, write_table
 from simlib.sweep import carried, carry, read_grid
 from simlib.sweep.carry import TimeUpError, pack, pack_runs, train_for
 from simlib.sweep.collect import collect
-from simlib.train import Folder, Update, feed, train_run
+from simlib.train import Folder, Update, batches, train_run
 from simlib.train.settings import commit, cpu, versions
 
 GRID = """# Two runs to carry.
@@ -59,11 +59,11 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(python_source, "source_files", lambda: files)
     monkeypatch.setattr(carry, "PACKAGES", [p for p in carry.PACKAGES if p != "numpy"])
     monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path / "cache"))
-    feed._corpus.cache_clear()
+    batches._corpus.cache_clear()
     path = tmp_path / "two.yaml"
     path.write_text(GRID)
     yield path
-    feed._corpus.cache_clear()
+    batches._corpus.cache_clear()
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def everything_in(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "run_id", ["../../evil", "trunks", "", "x" * 16, "0" * 17, "A" * 16, "/tmp/evil"]
+    "run_id", ["../../evil", "prefixes", "", "x" * 16, "0" * 17, "A" * 16, "/tmp/evil"]
 )
 def test_an_id_that_is_none_is_refused(tmp_path: Path, run_id: str) -> None:
     evil = RECORD.model_copy(update={"run_id": run_id})
@@ -68,7 +68,7 @@ def test_files_that_no_run_leaves_are_not_taken(tmp_path: Path) -> None:
         f"{RECORD.run_id}/deep/evil": "x",
         f"{RECORD.run_id}/.hidden": "x",
         f"{RECORD.run_id}/lock": "x",
-        "trunks/../../evil": "x",
+        "prefixes/../../evil": "x",
     }
     made = archive(tmp_path / "runs.zip", RECORD, **strange)
     collect(made, tmp_path / "home" / "out", everything=True)
@@ -115,14 +115,14 @@ def test_a_checkpoint_never_goes_back(
     tmp_path: Path, theirs: int, here: int | None, kept: int
 ) -> None:
     away, home = Folder(tmp_path / "away"), Folder(tmp_path / "home")
-    for resume in (Folder.resume, Folder.trunk_resume):
+    for resume in (Folder.resume, Folder.prefix_resume):
         save_state(resume(away, CONFIG), {"position": theirs})
         if here:
             save_state(resume(home, CONFIG), {"position": here})
     pack_runs(away.root, tmp_path / "runs.zip")
     for _ in range(2):
         collect(tmp_path / "runs.zip", home.root, everything=True)
-        for resumes in (home.resumes(CONFIG), home.trunk_resumes(CONFIG)):
+        for resumes in (home.resumes(CONFIG), home.prefix_resumes(CONFIG)):
             assert load_state(resumes[0])["position"] == kept
             if here and kept != here:
                 assert load_state(resumes[1])["position"] == here

@@ -15,7 +15,7 @@ from simlib.runs.table import RunTable, read_table
 from simlib.sweep import expand, sweep
 from simlib.sweep.remote import needed, remaining
 from simlib.sweep.tasks import Task, plan_tasks
-from simlib.train import Folder, feed, train_run
+from simlib.train import Folder, batches, train_run
 from simlib.train.checkpoint import is_whole
 from simlib.train.settings import commit, cpu
 
@@ -74,30 +74,30 @@ def test_a_damaged_table_costs_at_most_the_row_that_was_cut(
 
 
 @pytest.mark.slow
-def test_a_damaged_trunk_is_trained_again_and_the_driver_says_so(
+def test_a_damaged_prefix_is_trained_again_and_the_driver_says_so(
     done: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = shutil.copytree(done, tmp_path / "out")
     (out / "runs.csv").unlink()
-    for trunk in out.glob("trunks/*/[0-9]*.safetensors"):
-        flip(trunk)
+    for prefix in out.glob("prefixes/*/[0-9]*.safetensors"):
+        flip(prefix)
     result = sweep(CONFIGS, out, workers=2)
     assert values(result.runs) == values(read_table(done / "runs.csv"))
-    trunks = list(done.glob("trunks/*/[0-9]*.safetensors"))
-    assert len(trunks) == 2
-    for trunk in trunks:
-        assert f"{trunk.name}.damaged now" in caplog.text
-        assert is_whole(out / trunk.relative_to(done))
+    prefixes = list(done.glob("prefixes/*/[0-9]*.safetensors"))
+    assert len(prefixes) == 2
+    for prefix in prefixes:
+        assert f"{prefix.name}.damaged now" in caplog.text
+        assert is_whole(out / prefix.relative_to(done))
 
 
 def test_a_cluster_is_sent_what_is_whole(done: Path, tmp_path: Path) -> None:
     folder = Folder(shutil.copytree(done, tmp_path / "out"))
     folder.table.unlink()
     one = CONFIGS[1]
-    trunk = folder.trunk(one, one.private_from)
+    prefix = folder.prefix(one, one.private_from)
     last, before = folder.resumes(one)
     for path in (last, before):
-        shutil.copy(trunk, path)
+        shutil.copy(prefix, path)
     tasks = {t.name: t for t in plan_tasks(folder, CONFIGS)}
     task = tasks[f"run-{one.run_id}"]
     resume = f"{one.run_id}/resume.safetensors"
@@ -106,12 +106,12 @@ def test_a_cluster_is_sent_what_is_whole(done: Path, tmp_path: Path) -> None:
     assert needed(folder, task) == {resume: before}
     assert last.with_name("resume.safetensors.damaged").exists()
     flip(before)
-    assert needed(folder, task) == {str(trunk.relative_to(folder.root)): trunk}
-    flip(trunk)
-    trunks = [t for t in plan_tasks(folder, CONFIGS) if t.segments]
-    assert [remaining(folder, t, set()) for t in trunks] == trunks
+    assert needed(folder, task) == {str(prefix.relative_to(folder.root)): prefix}
+    flip(prefix)
+    prefixes = [t for t in plan_tasks(folder, CONFIGS) if t.segments]
+    assert [remaining(folder, t, set()) for t in prefixes] == prefixes
     assert needed(folder, task) == {}
-    assert not trunk.exists()
+    assert not prefix.exists()
 
 
 def test_damaged_weights_are_not_sent_to_a_cluster(done: Path, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_damaged_corpus_is_built_again_before_anything_is_trained(
     sweep(runs[:1], tmp_path / "out", workers=1)
     (manifest,) = (tmp_path / "cache" / "corpora").glob(f"*/{MANIFEST}")
     harm(manifest.with_name("train.bin"))
-    feed._corpus.cache_clear()  # as in another process
+    batches._corpus.cache_clear()  # as in another process
     again = sweep(runs, tmp_path / "out", workers=1)
     assert values(again.runs) == values(plain.runs)
     assert "the corpus is built again" in caplog.text

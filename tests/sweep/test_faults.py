@@ -41,14 +41,14 @@ FEED = SimpleNamespace(
 
 
 class Walk:
-    """Stands for a lane: a number that depends on every step taken, in no time.
+    """Stands for a trainer: a number that depends on every step taken, in no time.
 
-    Runs of one trunk walk the same way until the first leaves it, as lanes do.
+    Runs of one prefix walk the same way until the first leaves it, as trainers do.
     """
 
     nonzero_params, dense_params, total_nonzero_params, head_nonzero_params = 5, 10, 8, 3
     diverged, seconds, compute, switches, first_batch = False, 1.0, "eager", None, 0
-    feed, shared_by = FEED, dict[str, Any]()
+    batches, shared_by = FEED, dict[str, Any]()
 
     def __init__(self, config: RunConfig, *_: object) -> None:
         self.config, self.position, self.value = config, 0, 1
@@ -57,7 +57,7 @@ class Walk:
 
     def step(self) -> None:
         c, own = self.config, self.position >= self.config.private_from
-        way = int((c.run_id if own else c.trunk_id)[:6], 16)
+        way = int((c.run_id if own else c.prefix_id)[:6], 16)
         self.value = (31 * self.value + way + self.position) % 1_000_003
         self.position += 1
 
@@ -79,8 +79,8 @@ class Walk:
 
 @pytest.fixture(autouse=True)
 def _walks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack, "Lane", Walk)
-    monkeypatch.setattr(pack, "make_feed", lambda config: FEED)
+    monkeypatch.setattr(pack, "Trainer", Walk)
+    monkeypatch.setattr(pack, "make_batches", lambda config: FEED)
 
 
 def losses(rows: RunTable) -> dict[str, float]:

@@ -12,8 +12,8 @@ from simlib.runs.config import RunConfig
 from simlib.sparsify import make_schedule
 from simlib.sweep import enlarge, read_grid
 from simlib.sweep.plan import mean_density, plan
-from simlib.train import feed
-from simlib.train.feed import make_feed
+from simlib.train import batches
+from simlib.train.batches import make_batches
 
 GRID = """# Two sizes, dense and sparse.
 #
@@ -126,7 +126,7 @@ def test_a_plan_counts_shared_steps_once(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, GRID))
     planned = plan(grid.configs, tmp_path / "out", workers=1)
     assert planned.steps == 900
-    # of each seed the 0.5 run at 3072 leaves the dense 6144's trunk at 24; seed 0's 2:4 run, of
+    # of each seed the 0.5 run at 3072 leaves the dense 6144's prefix at 24; seed 0's 2:4 run, of
     # 12,288 dense weights, shares with the 0.5 run at 6144
     assert planned.steps_shared == 900 - 3 * 24
     assert 0 < planned.hours < 1
@@ -143,8 +143,8 @@ def test_batch_is_an_axis_like_any_other(tmp_path: Path) -> None:
     text = GRID.replace("seed: [0, 1]", "batch: [4, 16]").replace("steps: 100", "data_seen: 51200")
     configs = read_grid(write(tmp_path, text)).configs[:8]
     assert {(c.batch, c.total_steps) for c in configs} == {(4, 400), (16, 100)}
-    shared = {(c.batch, c.trunk_id) for c in configs}
-    assert len(shared) == 3 * 2  # a trunk for each dense size and batch
+    shared = {(c.batch, c.prefix_id) for c in configs}
+    assert len(shared) == 3 * 2  # a prefix for each dense size and batch
     planned = plan(configs, tmp_path / "out", workers=1)
     assert planned.steps == 4 * (400 + 100)
     assert planned.steps_shared < planned.steps
@@ -160,7 +160,7 @@ def test_a_plan_says_what_drawn_images_will_take(
     """Two seeds, whatever the sizes and lengths of their runs; what was said is not exceeded."""
     monkeypatch.setattr(glyphs, "_common_characters", lambda paths: list("abcdefghij"))
     monkeypatch.setenv("SIMLIB_CACHE", str(tmp_path))
-    feed._corpus.cache_clear()
+    batches._corpus.cache_clear()
     corpus = "glyphs:classes=10,size=16,draw=quasirandom"
     fields = {"family": "vit", "corpus": corpus, "depth": 1, "batch": 10, "valid_windows": 2}
     runs = [
@@ -172,12 +172,12 @@ def test_a_plan_says_what_drawn_images_will_take(
     planned = plan(runs, tmp_path / "out", workers=1)
     assert planned.cache_bytes == 2 * 3 * (4096 * (16 * 16 + 2) + 32)
     assert "up to 6.3 MB of training images in the corpus cache" in planned.text()
-    made = make_feed(runs[1])
+    made = make_batches(runs[1])
     for step in (0, 500, 999):
         made.batch(step)
     kept = [path.stat().st_size for path in tmp_path.glob("corpora/drawn-*/train-0/*")]
     assert sum(kept) == planned.cache_bytes / 2
-    feed._corpus.cache_clear()
+    batches._corpus.cache_clear()
 
 
 @pytest.mark.parametrize("schedule", ["cubic", "geometric", "oneshot", "constant"])

@@ -109,8 +109,8 @@ def curves(root: Path) -> list[list[float]]:
     return [read_side(root, c.run_id)["curve"]["loss"] for c in CONFIGS]
 
 
-def trunks(root: Path) -> list[Path]:
-    return sorted(p.relative_to(root) for p in root.glob("trunks/*/*.safetensors"))
+def prefixes(root: Path) -> list[Path]:
+    return sorted(p.relative_to(root) for p in root.glob("prefixes/*/*.safetensors"))
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_a_lost_node_changes_nothing(tmp_path: Path, cluster: Cluster) -> None:
     assert values(folder.recorded()) == values(local.runs)
     assert weights(folder.root) == weights(tmp_path / "local")
     assert curves(folder.root) == curves(tmp_path / "local")
-    assert trunks(folder.root) == trunks(tmp_path / "local")
+    assert prefixes(folder.root) == prefixes(tmp_path / "local")
     assert not list(folder.root.glob("**/resume.safetensors"))
     assert not ray.is_initialized()
 

@@ -122,7 +122,7 @@ def test_a_lost_task_is_sent_again_without_what_it_has_finished(tmp_path: Path) 
         "{run}/deep/weights.safetensors",
         "{run}/.hidden.safetensors",
         "{other}/weights.safetensors",
-        "trunks/{other}/000000001.safetensors",
+        "prefixes/{other}/000000001.safetensors",
         "runs.csv",
         "{run}/side.json\0",
         "",

@@ -97,15 +97,15 @@ def test_a_failed_run_is_reported_with_its_log(tmp_path: Path) -> None:
     assert [r.run_id for r in result.runs] == [CONFIGS[0].run_id]
 
 
-def test_tasks_wait_for_their_trunk_and_their_start(tmp_path: Path) -> None:
+def test_tasks_wait_for_their_prefix_and_their_start(tmp_path: Path) -> None:
     dense = CONFIGS[0]
     start = {"pruner": "from_checkpoint", "start": dense.run_id, "sparsity": 0.5}
     pruned = RunConfig(**(BASE | start | {"nonzero_params": 3072}))
     tasks = {t.name: t for t in plan_tasks(Folder(tmp_path), [*CONFIGS, pruned])}
-    trunks = [name for name in tasks if name.startswith("trunk")]
-    assert [name.rsplit("-", 1)[1] for name in trunks] == ["74", "255"]
-    assert tasks[f"run-{CONFIGS[1].run_id}"].needs == {trunks[0]}
-    assert tasks[f"run-{dense.run_id}"].needs == {trunks[1]}
+    prefixes = [name for name in tasks if name.startswith("prefix")]
+    assert [name.rsplit("-", 1)[1] for name in prefixes] == ["74", "255"]
+    assert tasks[f"run-{CONFIGS[1].run_id}"].needs == {prefixes[0]}
+    assert tasks[f"run-{dense.run_id}"].needs == {prefixes[1]}
     assert tasks[f"run-{pruned.run_id}"].needs == {f"run-{dense.run_id}"}
 
 

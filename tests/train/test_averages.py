@@ -9,9 +9,9 @@ from factories import run_config
 from simlib.runs.config import RunConfig
 from simlib.train import Folder, Update, read_side, train_pack, train_run
 from simlib.train.averages import Averages
+from simlib.train.batches import make_batches
 from simlib.train.checkpoint import load_state
-from simlib.train.feed import make_feed
-from simlib.train.lane import Lane
+from simlib.train.trainer import Trainer
 
 
 def config(sparsity: float = 0.0, **changes: object) -> RunConfig:
@@ -56,29 +56,29 @@ def test_a_weight_loses_half_of_its_share_in_a_half_life(half_life: float) -> No
 @pytest.mark.slow
 def test_pruned_weights_are_zero_in_an_average_too() -> None:
     one = config(0.5, prune_end=1.0, mask_interval=2)  # weights go while the averages are made
-    lane = Lane(one, make_feed(one))
-    while lane.position < one.total_steps:
-        lane.step()
-    last = {n: p.detach().clone() for n, p in lane.model.named_parameters()}
-    masks = lane.sparsifier.multipliers
+    trainer = Trainer(one, make_batches(one))
+    while trainer.position < one.total_steps:
+        trainer.step()
+    last = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
+    masks = trainer.sparsifier.multipliers
     for name in ("ema", "mean"):
-        held = lane.averages.state_dict()[name]
+        held = trainer.averages.state_dict()[name]
         assert any(bool((held[n][masks[n] == 0] != 0).any()) for n in masks)
-        with lane.averages.in_place(name, masks):
-            for n, parameter in lane.model.named_parameters():
+        with trainer.averages.in_place(name, masks):
+            for n, parameter in trainer.model.named_parameters():
                 if n in masks:
                     assert not parameter[masks[n] == 0].any()
                 assert not parameter.equal(last[n])
-    losses = lane.validate_averages()
-    assert len({lane.validate()[0], *losses.values()}) == 3
-    assert all(p.equal(last[n]) for n, p in lane.model.named_parameters())
+    losses = trainer.validate_averages()
+    assert len({trainer.validate()[0], *losses.values()}) == 3
+    assert all(p.equal(last[n]) for n, p in trainer.model.named_parameters())
 
 
 def test_averages_change_nothing_else(tmp_path: Path) -> None:
     plain, averaged = config(0.75, average="none"), config(0.75)
     assert plain.run_id != averaged.run_id
     before, record = train_pack([plain, averaged], tmp_path)
-    assert len(list((tmp_path / "trunks").iterdir())) == 1
+    assert len(list((tmp_path / "prefixes").iterdir())) == 1
     assert (record.loss, record.loss_stderr) == (before.loss, before.loss_stderr)
     assert before.loss_ema is before.loss_mean is None
     assert record.loss_ema == pytest.approx(record.loss, rel=0.05)
@@ -99,10 +99,10 @@ PACK = [
 
 
 @pytest.mark.slow
-def test_runs_that_share_a_trunk_have_the_averages_of_separate_ones(tmp_path: Path) -> None:
+def test_runs_that_share_a_prefix_have_the_averages_of_separate_ones(tmp_path: Path) -> None:
     assert [c.private_from for c in PACK] == [50, 24, 0, 10, 60, 29]
     shared = train_pack(PACK, tmp_path / "pack")
-    assert len(list((tmp_path / "pack" / "trunks").iterdir())) == 1
+    assert len(list((tmp_path / "pack" / "prefixes").iterdir())) == 1
     for one, record in zip(PACK, shared, strict=True):
         alone = train_run(one, tmp_path / "alone")
         for name in ("loss", "loss_ema", "loss_mean"):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from simlib.runs.config import RunConfig
+from simlib.train.batches import Batch, make_batches
 from simlib.train.capture import WARM_STEPS, CapturedStepper
-from simlib.train.feed import Batch, make_feed
-from simlib.train.lane import Lane
+from simlib.train.trainer import Trainer
 
 
 class Replayed(CapturedStepper):
@@ -43,11 +43,11 @@ def test_replayed_steps_give_the_bits_of_eager_ones(pruner: str) -> None:
     fields = {"depth": 1, "steps": 80, "seq_len": 32, "warmup_steps": 10, "mask_interval": 5}
     fields |= {"nonzero_params": 3072, "sparsity": 0.5, "valid_windows": 32, "compute": "eager"}
     config = RunConfig(**fields, pruner=pruner)
-    eager, replayed = (Lane(config, make_feed(config)) for _ in range(2))
+    eager, replayed = (Trainer(config, make_batches(config)) for _ in range(2))
     replayed._forward = Replayed(config, replayed.model)
-    for lane in (eager, replayed):
+    for trainer in (eager, replayed):
         for _ in range(config.total_steps):
-            lane.step()
+            trainer.step()
     assert replayed._forward.replays == config.total_steps - WARM_STEPS
     assert replayed.curve["loss"] == eager.curve["loss"]
     assert replayed.validate() == eager.validate()
@@ -56,8 +56,8 @@ def test_replayed_steps_give_the_bits_of_eager_ones(pruner: str) -> None:
 
 def test_pruned_weights_do_not_count_in_the_gradient_norm() -> None:
     config = RunConfig(nonzero_params=6144, steps=100, depth=1, grad_clip=0.5)
-    lane = Lane(config, make_feed(config))
-    parameters = dict(lane.model.named_parameters())
+    trainer = Trainer(config, make_batches(config))
+    parameters = dict(trainer.model.named_parameters())
     torch.manual_seed(0)
     multipliers = {
         name: (torch.rand_like(p) < 0.25).to(p.dtype)
@@ -69,8 +69,8 @@ def test_pruned_weights_do_not_count_in_the_gradient_norm() -> None:
         parameter.grad = torch.randn_like(parameter)
         before[name] = parameter.grad.clone()
     trained = torch.cat([(before[n] * multipliers.get(n, 1)).flatten() for n in parameters])
-    lane._forward.mind(multipliers)
-    norm = lane._forward._clip()
+    trainer._forward.ignore_pruned(multipliers)
+    norm = trainer._forward._clip()
     assert float(norm) == pytest.approx(float(trained.norm()), rel=1e-5)
     for name, parameter in parameters.items():  # pruned ones are scaled alike, for regrowth
         assert parameter.grad is not None

@@ -1,4 +1,4 @@
-"""On a GPU: captured steps are the eager ones, and lanes that take turns do not meet."""
+"""On a GPU: captured steps are the eager ones, and trainers that take turns do not meet."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import pytest
 
 from simlib.runs.config import RunConfig
 from simlib.train import train_pack, train_run
+from simlib.train.batches import make_batches
 from simlib.train.capture import CapturedStepper, Stepper
-from simlib.train.feed import make_feed
-from simlib.train.lane import Lane
+from simlib.train.trainer import Trainer
 
 pytestmark = pytest.mark.cuda
 BASE = {"device": "cuda", "steps": 100, "warmup_steps": 10, "mask_interval": 5, "depth": 1}
@@ -21,13 +21,13 @@ def config(**changes: object) -> RunConfig:
 @pytest.mark.parametrize("weight_bits", [None, 3])
 def test_a_captured_step_does_what_an_eager_step_does(weight_bits: int | None) -> None:
     one = config(weight_bits=weight_bits)
-    lanes = [Lane(one, make_feed(one)) for _ in range(2)]
-    lanes[1]._forward = Stepper(lanes[1].config, lanes[1].model)
-    assert isinstance(lanes[0]._forward, CapturedStepper)
-    for lane in lanes:
+    trainers = [Trainer(one, make_batches(one)) for _ in range(2)]
+    trainers[1]._forward = Stepper(trainers[1].config, trainers[1].model)
+    assert isinstance(trainers[0]._forward, CapturedStepper)
+    for trainer in trainers:
         for _ in range(40):
-            lane.step()
-    curves = [lane.curve["loss"] for lane in lanes]
+            trainer.step()
+    curves = [trainer.curve["loss"] for trainer in trainers]
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
 
 

@@ -172,7 +172,7 @@ def test_a_kill_between_two_checkpoints_leaves_one(
 
 
 @pytest.mark.slow
-def test_with_its_checkpoints_damaged_a_run_goes_on_from_the_trunk(
+def test_with_its_checkpoints_damaged_a_run_goes_on_from_the_prefix(
     tmp_path: Path, plain: dict[str, dict[str, object]]
 ) -> None:
     train_pack(SHARED[1:], tmp_path)
@@ -186,13 +186,13 @@ def test_with_its_checkpoints_damaged_a_run_goes_on_from_the_trunk(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("harm", ["a flipped bit", "half"])
-def test_a_damaged_trunk_is_trained_again_once_for_all(
+def test_a_damaged_prefix_is_trained_again_once_for_all(
     tmp_path: Path, plain: dict[str, dict[str, object]], harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     train_pack(SHARED[:1] + SHARED[2:], tmp_path / "first")
-    (trunk,) = (tmp_path / "first").glob("trunks/*/[0-9]*.safetensors")
+    (prefix,) = (tmp_path / "first").glob("prefixes/*/[0-9]*.safetensors")
     (tmp_path / "first" / "runs.csv").unlink()
-    HARMS[harm](trunk)
+    HARMS[harm](prefix)
     trained: list[tuple[str, int]] = []
     records = train_pack(
         SHARED,
@@ -201,34 +201,34 @@ def test_a_damaged_trunk_is_trained_again_once_for_all(
     )
     assert [values(r) for r in records] == [plain[c.run_id] for c in SHARED]
     assert len([position for _, position in trained if position == 20]) == 1
-    assert is_whole(trunk)
+    assert is_whole(prefix)
     (sentence,) = [r.getMessage() for r in caplog.records]
-    assert f"{trunk.name}.damaged now" in sentence
+    assert f"{prefix.name}.damaged now" in sentence
 
 
-def test_a_late_run_does_without_a_damaged_trunk(
+def test_a_late_run_does_without_a_damaged_prefix(
     tmp_path: Path, plain: dict[str, dict[str, object]]
 ) -> None:
     train_pack(SHARED[1:], tmp_path)
-    (trunk,) = tmp_path.glob("trunks/*/[0-9]*.safetensors")
-    flip(trunk)
+    (prefix,) = tmp_path.glob("prefixes/*/[0-9]*.safetensors")
+    flip(prefix)
     assert values(train_run(SHARED[0], tmp_path)) == plain[SHARED[0].run_id]
-    assert not trunk.exists()
+    assert not prefix.exists()
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_of_a_trunk_is_not_gone_on_from(
+def test_a_damaged_checkpoint_of_a_prefix_is_not_gone_on_from(
     tmp_path: Path, plain: dict[str, dict[str, object]], caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_pack(SHARED, tmp_path, progress=break_off_at(20), checkpoint_seconds=0)
-    resume = Folder(tmp_path).trunk_resume(SHARED[0])
+    resume = Folder(tmp_path).prefix_resume(SHARED[0])
     assert load_state(resume)["position"] == 19
     flip(resume)
     assert [values(r) for r in train_pack(SHARED, tmp_path)] == [plain[c.run_id] for c in SHARED]
     assert "resume.safetensors.damaged now" in caplog.text
-    assert not list(tmp_path.glob("trunks/*/resume.safetensors"))
-    assert not list(tmp_path.glob("trunks/*/resume.before"))
+    assert not list(tmp_path.glob("prefixes/*/resume.safetensors"))
+    assert not list(tmp_path.glob("prefixes/*/resume.before"))
 
 
 def test_damaged_weights_are_one_sentence_with_a_remedy(

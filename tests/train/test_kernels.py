@@ -12,9 +12,9 @@ from simlib.models.compiled import SparseProduct
 from simlib.models.linear import Linear
 from simlib.runs.config import RunConfig
 from simlib.train import kernels, load_model, train_run
-from simlib.train.feed import make_feed
-from simlib.train.lane import Lane
+from simlib.train.batches import make_batches
 from simlib.train.settings import settings
+from simlib.train.trainer import Trainer
 
 QUICK = {
     **{"nonzero_params": 3072, "sparsity": 0.75, "batch": 4},
@@ -27,15 +27,15 @@ def config(**changes: object) -> RunConfig:
     return run_config(**(QUICK | changes))
 
 
-def lane_at(run: RunConfig, step: int) -> Lane:
-    return advance(Lane(run, make_feed(run)), step)
+def trainer_at(run: RunConfig, step: int) -> Trainer:
+    return advance(Trainer(run, make_batches(run)), step)
 
 
-def advance(lane: Lane, step: int) -> Lane:
-    with settings(lane.config):
-        while lane.position < step:
-            lane.step()
-    return lane
+def advance(trainer: Trainer, step: int) -> Trainer:
+    with settings(trainer.config):
+        while trainer.position < step:
+            trainer.step()
+    return trainer
 
 
 @needs_compiler
@@ -99,19 +99,19 @@ def test_sparse_kernels_end_where_masks_do(changes: dict, tmp_path: Path) -> Non
 @needs_compiler
 def test_masks_serve_until_the_last_update_and_a_resumed_run_is_the_unbroken_one() -> None:
     run = config(kernels="sparse")
-    lane = lane_at(run, run.prune_steps[1])
-    assert lane.switches is None
-    advance(lane, lane.position + 1)
-    assert lane.switches
-    resumed = Lane(run, lane.feed)
-    resumed.load_state_dict(lane.state_dict())
+    trainer = trainer_at(run, run.prune_steps[1])
+    assert trainer.switches is None
+    advance(trainer, trainer.position + 1)
+    assert trainer.switches
+    resumed = Trainer(run, trainer.batches)
+    resumed.load_state_dict(trainer.state_dict())
     products = [m.product is not None for m in resumed.model.modules() if isinstance(m, Linear)]
     assert any(products)
-    lane, resumed = lane_at(run, 30), lane_at(run, 25)
-    again = Lane(run, resumed.feed)
+    trainer, resumed = trainer_at(run, 30), trainer_at(run, 25)
+    again = Trainer(run, resumed.batches)
     again.load_state_dict(resumed.state_dict())
     advance(again, 30)
-    for one, other in zip(lane.model.parameters(), again.model.parameters(), strict=True):
+    for one, other in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
@@ -126,9 +126,9 @@ def test_the_rule_takes_a_kernel_only_where_its_lower_quartile_wins(monkeypatch)
 
     monkeypatch.setattr(kernels, "_time", timed)
     run = config(kernels="auto")
-    lane = lane_at(run, run.prune_steps[1] + 1)
+    trainer = trainer_at(run, run.prune_steps[1] + 1)
     assert set(asked) == {run.batch * run.seq_len}
-    for layer in lane.model.modules():
+    for layer in trainer.model.modules():
         if isinstance(layer, Linear):
             wide = layer.out_features > layer.in_features
             assert (layer.product is not None) == wide
@@ -141,8 +141,8 @@ def test_without_a_compiler_auto_declines_and_sparse_is_refused(monkeypatch, tmp
     with pytest.raises(InputError, match="no C compiler here"):
         train_run(config(kernels="sparse"), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
-    lane = lane_at(config(kernels="auto"), 21)
-    assert lane.switches == []
+    trainer = trainer_at(config(kernels="auto"), 21)
+    assert trainer.switches == []
     compiled.compiled.cache_clear()
 
 
@@ -157,7 +157,7 @@ def test_a_compiler_that_fails_is_one_sentence(monkeypatch, tmp_path) -> None:
 
 def test_bfloat16_keeps_its_masks() -> None:
     run = config(kernels="auto", precision="bfloat16")
-    assert lane_at(run, 21).switches == []
+    assert trainer_at(run, 21).switches == []
     with pytest.raises(InputError, match="float32 on a CPU"):
         config(kernels="sparse", precision="bfloat16")
 
@@ -185,7 +185,7 @@ def test_fused_steps_go_where_eager_ones_go(family: str, pruner: str) -> None:
     """Until rounding decides between two weights of almost equal rank."""
     more = {"family": family, "pruner": pruner, "depth": 1, "batch": 16, "steps": 30}
     more |= {"nonzero_params": 9216, "corpus": "glyphs:classes=32" if family == "vit" else "python"}
-    eager, fused = (lane_at(config(**more, compute=way), 30) for way in ("eager", "fused"))
+    eager, fused = (trainer_at(config(**more, compute=way), 30) for way in ("eager", "fused"))
     assert (eager.compute, fused.compute) == ("eager", "fused")
     assert fused.validate()[0] == pytest.approx(eager.validate()[0], rel=1e-4)
     assert eager.sparsifier is not None
@@ -201,14 +201,14 @@ def test_fused_steps_go_where_eager_ones_go(family: str, pruner: str) -> None:
 @needs_compiler
 def test_a_fused_run_goes_on_to_the_same_bits_and_eager_steps_can_go_on_from_it() -> None:
     run = config(compute="fused")
-    whole, part = lane_at(run, 40), lane_at(run, 17)
-    again = Lane(run, part.feed)
+    whole, part = trainer_at(run, 40), trainer_at(run, 17)
+    again = Trainer(run, part.batches)
     again.load_state_dict(part.state_dict())
     advance(again, 40)
     for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(one, other)
-    eager = Lane(config(compute="eager"), part.feed)
-    eager.load_state_dict(lane_at(run, 17).state_dict())
+    eager = Trainer(config(compute="eager"), part.batches)
+    eager.load_state_dict(trainer_at(run, 17).state_dict())
     advance(eager, 40)
     assert eager.validate()[0] == pytest.approx(whole.validate()[0], rel=1e-4)
 
@@ -237,5 +237,5 @@ def test_without_a_compiler_auto_is_eager_and_fused_is_refused(monkeypatch, tmp_
     with pytest.raises(InputError, match="no C compiler here"):
         train_run(config(compute="fused"), tmp_path / "runs")
     run = config()
-    assert Lane(run, make_feed(run)).compute == "eager"
+    assert Trainer(run, make_batches(run)).compute == "eager"
     compiled.compiled.cache_clear()

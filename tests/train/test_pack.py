@@ -1,4 +1,4 @@
-"""Runs that share a trunk, runs that stop and go on: always the same bits."""
+"""Runs that share a prefix, runs that stop and go on: always the same bits."""
 
 import json
 import math
@@ -18,9 +18,9 @@ from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, read_table
 from simlib.sweep.plan import plan
 from simlib.train import Folder, Update, load_model, read_side, train_pack, train_run
+from simlib.train.batches import Batch, make_batches
 from simlib.train.checkpoint import load_state
-from simlib.train.feed import Batch, make_feed
-from simlib.train.lane import SHUFFLED, Lane
+from simlib.train.trainer import SHUFFLED, Trainer
 
 
 def bits(record: RunRecord) -> tuple[float, float | None, float | None, int]:
@@ -41,17 +41,17 @@ PACK = [
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_pack_gives_the_bits_of_separate_runs(tmp_path: Path, together: int) -> None:
     shared = train_pack(PACK, tmp_path / "pack", together=together)
-    assert len(list((tmp_path / "pack" / "trunks").iterdir())) == 1
+    assert len(list((tmp_path / "pack" / "prefixes").iterdir())) == 1
     for one, record in zip(PACK, shared, strict=True):
         alone = train_run(one, tmp_path / "alone")
         assert bits(alone) == bits(record)
         curves = [read_side(tmp_path / d, one.run_id)["curve"] for d in ("pack", "alone")]
         assert curves[0]["loss"] == curves[1]["loss"]
-    assert not (tmp_path / "alone" / "trunks").exists()
+    assert not (tmp_path / "alone" / "prefixes").exists()
 
 
 @pytest.mark.slow
-def test_a_later_run_begins_on_the_trunk_of_earlier_ones(tmp_path: Path) -> None:
+def test_a_later_run_begins_on_the_prefix_of_earlier_ones(tmp_path: Path) -> None:
     train_pack(PACK[:3], tmp_path / "both")
     steps: list[int] = []
     late = config(0.75, prune_start=0.5)
@@ -86,13 +86,13 @@ def test_embeddings_left_dense_are_counted_so(tmp_path: Path) -> None:
 
 def test_counts_of_states_that_knew_the_body_alone_are_completed(tmp_path: Path) -> None:
     one = config(0.75, prune_start=0.5)
-    lane = Lane(one, make_feed(one))
-    while lane.position < 20:
-        lane.step()
-    state = lane.state_dict()
-    later = Lane(one, make_feed(one))
+    trainer = Trainer(one, make_batches(one))
+    while trainer.position < 20:
+        trainer.step()
+    state = trainer.state_dict()
+    later = Trainer(one, make_batches(one))
     later.load_state_dict(state | {"weight_steps": state["weight_steps"]["body"]})
-    assert later.weight_steps == lane.weight_steps
+    assert later.weight_steps == trainer.weight_steps
 
 
 @pytest.mark.parametrize("pattern", ["2:4", "global", "block4x4"])
@@ -224,7 +224,7 @@ def test_weights_of_few_bits_are_trained_saved_and_read_back(tmp_path: Path) -> 
         assert layer.weight.count_nonzero() == layer.weight.numel() / 2
     assert min(len(layer.weight.unique()) for layer in (model.head, model.embed)) > 1000
     with torch.no_grad():
-        losses = model.losses(make_feed(one).validation())
+        losses = model.losses(make_batches(one).validation())
     assert float(losses.mean()) == pytest.approx(record.loss, rel=1e-6)
 
 
@@ -256,16 +256,16 @@ def test_other_families_train_and_are_recorded(tmp_path: Path, family: str, corp
 def test_shuffled_inputs_are_those_of_other_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"family": "t5", "depth": 1, "seq_len": 32, "steps": 10}
     one = RunConfig(**small, nonzero_params=6144, valid_windows=1500)
-    lane = Lane(one, make_feed(one))
-    inputs, targets = lane.feed.validation()
+    trainer = Trainer(one, make_batches(one))
+    inputs, targets = trainer.batches.validation()
     seen: list[Batch] = []
 
     def losses(examples: Batch) -> Tensor:
         seen.append(examples)
         return torch.arange(5.0)
 
-    monkeypatch.setattr(lane, "_losses", losses)
-    assert lane.validate_shuffled() == (2.0, pytest.approx(math.sqrt(2.5 / 5)))
+    monkeypatch.setattr(trainer, "_losses", losses)
+    assert trainer.validate_shuffled() == (2.0, pytest.approx(math.sqrt(2.5 / 5)))
     ((moved, kept),) = seen
     assert len(moved) == len(kept) == SHUFFLED
     for example in range(0, SHUFFLED, 50):
@@ -279,13 +279,13 @@ def test_shuffled_inputs_are_those_of_other_examples(monkeypatch: pytest.MonkeyP
 def test_a_decoder_that_ignores_its_encoder_loses_nothing_by_shuffled_inputs() -> None:
     small = {"family": "t5", "depth": 1, "seq_len": 32, "steps": 10}
     one = RunConfig(**small, nonzero_params=6144, valid_windows=256)
-    lane = Lane(one, make_feed(one))
-    assert lane.validate_shuffled() != lane.validate()
+    trainer = Trainer(one, make_batches(one))
+    assert trainer.validate_shuffled() != trainer.validate()
     with torch.no_grad():
-        for name, weight in lane.model.named_parameters():
+        for name, weight in trainer.model.named_parameters():
             if name.endswith("cross.out.weight"):
                 weight.zero_()
-    assert lane.validate_shuffled() == pytest.approx(lane.validate())
+    assert trainer.validate_shuffled() == pytest.approx(trainer.validate())
 
 
 @pytest.mark.slow

@@ -14,9 +14,9 @@ from simlib.models.gpt import GPT
 from simlib.runs.config import RunConfig
 from simlib.runs.shape import Shape
 from simlib.train import capture
-from simlib.train.feed import make_feed
-from simlib.train.lane import Lane
+from simlib.train.batches import make_batches
 from simlib.train.replay import Replay, recorded
+from simlib.train.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(bool(why_not("fused")), reason="no C compiler here")
 
@@ -33,16 +33,16 @@ BASE = {
 }
 
 
-def made(**changes: object) -> Lane:
+def made(**changes: object) -> Trainer:
     config = RunConfig(**(BASE | changes))
-    return Lane(config, make_feed(config))
+    return Trainer(config, make_batches(config))
 
 
-def replays(lane: Lane) -> bool:
-    return lane._forward._replay is not None  # type: ignore[attr-defined]
+def replays(trainer: Trainer) -> bool:
+    return trainer._forward._replay is not None  # type: ignore[attr-defined]
 
 
-def assert_same(one: Lane, other: Lane) -> None:
+def assert_same(one: Trainer, other: Trainer) -> None:
     for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert a.equal(b)
         assert a.grad is not None
@@ -83,26 +83,26 @@ def test_replayed_steps_give_the_bits_of_those_by_autograd(
     for _ in range(usual.config.total_steps):
         usual.step()
     assert not replays(usual)
-    for lane in (usual, replayed, resumed):
-        lane._forward.settle()
-        assert_same(lane, usual)
-        assert lane.validate() == usual.validate()
-        assert lane.validate_averages() == usual.validate_averages()
-        assert lane.nonzero_params == usual.nonzero_params
+    for trainer in (usual, replayed, resumed):
+        trainer._forward.synchronize()
+        assert_same(trainer, usual)
+        assert trainer.validate() == usual.validate()
+        assert trainer.validate_averages() == usual.validate_averages()
+        assert trainer.nonzero_params == usual.nonzero_params
 
 
 def test_new_masks_and_new_weights_end_a_replay() -> None:
-    lane, other = made(), made(seed=1)
+    trainer, other = made(), made(seed=1)
     for change in (
-        lambda: lane._forward.mind({}),
-        lambda: lane.load_weights(other.weights()),
-        lambda: lane.load_state_dict(other.state_dict()),
-        lane.validate,
+        lambda: trainer._forward.ignore_pruned({}),
+        lambda: trainer.load_weights(other.weights()),
+        lambda: trainer.load_state_dict(other.state_dict()),
+        trainer.validate,
     ):
-        lane.step()
-        assert replays(lane)
+        trainer.step()
+        assert replays(trainer)
         change()
-        assert not replays(lane)
+        assert not replays(trainer)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_new_masks_and_new_weights_end_a_replay() -> None:
     [{"weight_bits": 4}, {"family": "t5"}, {"family": "vit", "corpus": "glyphs", "seq_len": 64}],
 )
 def test_other_models_go_on_by_autograd(changes: dict[str, Any]) -> None:
-    lane = made(**changes)
-    before = [p.detach().clone() for p in lane.model.parameters()]
+    trainer = made(**changes)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
     for _ in range(2):
-        lane.step()
-    assert lane.compute == "fused"
-    assert not replays(lane)
-    changed = [p.ne(b).any() for p, b in zip(lane.model.parameters(), before, strict=True)]
+        trainer.step()
+    assert trainer.compute == "fused"
+    assert not replays(trainer)
+    changed = [p.ne(b).any() for p, b in zip(trainer.model.parameters(), before, strict=True)]
     assert all(changed)
 
 
@@ -160,7 +160,7 @@ def test_a_replay_reads_weights_where_they_lie_and_leaves_the_batch_alone() -> N
 
 
 def test_a_batch_of_another_shape_is_recorded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    lane, done = made(), []
+    trainer, done = made(), []
 
     def note(_: Replay, batch: tuple[Tensor]) -> Tensor:
         done.append(tuple(batch[0].shape))
@@ -168,7 +168,7 @@ def test_a_batch_of_another_shape_is_recorded_anew(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Replay, "__call__", note)
     for seed, shape in enumerate([(4, 16), (4, 16), (3, 16), (3, 16), (3, 9), (3, 16)]):
-        lane._forward.step(tokens(*shape, seed), lane.optimizer)
+        trainer._forward.step(tokens(*shape, seed), trainer.optimizer)
     assert done == [(4, 17), (3, 17)]
 
 

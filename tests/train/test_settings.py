@@ -19,7 +19,12 @@ def git(root: Path, *words: str) -> str:
 def source(tmp_path: Path) -> Path:
     """A repository with a library in it, all committed."""
     root = tmp_path / "source"
-    for name in ("simlib/train/lane.py", "simlib/models/sparse.c", "simlib/datasets/t.csv", "a.py"):
+    for name in (
+        "simlib/train/trainer.py",
+        "simlib/models/sparse.c",
+        "simlib/datasets/t.csv",
+        "a.py",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("0\n")
     git(tmp_path, "init", "-q", str(root))
@@ -35,7 +40,7 @@ def test_a_clean_tree_is_named_by_its_commit(source: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "dirty"),
     [
-        ("simlib/train/lane.py", True),
+        ("simlib/train/trainer.py", True),
         ("simlib/models/sparse.c", True),
         ("simlib/new.py", True),
         ("simlib/new/new.py", True),
@@ -57,7 +62,7 @@ def test_edited_source_is_told(source: Path, name: str, dirty: bool) -> None:
 
 
 def test_deleted_source_is_told(source: Path) -> None:
-    (source / "simlib/train/lane.py").unlink()
+    (source / "simlib/train/trainer.py").unlink()
     assert source_commit(source).endswith("-dirty")
 
 
@@ -80,7 +85,7 @@ def test_the_answer_stays_while_a_process_lives(
     settings.commit.cache_clear()
     try:
         before = settings.commit()
-        (source / "simlib/train/lane.py").write_text("1\n")
+        (source / "simlib/train/trainer.py").write_text("1\n")
         assert settings.commit() == before == git(source, "rev-parse", "HEAD")
     finally:
         settings.commit.cache_clear()

@@ -21,11 +21,11 @@ from simlib.runs.config import RunConfig
 from simlib.sparsify import Constant, Cubic, Sparsifier
 from simlib.sparsify.shards import local, part, whole
 from simlib.train import Folder, Update
+from simlib.train.batches import make_batches
 from simlib.train.checkpoint import claim, save_state
-from simlib.train.feed import make_feed
-from simlib.train.lane import Lane
-from simlib.train.parallel import ParallelLane, train_parallel
+from simlib.train.parallel import ParallelTrainer, train_parallel
 from simlib.train.processes import Processes, join
+from simlib.train.trainer import Trainer
 
 # 33 rows of positions and 33 examples do not divide by two
 BASE = {"depth": 1, "steps": 24, "seq_len": 33, "warmup_steps": 5, "valid_windows": 33}
@@ -148,12 +148,12 @@ def refusals(processes: Processes, out: Path) -> list[str]:
 def copies(processes: Processes) -> list[Any]:
     """The weights of each process after some steps on copies of a model."""
     one = config(prune_start=0.1)
-    lane: Lane = ParallelLane(one, make_feed(one), 0, processes)
+    trainer: Trainer = ParallelTrainer(one, make_batches(one), 0, processes)
     for _ in range(10):
-        lane.step()
-    assert lane.sparsifier is not None
+        trainer.step()
+    assert trainer.sparsifier is not None
     found: list[Any] = [None] * processes.size
-    mine = {n: p.detach().clone() for n, p in lane.model.named_parameters()}
+    mine = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
     distributed.all_gather_object(found, mine)
     return found
 

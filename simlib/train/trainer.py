@@ -18,8 +18,8 @@ from simlib.sparsify import Sparsifier, make_schedule
 from simlib.sparsify.checks import largest_magnitudes
 from simlib.sparsify.shards import parts
 from simlib.train.averages import Averages
+from simlib.train.batches import Batch, Batches
 from simlib.train.capture import Stepper, make_stepper
-from simlib.train.feed import Batch, Feed
 from simlib.train.kernels import apply_switches, switch_kernels
 from simlib.train.optimizers import build_optimizer, load_optimizer, optimizer_state, set_lr
 from simlib.train.parts import dense_sizes, multiplied
@@ -31,20 +31,20 @@ _EXAMPLES, _POSITIONS = 64, 2048  # validated at a time, whichever are more exam
 CURVE = ("step", "loss", "grad_norm", "lr", "sparsity", "seconds")
 
 
-class Lane:
+class Trainer:
     """Model, optimizer, masks and position of one run.
 
     Random numbers are used for the initial weights only; batches and random masks are functions
-    of seed and step. So `state_dict` is all there is, and a lane that continues from it makes the
-    same bits as one that never stopped. `first_batch` is the number of the feed's batch that the
+    of seed and step. So `state_dict` is all there is, and a trainer that continues from it makes
+    the same bits as one that never stopped. `first_batch` is the number of the batch that the
     first step takes: a run that starts from another goes on where that one stopped reading.
     """
 
-    def __init__(self, config: RunConfig, feed: Feed, first_batch: int = 0) -> None:
-        self.config, self.feed, self.first_batch = config, feed, first_batch
+    def __init__(self, config: RunConfig, batches: Batches, first_batch: int = 0) -> None:
+        self.config, self.batches, self.first_batch = config, batches, first_batch
         self.shared_by: dict[str, Any] = {}  # for the side file, where several processes train
-        self.model = self._place(build_model(config, feed.data))
-        parts, sizes = multiplied(self.model), dense_sizes(config, feed.data)
+        self.model = self._place(build_model(config, batches.data))
+        parts, sizes = multiplied(self.model), dense_sizes(config, batches.data)
         self.parts, self._dense, self._nonzero = parts, sizes, dict(sizes)
         self.optimizer = build_optimizer(config, self.model)
         self.sparsifier: Sparsifier | None = None
@@ -57,7 +57,7 @@ class Lane:
         self.switches: list[dict[str, Any]] | None = None  # None: kernels are not chosen yet
         self.averages = Averages(config, self.model)
         self._forward = self._make_stepper()
-        self._forward.settle()  # a lane works on its own stream, and was made on another
+        self._forward.synchronize()  # a trainer works on its own stream, and was made on another
 
     def _place(self, model: nn.Module) -> nn.Module:
         """The model where it is trained."""
@@ -108,7 +108,7 @@ class Lane:
         for part, count in self._nonzero.items():
             self.weight_steps[part] += count
         set_lr(self.optimizer, lr_at(self.config, t))
-        batch = self.feed.batch(self.first_batch + self.position)
+        batch = self.batches.batch(self.first_batch + self.position)
         if self._may_switch():
             self._switch(batch)
         # a mask update finds all weights as the optimizer left them
@@ -148,7 +148,7 @@ class Lane:
             state=masks,
         )
         if config.mask_optimizer:
-            self._forward.mind(self.sparsifier.multipliers)
+            self._forward.ignore_pruned(self.sparsifier.multipliers)
         self._count()
 
     def _may_switch(self) -> bool:
@@ -176,14 +176,14 @@ class Lane:
             self.curve[name].append(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a lane needs to continue: nested dictionaries of tensors and plain values."""
-        self._forward.settle()
+        """All that a trainer needs to continue: nested dictionaries of tensors and plain values."""
+        self._forward.synchronize()
         return {
             "position": self.position,
             "weight_steps": self.weight_steps,
             "seconds": self.seconds,
             "diverged": self.diverged,
-            "corpus_sha256": self.feed.sha256,
+            "corpus_sha256": self.batches.sha256,
             "curve": {k: torch.tensor(v, dtype=torch.float64) for k, v in self.curve.items()},
             "sums": self._forward.sums,
             "model": self.weights(),
@@ -194,14 +194,14 @@ class Lane:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()` of this run, or of its trunk before it branches off."""
-        if state["corpus_sha256"] != self.feed.sha256:
+        """Continue from `state_dict()` of this run, or of its prefix before it branches off."""
+        if state["corpus_sha256"] != self.batches.sha256:
             raise InputError(
-                f"corpus {self.config.corpus!r} has SHA-256 {self.feed.sha256[:16]}..., the "
+                f"corpus {self.config.corpus!r} has SHA-256 {self.batches.sha256[:16]}..., the "
                 f"checkpoint was trained on {state['corpus_sha256'][:16]}...: restore that "
                 "version, or begin in another folder"
             )
-        self._forward.settle()  # it may still have to write into the state that goes now
+        self._forward.synchronize()  # it may still have to write into the state that goes now
         self.model.load_state_dict(parts(state["model"], self.model))
         load_optimizer(self.optimizer, state["optimizer"])
         self.position, self.weight_steps = state["position"], self._weight_steps(state)
@@ -214,7 +214,7 @@ class Lane:
         if self.switches and self.sparsifier is not None:
             apply_switches(self.model, self.sparsifier.masks, self.switches)
         self.averages.load_state_dict(state.get("averages", {}))
-        self._forward.settle()
+        self._forward.synchronize()
 
     def _weight_steps(self, state: dict[str, Any]) -> dict[str, int]:
         found = state["weight_steps"]
@@ -236,13 +236,13 @@ class Lane:
                 f"the weights of start {self.config.start!r} do not fit a {self.config.shape}: "
                 "start from a dense run of as many dense_params, weight_bits, depth and seq_len"
             ) from error
-        self._forward.settle()
+        self._forward.synchronize()
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float]:
         """Mean loss over the validation set and its standard error, nats."""
-        self._forward.settle()
-        return _mean(self._losses(self.feed.validation()))
+        self._forward.synchronize()
+        return _mean(self._losses(self.batches.validation()))
 
     @torch.no_grad()
     def validate_shuffled(self) -> tuple[float, float]:
@@ -251,8 +251,8 @@ class Lane:
         Every example of up to `SHUFFLED` that lie evenly in the validation set gets the inputs of
         the one half the set away, so none keeps its own or those of a neighbour in the text.
         """
-        self._forward.settle()
-        inputs, targets = self.feed.validation()
+        self._forward.synchronize()
+        inputs, targets = self.batches.validation()
         moved = inputs.roll(len(inputs) // 2, 0)
         count = min(SHUFFLED, len(inputs))
         chosen = torch.arange(count) * len(inputs) // count
@@ -280,7 +280,7 @@ class Lane:
         """Tokens or patches of an example."""
         if self.config.family != "vit":
             return self.config.seq_len
-        height, width, _ = self.feed.data.image_shape
+        height, width, _ = self.batches.data.image_shape
         return height * width // self.config.patch**2
 
 

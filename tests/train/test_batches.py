@@ -9,8 +9,8 @@ import torch
 from simlib.corpora import load_corpus
 from simlib.corpora.spans import corrupt
 from simlib.runs.config import RunConfig
-from simlib.train import feed as feeds
-from simlib.train.feed import make_feed
+from simlib.train import batches as feeds
+from simlib.train.batches import make_batches
 
 
 @pytest.fixture
@@ -33,23 +33,23 @@ def config(**fields):
 @pytest.mark.parametrize("ahead", [1, 1000, 1 << 15])
 def test_spans_are_cut_from_the_batches_of_text(corpus, monkeypatch, ahead):
     monkeypatch.setattr(feeds, "_TOKENS_AHEAD", ahead)
-    feed = make_feed(config(family="t5", corpus=corpus))
+    batches = make_batches(config(family="t5", corpus=corpus))
     text = load_corpus(corpus).sampler(batch=4, seq_len=70, seed=3)
     for step in (0, 1, 2, 9, 5):
         wanted = corrupt(text.batch(step)[:, :-1], (3, step))
-        made = feed.batch(step)
+        made = batches.batch(step)
         assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
         assert {part.dtype for part in made} == {torch.int64}
 
 
 @pytest.mark.parametrize("family", ["gpt", "t5"])
 def test_repetition_is_told_at_the_step_that_repeats(corpus, family):
-    feed = make_feed(config(family=family, corpus=corpus))
-    steps = int(1 / feed.epochs(1))
+    batches = make_batches(config(family=family, corpus=corpus))
+    steps = int(1 / batches.epochs(1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        feed.batch(steps - 1)
+        batches.batch(steps - 1)
     with pytest.warns(UserWarning, match=f"step {steps} passes the end") as caught:
-        feed.batch(steps)
+        batches.batch(steps)
     assert len(caught) == 1
-    assert feed.kept_bytes(1000) == 0
+    assert batches.kept_bytes(1000) == 0

@@ -23,7 +23,7 @@ _VALIDATION_SEED = 0
 _TOKENS_AHEAD = 1 << 15  # cut at a time
 
 
-class Feed(Protocol):
+class Batches(Protocol):
     """Training and validation batches; training batches are a function of the step alone."""
 
     data: Data
@@ -43,7 +43,7 @@ class Feed(Protocol):
 
 
 def data_of(config: RunConfig) -> Data:
-    """What a model must know of the data of `config`. Raises InputError as `make_feed` does."""
+    """What a model must know of the data of `config`. Raises InputError as `make_batches` does."""
     corpus = _corpus(config.corpus, config.corpus_sha256)
     wanted = "images" if config.family == "vit" else "text"
     if corpus.kind != wanted:
@@ -56,16 +56,18 @@ def data_of(config: RunConfig) -> Data:
     return Data(corpus.vocab_size + sentinels)
 
 
-def make_feed(config: RunConfig) -> Feed:
-    """The feed of `config`.
+def make_batches(config: RunConfig) -> Batches:
+    """The batches of `config`.
 
     Raises InputError for an unknown corpus, one of the wrong kind or of another version than
     `corpus_sha256`, and for sequences longer than the corpus.
     """
     data = data_of(config)
-    kinds: dict[str, Any] = {"gpt": TextFeed, "t5": SpanFeed, "vit": ImageFeed}
-    feed: Feed = kinds[config.family](_corpus(config.corpus, config.corpus_sha256), data, config)
-    return feed
+    kinds: dict[str, Any] = {"gpt": TextBatches, "t5": SpanBatches, "vit": ImageBatches}
+    batches: Batches = kinds[config.family](
+        _corpus(config.corpus, config.corpus_sha256), data, config
+    )
+    return batches
 
 
 @lru_cache(maxsize=8)
@@ -73,7 +75,7 @@ def _corpus(name: str, sha256: str) -> Any:
     return load_corpus(name, expect_sha256=sha256 or None)
 
 
-class TextFeed:
+class TextBatches:
     """Batches `(tokens,)` of int64 (B, seq_len + 1)."""
 
     def __init__(self, corpus: Any, data: Data, config: RunConfig) -> None:
@@ -94,7 +96,7 @@ class TextFeed:
         return (torch.from_numpy(self._valid),)
 
 
-class SpanFeed:
+class SpanBatches:
     """Batches `(inputs, targets)`: text with spans cut out, and the spans (T5's objective).
 
     Inputs have at most `seq_len` tokens, sentinels counted, as in T5.
@@ -136,7 +138,7 @@ class SpanFeed:
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
 
-class ImageFeed:
+class ImageBatches:
     """Batches `(images, labels)`: uint8 (B, height, width, channels) and int64 (B,)."""
 
     def __init__(self, corpus: Any, data: Data, config: RunConfig) -> None:

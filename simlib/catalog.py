@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "datasets"
 Content = TypeVar("Content")
 
 
-class Shelf(Generic[Content]):
+class Catalog(Generic[Content]):
     """Reads and writes dataclasses of one kind; those shipped lie in `simlib/datasets/<folder>`."""
 
     def __init__(self, kind: type[Content], folder: str, what: str) -> None:
