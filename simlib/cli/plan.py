@@ -22,7 +22,8 @@ from simlib.simulate.forecast import Distance
 from simlib.simulate.front import Front, pareto_front
 from simlib.simulate.hardware import CATALOGUE, DEFAULT_UTILISATION, Cluster, accelerator
 from simlib.simulate.limits import Limits, budget_in_flops, weight_ceiling
-from simlib.simulate.plan import Choice, Plan, fitted_limits, make_plan, plan_for_loss
+from simlib.simulate.plan import Choice, Plan
+from simlib.simulate.planning import fitted_limits, make_plan, plan_for_loss
 from simlib.simulate.speedup import parse_speedups, two_four_cost
 
 EXAMPLES = """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.repeated import PUBLISHED_EPOCHS
 from simlib.paper import DATA_MULTIPLES
@@ -11,9 +9,7 @@ from simlib.simulate.checkpoint import Checkpoint
 from simlib.simulate.footprint import least_devices
 from simlib.simulate.hardware import Cluster
 from simlib.simulate.limits import Limits
-
-if TYPE_CHECKING:
-    from simlib.simulate.plan import Choice, Plan
+from simlib.simulate.plan import Choice, Plan
 
 
 def warnings_of(

@@ -38,7 +38,7 @@ def main(began: float) -> int:
 
 def _train(job: Path, work: Path, options: argparse.Namespace, began: float) -> int:
     from simlib.errors import InputError
-    from simlib.sweep.carry import train_for
+    from simlib.sweep.allotted import train_for
 
     end = began + 60 * options.minutes if options.minutes else None
     try:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
-import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -19,10 +16,8 @@ from simlib.errors import InputError
 from simlib.files import put_whole
 from simlib.pruning import is_place
 from simlib.sweep import carried
-from simlib.sweep.collect import collect
+from simlib.sweep.allotted import FASTEST
 from simlib.sweep.grid import Grid, read_grid
-from simlib.sweep.run import sweep
-from simlib.train.records import Folder
 from simlib.train.settings import CARRIED_COMMIT, commit
 
 EMBEDDED = ("python", "glyphs")
@@ -39,21 +34,6 @@ PACKAGES = (
     "tqdm",
     "pyyaml",
 )
-_PACKING = 0.05  # share of the time that is kept for packing what was done
-_FASTEST = 1  # level of compression: a third of the size at disk speed
-
-
-@dataclass(frozen=True)
-class Done:
-    """Runs recorded of those wanted, and why others failed."""
-
-    recorded: int
-    wanted: int
-    failures: tuple[str, ...]
-
-
-class TimeUpError(Exception):
-    """Raised in the driver when its time has passed; workers leave their checkpoints."""
 
 
 def pack(grid_file: str | Path, path: str | Path, only: Sequence[str] = ()) -> Grid:
@@ -73,7 +53,7 @@ def pack(grid_file: str | Path, path: str | Path, only: Sequence[str] = ()) -> G
     about = carried.machine() | {"grid": grid.name, "only": list(only)}
 
     def fill(temporary: Path) -> None:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as out:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=FASTEST) as out:
             out.writestr("job.json", json.dumps(about))
             out.writestr(f"simlib-source/{CARRIED_COMMIT}", commit())
             out.write(carried.__file__, "__main__.py")
@@ -86,52 +66,6 @@ def pack(grid_file: str | Path, path: str | Path, only: Sequence[str] = ()) -> G
     except OSError as error:
         raise InputError(f"{path}: the job could not be written ({error})") from error
     return grid
-
-
-def train_for(
-    work: Path, archive: str, go_on: str | None, end: float | None, workers: int | None
-) -> Done:
-    """Train the grid unpacked in `work/job` until `end` (monotonic seconds); pack its runs.
-
-    `go_on` is an archive of an earlier call to begin with. Raises InputError for whatever `sweep`
-    refuses, and for an archive that cannot be read.
-    """
-    about = json.loads((work / "job" / "job.json").read_text())
-    grid = read_grid(work / "job" / "grids" / f"{about['grid']}.yaml").only(about["only"])
-    runs, failures = work / "runs", tuple[str, ...]()
-    if go_on:
-        collect(go_on, runs, everything=True)
-    left = None if end is None else max(1.0, end - time.monotonic())
-    try:
-        with _alarm(None if left is None else left * (1 - _PACKING)):
-            result = sweep(
-                grid.configs,
-                runs,
-                workers=workers,
-                checkpoint_seconds=30.0 if left is None else min(30.0, left / 20),
-            )
-        failures = tuple(f"{f.task}: {f.reason}" for f in result.failures)
-    except TimeUpError:
-        pass
-    pack_runs(runs, archive)
-    done = {r.run_id for r in Folder(runs).recorded()}
-    return Done(sum(c.run_id in done for c in grid.configs), len(grid.configs), failures)
-
-
-def pack_runs(runs: Path, archive: str | Path) -> None:
-    """Everything in a folder of runs as one zip: rows, curves, weights and checkpoints."""
-
-    def fill(temporary: Path) -> None:
-        # a checkpoint hardly shrinks
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as out:
-            for file in sorted(runs.rglob("*")):
-                if file.is_file() and file.name != "lock" and not file.name.startswith("."):
-                    out.write(file, file.relative_to(runs))
-
-    try:
-        put_whole(Path(archive), fill)
-    except OSError as error:
-        raise InputError(f"{archive}: the runs could not be packed ({error})") from error
 
 
 def _corpus_folder(name: str) -> Path:
@@ -176,22 +110,3 @@ def _files(package: str, inside: str, notes: bool = False) -> Iterator[tuple[Pat
             found = Path(str(file.locate()))
             if found.is_file():
                 yield found, f"{inside}/{file}"
-
-
-@contextmanager
-def _alarm(seconds: float | None) -> Iterator[None]:
-    """Raise TimeUpError in the main thread after `seconds`."""
-    if seconds is None:
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise TimeUpError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

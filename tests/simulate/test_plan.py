@@ -16,7 +16,7 @@ from simlib.simulate.front import pareto_front
 from simlib.simulate.hardware import Cluster, accelerator
 from simlib.simulate.limits import Limits, budget_in_flops, weight_ceiling
 from simlib.simulate.measure import AFFORDABLE, deciding_runs
-from simlib.simulate.plan import fitted_limits, make_plan, plan_for_loss
+from simlib.simulate.planning import fitted_limits, make_plan, plan_for_loss
 from simlib.simulate.speedup import parse_speedups, two_four_cost
 
 T5 = load_law("t5-c4-refit")

@@ -15,7 +15,7 @@ from simlib.paper import DATA_MULTIPLES
 from simlib.simulate.allocate import allocate, best_allocation
 from simlib.simulate.checkpoint import Checkpoint, prune_checkpoint, worth
 from simlib.simulate.limits import Limits
-from simlib.simulate.plan import fitted_limits, make_plan
+from simlib.simulate.planning import fitted_limits, make_plan
 
 T5 = load_law("t5-c4-refit")
 FEW = replace(T5, ensemble=T5.members().from_vector(T5.members().vector()[:20]))

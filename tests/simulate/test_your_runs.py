@@ -16,7 +16,7 @@ from simlib.simulate.dense import dense_part
 from simlib.simulate.design import recommend
 from simlib.simulate.example import stranger_table
 from simlib.simulate.limits import Limits
-from simlib.simulate.plan import make_plan
+from simlib.simulate.planning import make_plan
 from simlib.simulate.virtual import Noise, virtual_runs
 
 VIT = load_law("vit-jft-refit")

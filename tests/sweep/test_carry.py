@@ -15,8 +15,9 @@ import pytest
 from simlib.corpora import glyphs, load_corpus, python_source
 from simlib.errors import InputError
 from simlib.runs.table import read_table, write_table
-from simlib.sweep import carried, carry, read_grid
-from simlib.sweep.carry import TimeUpError, pack, pack_runs, train_for
+from simlib.sweep import allotted, carried, carry, read_grid
+from simlib.sweep.allotted import TimeUpError, pack_runs, train_for
+from simlib.sweep.carry import pack
 from simlib.sweep.collect import collect
 from simlib.train import Folder, Update, batches, train_run
 from simlib.train.settings import commit, cpu, versions
@@ -170,7 +171,7 @@ def test_when_time_is_up_what_is_done_is_packed(
 
     monkeypatch.setattr(carry, "sweep", slow)
     archive = str(tmp_path / "runs.zip")
-    with pytest.raises(TimeUpError), carry._alarm(0.05):
+    with pytest.raises(TimeUpError), allotted._alarm(0.05):
         time.sleep(60)
     done = train_for(work, archive, None, time.monotonic() + 600, None)
     assert (done.recorded, done.wanted) == (1, 2)

@@ -13,7 +13,7 @@ from simlib.errors import InputError
 from simlib.runs.table import RunRecord, RunTable, read_table, write_table
 from simlib.sweep import collect as module
 from simlib.sweep import expand
-from simlib.sweep.carry import pack_runs
+from simlib.sweep.allotted import pack_runs
 from simlib.sweep.collect import collect
 from simlib.train import Folder
 from simlib.train.checkpoint import claim, load_state, save_state

@@ -24,7 +24,7 @@ from simlib.runs.config import RunConfig
 from simlib.runs.table import RunTable, append_record, read_table, recorded_runs
 from simlib.runs.table import write_table as write_runs
 from simlib.sweep import expand
-from simlib.sweep.carry import pack_runs
+from simlib.sweep.allotted import pack_runs
 from simlib.sweep.collect import collect
 from simlib.sweep.remote import Parcel, keep
 from simlib.sweep.tasks import Task
