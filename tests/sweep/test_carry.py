@@ -169,7 +169,7 @@ def test_when_time_is_up_what_is_done_is_packed(
         signal.raise_signal(signal.SIGALRM)
         pytest.fail("it went on")
 
-    monkeypatch.setattr(carry, "sweep", slow)
+    monkeypatch.setattr(allotted, "sweep", slow)
     archive = str(tmp_path / "runs.zip")
     with pytest.raises(TimeUpError), allotted._alarm(0.05):
         time.sleep(60)
