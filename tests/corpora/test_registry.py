@@ -47,7 +47,7 @@ def test_every_kind_is_explained_to_users():
     page = Path(__file__).resolve().parents[2] / "book" / "data.md"
     for kind in _KINDS:
         said = load_corpus.__doc__.partition("Kinds:")[2]
-        assert re.search(rf"^    - ([\w, ]+, )?{kind}[:,]", said, re.MULTILINE), (
+        assert re.search(rf"^ *- ([\w, ]+, )?{kind}[:,]", said, re.MULTILINE), (
             f"say in the docstring of load_corpus what {kind} is"
         )
         assert re.search(rf"`{kind}[`:\[]", page.read_text()), f"say in {page} what {kind} is"

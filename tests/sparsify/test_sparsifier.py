@@ -233,7 +233,7 @@ def test_wrong_requests_are_refused_before_training(trial):
     refused(trial, r"'0\.weight' is \(32, 24\)", pattern="5:10")
     refused(trial, r"does not divide '0\.weight'", pattern="block5x5")
     refused(trial, "make them agree", pattern="2:4", targets=0.75)
-    refused(trial, "no pruner 'magic'", pruner="magic")
+    refused(trial, "pruner 'magic' is unknown", pruner="magic")
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
