@@ -115,6 +115,10 @@ def check(
         if key not in looked:
             looked.add(key)
             _check_version(config, make_batches(config).sha256, hashes.get(config.corpus))
+    listed = {c.run_id for c in configs}
+    for config in todo:
+        if config.start != "scratch" and config.start not in listed:
+            folder.start(config)
     if todo:
         folder.refuse_if_read_only()
     return todo
