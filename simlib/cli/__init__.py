@@ -70,7 +70,9 @@ class LazyGroup(click.Group):
         except OverflowError as error:
             raise InputError(f"a number is too large to be computed with: {error}") from error
         except OSError as error:
-            raise InputError(f"a file cannot be read or written: {error}") from error
+            place = "a file" if error.filename is None else f"{str(error.filename)!r:.200}"
+            reason = error.strerror or error
+            raise InputError(f"{place} cannot be read or written: {reason}") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing any of them."""

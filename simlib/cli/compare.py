@@ -120,6 +120,7 @@ def _text(table: str, found: Comparison) -> str:
         f"curves, predictions change by at most {t.largest_change:.2%}"
         for t in found.tests
     ]
+    lines += [f"not fitted: {name}: {why}" for name, why in found.refused.items()]
     lines += [f"not tested: {name}: {why}" for name, why in found.untested.items()]
     return "\n".join(lines)
 

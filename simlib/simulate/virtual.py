@@ -12,7 +12,7 @@ import simlib
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
-from simlib.laws.law import Array, Law, fraction, positive
+from simlib.laws.law import Array, Law, fraction, offender, positive
 from simlib.runs.cells import cell_index, combined_index, pooled
 from simlib.runs.simulated import MARK
 from simlib.runs.table import MOST, RunRecord, RunTable
@@ -150,6 +150,8 @@ def virtual_runs(
 def _whole(name: str, values: ArrayLike) -> Array:
     """Counts as whole numbers. Raises InputError for one that a run table does not take."""
     counts = np.rint(positive(name, values))
-    if not np.all((counts >= 1) & (counts <= MOST)):
-        raise InputError(f"{name} must lie between 1 and {MOST:g}, got {values}")
+    bad = (counts < 1) | (counts > MOST)
+    if np.any(bad):
+        least = offender(np.asarray(values, dtype=float), bad)
+        raise InputError(f"{name} must lie between 1 and {MOST:g}, got {least:g}")
     return np.asarray(counts)
