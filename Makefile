@@ -39,6 +39,9 @@ test:
 test-fast:
 	$(call RUN,test-fast)
 
+inputs:
+	SIMLIB_INPUTS=20000 $(PYTHON) -m pytest -q tests/cli/test_any_input.py
+
 bench:
 	$(call RUN,bench)
 
