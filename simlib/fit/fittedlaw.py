@@ -394,7 +394,7 @@ def _ensemble(law: Law, members: Any) -> Law | None:
     values = np.array(members, dtype=float)
     if values.ndim != 2 or values.shape[1] != len(law.names()):
         raise ValueError(f"the ensemble is not a list of {len(law.names())} coefficients a member")
-    return cast(Law, law.from_vector(values))
+    return law.from_vector(values)
 
 
 def _check(law: Law, ensemble: Law | None, content: dict[str, Any]) -> None:

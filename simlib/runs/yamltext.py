@@ -17,7 +17,7 @@ class _Loader(yaml.SafeLoader):
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
         if kind is yaml.ScalarNode and implicit[0] and ":" in value:
             return self.DEFAULT_SCALAR_TAG
-        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return super().resolve(kind, value, implicit)
 
 
 def parse_yaml(text: str) -> Any:
@@ -36,7 +36,7 @@ def parse_yaml(text: str) -> Any:
             raise InputError(
                 f"its aliases stand for more than {MOST_VALUES:,} values: write out what is meant"
             )
-        return loader.construct_document(root)  # type: ignore[no-untyped-call]
+        return loader.construct_document(root)
     except InputError:
         raise
     except RecursionError as error:
@@ -45,7 +45,7 @@ def parse_yaml(text: str) -> Any:
         raise InputError(" ".join(str(error).split())) from error
     finally:
         if loader is not None:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
 
 
 def _values(node: yaml.Node, known: dict[int, int]) -> int:
