@@ -67,8 +67,15 @@ class LazyGroup(click.Group):
             raise InputError(f"there is not enough memory: ask for less ({error})") from error
         except RecursionError as error:
             raise InputError("a file is nested too deeply to be read: write it flat") from error
-        except OverflowError as error:
-            raise InputError(f"a number is too large to be computed with: {error}") from error
+        except ArithmeticError as error:
+            raise InputError(f"a number is too large, or too small, here: {error}") from error
+        except ValueError as error:
+            if type(error).__name__ != "LinAlgError":  # of numpy, which is not imported for this
+                raise
+            raise InputError(
+                f"equations have no solution ({error}): give runs that differ in sparsity, size "
+                "and data, each by itself"
+            ) from error
         except OSError as error:
             place = "a file" if error.filename is None else f"{str(error.filename)!r:.200}"
             reason = error.strerror or error

@@ -339,6 +339,8 @@ def read_law(path: str | Path) -> FittedLaw:
         return _fitted(json.loads(path.read_text(encoding="utf-8")), path.stem)
     except OSError as error:
         raise InputError(f"{path}: no law file can be read there ({error})") from error
+    except KeyError as error:
+        raise InputError(f"{path}: this is not a law file ({error!s:.40} is missing)") from error
     except RecursionError as error:
         raise InputError(f"{path}: this is not a law file (it is nested too deeply)") from error
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
@@ -347,6 +349,8 @@ def read_law(path: str | Path) -> FittedLaw:
 
 def _fitted(content: dict[str, Any], name: str) -> FittedLaw:
     """The law that a file holds. Raises what a reader's own editing may have broken it into."""
+    if content["form"] not in FORMS:
+        raise ValueError(f"there is no form {content['form']!r:.40}")
     law = cast(Law, FORMS[content["form"]].law.from_coefficients(content["coefficients"]))
     worst, huber = content.get("worst"), content.get("huber")
     ensemble = _ensemble(law, content.get("ensemble"))

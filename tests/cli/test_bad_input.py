@@ -1,6 +1,7 @@
 """What a user can get wrong ends in one sentence, and what is right is not refused."""
 
 import json
+import struct
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable
 from simlib.runs.yamltext import parse_yaml
 from simlib.sweep.grid import read_grid
+from simlib.train.checkpoint import DamagedError, load_state
 
 HEADER = "sparsity,nonzero_params,data_seen,loss"
 HUGE = "9" * 400
@@ -195,6 +197,23 @@ def test_a_law_file_nested_without_end(tmp_path):
     path = tmp_path / "deep.json"
     path.write_text('{"a":' * 100_000)
     assert "nested too deeply" in refusal("optimum", "--law", path, *POINT)
+
+
+def test_a_law_that_lacks_a_coefficient_says_which(tmp_path):
+    content = json.loads((FOLDER / "t5-c4.json").read_text())
+    del content["coefficients"]["c"]
+    path = tmp_path / "law.json"
+    path.write_text(json.dumps(content))
+    assert "'c' is missing" in refusal("optimum", "--law", path, *POINT)
+
+
+@pytest.mark.parametrize("note", ['{"a":' * 100_000, "{" + "[" * 100_000])
+def test_a_checkpoint_nested_without_end_is_damaged(tmp_path, note):
+    header = json.dumps({"__metadata__": {"tree": note}}).encode()
+    path = tmp_path / "resume.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(DamagedError):
+        load_state(path)
 
 
 def test_a_budget_below_one_token_has_no_optimum():
