@@ -26,7 +26,7 @@ log = logging.getLogger("simlib.runs")
 # what `started_at` looks like where simlib trained, with 0 for every digit
 _STARTED_AT = "0000-00-00T00:00:00+00:00"
 
-MOST = 10**30  # parameters or data: more is a slip, and too much for arithmetic
+MOST = int(1e30)  # parameters or data: more is a slip, and too much for arithmetic
 Count = Annotated[int, Field(gt=0, le=MOST)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Family = Literal["gpt", "t5", "vit", "other"]

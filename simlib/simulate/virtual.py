@@ -119,6 +119,7 @@ def virtual_runs(
         )
     axes = np.broadcast_arrays(*whole)
     columns = [np.tile(a.ravel(), repeats) for a in axes]
+    _whole("dense_params", columns[1] / (1 - columns[0]))
     cell = combined_index(*columns)
     rng = np.random.default_rng(seed)
     shared = noise.misfit * rng.standard_normal(cell.max() + 1)[cell]

@@ -135,6 +135,8 @@ def _dense_start(cell: Mapping[str, Any]) -> RunConfig | None:
     changes = cell.get("start")
     if not isinstance(changes, Mapping):
         return None
+    if strange := next((k for k in changes if not isinstance(k, str)), None):
+        raise InputError(f"start has no field {strange!r:.40}: fields are words")
     own = {"start", "sparsity", "nonzero_params", "embeddings", *PRUNING_FIELDS}
     if LENGTHS & set(changes):
         own |= LENGTHS

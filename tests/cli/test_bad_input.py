@@ -235,6 +235,7 @@ def test_names_that_no_file_can_have(name, tmp_path):
         ("--repeats", "1000000000"),
         ("--repeats", "9" * 30),
         ("--nonzero-params", "1e308"),
+        ("--nonzero-params", "1e30"),
         ("--sparsity", ",".join(str(i / 3000) for i in range(3000))),
     ],
 )
@@ -288,6 +289,7 @@ def test_a_pattern_needs_no_quotes(grid):
     [
         ("runs: 3", "list of mappings"),
         ("runs: [{1: 3}]", "fields are words"),
+        ("runs: [{steps: 200, start: {1: 3}}]", "fields are words"),
         ('runs: [{corpus: "a\\0b", steps: 200}]', "NUL"),
         ("runs: [{seed: %s, batch: %s, threads: %s}]" % ((list(range(1, 300)),) * 3), "26,730,899"),
         (f"runs: [{{nonzero_params: {HUGE}, steps: 200}}]", "nonzero_params 999"),
