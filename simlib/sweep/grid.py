@@ -135,8 +135,8 @@ def _dense_start(cell: Mapping[str, Any]) -> RunConfig | None:
     changes = cell.get("start")
     if not isinstance(changes, Mapping):
         return None
-    if strange := next((k for k in changes if not isinstance(k, str)), None):
-        raise InputError(f"start has no field {strange!r:.40}: fields are words")
+    if strange := [k for k in changes if not isinstance(k, str)]:
+        raise InputError(f"start has no field {strange[0]!r:.40}: fields are words")
     own = {"start", "sparsity", "nonzero_params", "embeddings", *PRUNING_FIELDS}
     if LENGTHS & set(changes):
         own |= LENGTHS
@@ -172,8 +172,8 @@ def _configs(path: Path, content: dict[str, Any]) -> tuple[RunConfig, ...]:
     listed = isinstance(entries, list) and all(isinstance(e, dict) for e in entries)
     if not isinstance(base, dict) or not listed:
         raise InputError(f"{path}: 'base' must be a mapping and 'runs' a list of mappings")
-    if strange := next((k for e in (base, *entries) for k in e if not isinstance(k, str)), None):
-        raise InputError(f"{path}: a run has no field {strange!r:.40}: fields are words")
+    if strange := [k for e in (base, *entries) for k in e if not isinstance(k, str)]:
+        raise InputError(f"{path}: a run has no field {strange[0]!r:.40}: fields are words")
     try:
         return tuple(expand(base, entries))
     except InputError as error:

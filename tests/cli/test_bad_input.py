@@ -289,6 +289,7 @@ def test_a_pattern_needs_no_quotes(grid):
     [
         ("runs: 3", "list of mappings"),
         ("runs: [{1: 3}]", "fields are words"),
+        ("runs: [{~: 3}]", "fields are words"),
         ("runs: [{steps: 200, start: {1: 3}}]", "fields are words"),
         ('runs: [{corpus: "a\\0b", steps: 200}]', "NUL"),
         ("runs: [{seed: %s, batch: %s, threads: %s}]" % ((list(range(1, 300)),) * 3), "26,730,899"),
