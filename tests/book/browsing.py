@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
-READY = "[...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready)"
+READY = "() => [...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready)"
 
 
 def pages() -> list[str]:

@@ -106,7 +106,8 @@ def test_switch_to_dark_keeps_the_sliders(opened: Opener) -> None:
         page.evaluate("document.documentElement.dataset.theme = 'dark'")
         page.wait_for_selector(".vega-figure[data-ready=dark] input[type=range]")
         page.wait_for_function(
-            "[...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready === 'dark')"
+            "() => [...document.querySelectorAll('.vega-figure')]"
+            ".every(f => f.dataset.ready === 'dark')"
         )
         after = [s.input_value() for s in page.query_selector_all(".vega-figure input[type=range]")]
         assert after == before

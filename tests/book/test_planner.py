@@ -118,7 +118,7 @@ class Expected:
             cells[f"{run} equivalent"] = [float(law.multiplier(S)) * self.N]
             cells[f"{run} D"] = [D]
             cells[f"{run} loss"] = [float(law(S, self.N, D)), *self.interval(S, D)]
-        cells["sparse S"] += best.get("interval", [])
+        cells["sparse S"] += best.interval or ()
         return cells
 
 
@@ -220,7 +220,7 @@ def test_a_law_reaches_its_own_runs_and_says_so_far_from_them(opened: Opener, la
     assert setting["serve"] == next(str(s.low) for s in SLIDERS if s.name == "serve")
     assert planner.cells()["dense D"] == [pytest.approx(D, rel=0.15)]
     assert planner.text("warned") == ""
-    page.page.wait_for_function(f"location.hash.includes('N={setting['N']}')")
+    page.page.wait_for_function(f"() => location.hash.includes('N={setting['N']}')")
     for name, key in (("N", "Home"), ("N", "End"), ("C", "End")):
         planner.press(name, key)
         assert "times in" in planner.text("warned")
@@ -239,12 +239,14 @@ def test_the_link_brings_the_setting_back(opened: Opener) -> None:
     first.choose("vit-jft-refit", "dense")
     for name in KEYS:
         first.press(name, "ArrowRight ArrowRight ArrowRight")
-    first.page.wait_for_function("location.hash.includes('law=vit-jft-refit')")
+    first.page.wait_for_function("() => location.hash.includes('law=vit-jft-refit')")
     second = Planner(opened("book/planner").page)
     default = second.setting
     assert all(default[name] != value for name, value in first.setting.items())
     second.page.goto(second.page.url + "#" + first.page.url.partition("#")[2])
-    second.page.wait_for_function("document.querySelector('.planner [name=law]').value[0] == 'v'")
+    second.page.wait_for_function(
+        "() => document.querySelector('.planner [name=law]').value[0] == 'v'"
+    )
     assert (second.setting, second.cells()) == (first.setting, first.cells())
     second.page.reload()
     second.page.wait_for_function(READY)
@@ -287,7 +289,7 @@ def test_what_is_good_in_a_bad_link_is_kept(opened: Opener) -> None:
 def test_a_link_to_a_heading_keeps_the_setting(opened: Opener) -> None:
     planner = Planner(opened("book/planner").page)
     planner.press("N", "PageUp")
-    planner.page.wait_for_function("location.hash.includes('N=')")
+    planner.page.wait_for_function("() => location.hash.includes('N=')")
     before = planner.setting
     planner.page.evaluate("location.hash = 'what-is-computed'")
     planner.page.wait_for_timeout(100)
