@@ -19,7 +19,7 @@ help:
 	@echo "             (repeat it to preview an edit: only pages that depend on the edit run again)"
 	@echo "make test    lint, types, import rules, tests, the book with warnings as errors, the book in Chromium;"
 	@echo "             as root on Linux also that opening the book, a plan, a fit and training need no network"
-	@echo "make test-fast  lint, imports and the tests that are not marked slow: under two minutes on an idle machine"
+	@echo "make test-fast  lint, imports and the tests that are not marked slow: about two minutes on an idle machine"
 	@echo "make bench   time every row of the benchmark suite into the table that ships (keep the machine idle)"
 	@echo "make bench-smoke  see whether every row still runs, in tiny sizes"
 	@echo "make env     only make .venv with the pinned requirements"
