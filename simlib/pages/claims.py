@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,20 +23,10 @@ from simlib.claims.evidence import (
 from simlib.claims.power import Powers
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.truths import TRUTHS
-from simlib.pages.tables import Table
+from simlib.pages.tables import LinkedTable, Table
 
-LINK = re.compile(r"\[([^\]]+)\]\((\.\./[\w./#-]+)\)")  # to pages of this book only
 HEADER = ("id", "claim", "the paper's number", *SOURCES.values())
 MARKS: dict[Verdict, str] = {"holds": "✓", "contradicted": "✗", "undecided": "?"}
-
-
-class LinkedTable(Table):
-    """A table whose cells may break lines and may be links, written `[text](../page)`."""
-
-    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        bundle = super()._repr_mimebundle_(**options)
-        linked = LINK.sub(r'<a href="\2">\1</a>', bundle["text/html"])
-        return {**bundle, "text/html": linked.replace("\n", "<br>")}
 
 
 def estimate_text(evidence: Evidence) -> str:

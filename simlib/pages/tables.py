@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
+
+# to pages of this book only, from a page in one of its folders or from the first page
+LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./|book/|notebooks/)[\w./#=&;-]+)\)")
 
 
 class Table:
@@ -21,3 +25,12 @@ class Table:
         head = f"<thead>{line(self.header, 'th')}</thead>"
         table = f'<table class="table">{head}<tbody>{body}</tbody></table>'
         return {"text/html": table, "text/plain": "\n".join("\t".join(r) for r in self.rows)}
+
+
+class LinkedTable(Table):
+    """A table whose cells may break lines and may be links, written `[text](../page)`."""
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**options)
+        linked = LINK.sub(r'<a href="\2">\1</a>', bundle["text/html"])
+        return {**bundle, "text/html": linked.replace("\n", "<br>")}

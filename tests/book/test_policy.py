@@ -38,7 +38,7 @@ Formulas are $x^2$.
 CHART = """```{code-cell} ipython3
 import altair as alt
 from simlib.pages import charts
-from simlib.pages.claims import LinkedTable
+from simlib.pages.tables import LinkedTable
 from simlib.pages.tables import Table
 charts.enable()
 names = NAMES

@@ -8,6 +8,7 @@ from simlib.analysis.numbers import count
 from simlib.datasets import load_law
 from simlib.laws.optimum import COSTS, chinchilla_flops
 from simlib.pages import answer
+from simlib.pages.tables import LinkedTable
 
 VIT, T5 = load_law("vit-jft-refit"), load_law("t5-c4-refit")
 
@@ -75,6 +76,9 @@ def test_a_preset_opens_the_planner_at_its_size_and_budget():
     assert 10 ** float(asked["C"]) == pytest.approx(flops, rel=0.02)
     (row,) = answer.presets_table(T5, [answer.Preset(N, 2e12)]).rows
     assert row[0] == f"[7B on 2T tokens]({answer.planner_address('t5-c4-refit', N, flops)})"
+    shown = answer.presets_table(T5, [answer.Preset(N, 2e12)])._repr_mimebundle_()["text/html"]
+    link = answer.planner_address("t5-c4-refit", N, flops).replace("&", "&amp;")
+    assert f'<a href="{link}">7B on 2T tokens</a>' in shown
     assert float(row[1].split()[0]) == pytest.approx(flops / chinchilla_flops(T5.joint, N), 0.05)
 
 
@@ -84,3 +88,12 @@ def test_a_preset_opens_the_planner_at_its_size_and_budget():
 )
 def test_counts_read_like_the_axes_of_charts(value, text):
     assert count(value) == text
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["javascript:alert(1)", "https://else.where/", "//else.where/book/", 'book/"onclick=x'],
+)
+def test_no_cell_links_out_of_the_book(address):
+    shown = LinkedTable(("name",), [(f"[here]({address})",)])._repr_mimebundle_()["text/html"]
+    assert "<a " not in shown
