@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import click
 
@@ -46,6 +47,39 @@ class LazyGroup(click.Group):
         module, attribute = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, for words that can be names of files."""
+        if strange := next((a for a in args if "\0" in a), None):
+            raise InputError(f"{strange!r:.80} holds a NUL character: no name or number has one")
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what neither it nor a reader foresaw of a user's values is said, too.
+
+        Errors of the program itself stay what they are. Raises InputError.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader of our output left: click ends quietly
+            raise
+        except MemoryError as error:
+            raise InputError(f"there is not enough memory: ask for less ({error})") from error
+        except RecursionError as error:
+            raise InputError("a file is nested too deeply to be read: write it flat") from error
+        except ArithmeticError as error:
+            raise InputError(f"a number is too large, or too small, here: {error}") from error
+        except ValueError as error:
+            if type(error).__name__ != "LinAlgError":  # of numpy, which is not imported for this
+                raise
+            raise InputError(
+                f"equations have no solution ({error}): give runs that differ in sparsity, size "
+                "and data, each by itself"
+            ) from error
+        except OSError as error:
+            place = "a file" if error.filename is None else f"{str(error.filename)!r:.200}"
+            reason = error.strerror or error
+            raise InputError(f"{place} cannot be read or written: {reason}") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing any of them."""

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from simlib.analysis.calibration import CATALOG, Score, ScoreFile, fit_small_predict_large
 from simlib.cli.fit import made
-from simlib.cli.options import json_option, level_option, seed_option
+from simlib.cli.options import MOST_RESAMPLES, json_option, level_option, seed_option
 from simlib.cli.output import force_option, saved
 from simlib.datasets.source import find_source
 from simlib.fit.objective import objective_for
@@ -33,7 +33,7 @@ Examples:
 @level_option
 @click.option(
     "--resamples",
-    type=click.IntRange(20),
+    type=click.IntRange(20, MOST_RESAMPLES),
     default=1000,
     show_default=True,
     help="Size of the bootstrap ensemble.",

@@ -8,7 +8,14 @@ import click
 from pydantic import TypeAdapter
 
 from simlib.cli.fit import made
-from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
+from simlib.cli.options import (
+    MOST_RESAMPLES,
+    delta_option,
+    json_option,
+    level_option,
+    log_option,
+    seed_option,
+)
 from simlib.cli.output import force_option, saved
 from simlib.datasets import load_runs
 from simlib.datasets.published import T5_XL, HeldOutRun
@@ -38,7 +45,7 @@ Examples:
 @log_option
 @click.option(
     "--resamples",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_RESAMPLES),
     default=1000,
     show_default=True,
     help="Size of ensembles and tables behind each p-value; 0 for neither.",
@@ -113,6 +120,7 @@ def _text(table: str, found: Comparison) -> str:
         f"curves, predictions change by at most {t.largest_change:.2%}"
         for t in found.tests
     ]
+    lines += [f"not fitted: {name}: {why}" for name, why in found.refused.items()]
     lines += [f"not tested: {name}: {why}" for name, why in found.untested.items()]
     return "\n".join(lines)
 

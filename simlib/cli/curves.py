@@ -25,7 +25,7 @@ Examples:
 @click.option("--only", multiple=True, help="column=value, or column=value,value; repeatable.")
 @click.option(
     "--points",
-    type=click.IntRange(2),
+    type=click.IntRange(2, 100_000),
     default=40,
     show_default=True,
     help="Bins of every curve, equally wide in steps.",
@@ -50,10 +50,14 @@ def command(
     curves = []
     for run in runs:
         try:
-            side = read_side(folder, run.run_id)
+            curve = read_side(folder, run.run_id)["curve"]
+            curves.append(thin(run.run_id, curve, run.data_seen / (run.steps or 1), points))
         except OSError as error:
             raise InputError(f"{folder} has no side file of run {run.run_id}: {error}") from error
-        curves.append(thin(run.run_id, side["curve"], run.data_seen / (run.steps or 1), points))
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise InputError(
+                f"{folder} has a damaged side file of run {run.run_id}: {error!r:.200}"
+            ) from error
     CATALOG.write(path, CurveFile(source.name, made(source), curves))
     click.echo(f"{len(curves)} curves in {path}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from simlib.cli.options import workers_option
 from simlib.errors import InputError
 from simlib.pages.notebooks import notebook_folder
 
@@ -34,7 +35,7 @@ Examples:
     metavar="FOLDER",
     help="Put the tables there, and train all that they lack.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@workers_option
 def command(
     dry_run: bool, only: tuple[str, ...], out: str, fresh: Path | None, workers: int | None
 ) -> None:

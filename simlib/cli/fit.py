@@ -13,7 +13,15 @@ import click
 from tqdm import tqdm
 
 import simlib
-from simlib.cli.options import delta_option, json_option, level_option, log_option, seed_option
+from simlib.cli.options import (
+    MOST_RESAMPLES,
+    MOST_STARTS,
+    delta_option,
+    json_option,
+    level_option,
+    log_option,
+    seed_option,
+)
 from simlib.cli.output import force_option, saved
 from simlib.datasets import FOLDER
 from simlib.datasets.published import Count
@@ -53,10 +61,10 @@ Examples:
     type=click.Choice(["global", "authors", "authors-sum", "published"]),
     help="Ours, the release's (BFGS on the mean or the sum), or no fit at all.",
 )
-@click.option("--starts", type=click.IntRange(1), default=25, show_default=True)
+@click.option("--starts", type=click.IntRange(1, MOST_STARTS), default=25, show_default=True)
 @click.option(
     "--resamples",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_RESAMPLES),
     default=1000,
     show_default=True,
     help="Size of the bootstrap ensemble; 0 for none.",

@@ -14,6 +14,7 @@ from simlib.errors import InputError
 from simlib.files import replace_file
 from simlib.laws.optimum import COSTS
 
+MOST_SPREAD = 1e4  # of densities about one optimum
 EXAMPLES = """
 \b
 Examples:
@@ -40,17 +41,25 @@ Examples:
     help="A grid file whose base the runs share.",
 )
 @click.option(
-    "--count", type=click.IntRange(3), default=5, show_default=True, help="Sparsities a point."
+    "--count",
+    type=click.IntRange(3, 1000),
+    default=5,
+    show_default=True,
+    help="Sparsities a point.",
 )
 @click.option(
     "--spread",
-    type=float,
+    type=click.FloatRange(1, MOST_SPREAD, min_open=True),
     default=4.0,
     show_default=True,
     help="Factor between the largest and the smallest density.",
 )
 @click.option(
-    "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each setting."
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    default=3,
+    show_default=True,
+    help="Runs of each setting.",
 )
 @level_option
 @click.option("--write-grid", type=click.Path(path_type=Path), help="Write the grid file there.")
@@ -77,15 +86,15 @@ def command(
     Every run of a point has the same non-zero parameters and training cost; what more sparsity
     buys in size it pays in data. Commit both files before the runs begin.
     """
-    import yaml
+    from simlib.runs.yamltext import parse_yaml
 
     path = _optima_path(write_grid, save, force)
     if write_grid:
         free(write_grid, force)
     law_file = load_law(law_name)
     try:
-        base = yaml.safe_load(like.read_text(encoding="utf-8"))["base"]
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+        base = parse_yaml(like.read_text(encoding="utf-8"))["base"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{like} cannot be read as a grid file with a base: {error}") from error
     found = [
         predict_point(law_file, base, *_read(text), count=count, spread=spread, level=level)
@@ -118,7 +127,7 @@ def _read(text: str) -> tuple[int, float, str]:
     try:
         size, flops, cost = text.split(":")
         nonzero_params, budget = int(float(size)), float(flops)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(
             f"point {text!r} is not of the form N:C:COST, such as 6144:1e11:sparse"
         ) from error

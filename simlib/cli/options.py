@@ -12,6 +12,9 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+MOST_SEED = 2**63 - 1  # as a run table keeps it
+MOST_RESAMPLES = MOST_STARTS = 100_000  # of a fit, which keeps them all in memory
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -40,14 +43,32 @@ class WholeNumber(click.ParamType):
 _NUMBERS: dict[Any, click.ParamType] = {int: WholeNumber(), float: click.FLOAT}
 
 
+class Level(click.FloatRange):
+    """A number inside (0, 1); NaN passes every range of click's."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The level, or click's error for what is none."""
+        level: float = super().convert(value, param, ctx)
+        if math.isnan(level):
+            self.fail(f"{value!r} is not a number between 0 and 1", param, ctx)
+        return level
+
+
 level_option = click.option(
     "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Level(0, 1, min_open=True, max_open=True),
     default=0.9,
     show_default=True,
     help="Level of the intervals.",
 )
-seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, MOST_SEED), default=0, show_default=True
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 1024), help="Processes.  [default: one a core]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 delta_option = click.option(
     "--delta", type=float, help="Huber delta [default: the table's own, else 0.001]."

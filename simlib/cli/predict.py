@@ -20,7 +20,7 @@ from simlib.analysis.predictions import (
 from simlib.analysis.regime import regime
 from simlib.cli.compare import HELD_OUT
 from simlib.cli.fit import made
-from simlib.cli.options import json_option, level_option, seed_option
+from simlib.cli.options import MOST_RESAMPLES, json_option, level_option, seed_option
 from simlib.cli.output import force_option, saved
 from simlib.datasets import load_law
 from simlib.datasets.source import find_source
@@ -70,7 +70,7 @@ Examples:
 @level_option
 @click.option(
     "--resamples",
-    type=click.IntRange(20),
+    type=click.IntRange(20, MOST_RESAMPLES),
     default=400,
     show_default=True,
     help="Size of the bootstrap ensembles.",

@@ -71,6 +71,7 @@ def command(
         numbers("nonzero-params", nonzero_params),
         numbers("data-seen", data_seen),
         indexing="ij",
+        copy=False,
     )
     runs = virtual_runs(law_file.law, *axes, noise, name=law_file.name, repeats=repeats, seed=seed)
     write_table(out, runs)

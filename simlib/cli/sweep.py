@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simlib.cli.options import json_option
+from simlib.cli.options import json_option, workers_option
 from simlib.runs.config import RunConfig
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Examples:
 )
 @click.option("--dry-run", is_flag=True, help="Print runs, FLOP, hours here and disk; no training.")
 @click.option("--only", multiple=True, help="field=value or the start of a run_id; repeatable.")
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@workers_option
 @click.option("--engine", default="local", show_default=True, help="local or ray.")
 @click.option(
     "--address", help="Of a Ray cluster: host:port, auto or local.  [default: find or start one]"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from simlib import datasets
+from simlib.cli.options import workers_option
 from simlib.errors import InputError
 from simlib.pages.notebooks import notebook_folder
 
@@ -39,7 +40,7 @@ Examples:
     help="Draw only rows that take no more than their share of this.",
 )
 @click.option("--seed", type=int, help="Of the draw.  [default: today's date]")
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@workers_option
 @click.option("--save", is_flag=True, help="Write the result where the book finds it.")
 def command(
     count: int,

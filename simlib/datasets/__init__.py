@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -40,11 +41,12 @@ def load_law(name: str) -> FittedLaw:
 
 def _find(name: str, suffix: str, what: str, known: list[str]) -> Path:
     shipped = FOLDER / f"{name}{suffix}"
-    if Path(name).name == name and shipped.is_file():
-        return shipped
-    if Path(name).is_file():
-        return Path(name)
+    with suppress(OSError, ValueError):  # a name that is too long, or holds a NUL
+        if Path(name).name == name and shipped.is_file():
+            return shipped
+        if Path(name).is_file():
+            return Path(name)
     raise InputError(
-        f"there is no {what} named {name!r} and no file at that path; "
+        f"there is no {what} named {name!r:.200} and no file at that path; "
         f"shipped are: {', '.join(known) or 'none'}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
@@ -71,7 +71,10 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All forms on one table, and the tests of the joint law and its wider forms."""
+    """All forms on one table, and the tests of the joint law and its wider forms.
+
+    `refused` says of each form that the table cannot identify why.
+    """
 
     runs: int
     objective: Objective
@@ -81,6 +84,7 @@ class Comparison:
     assessments: tuple[Assessment, ...]
     tests: tuple[NestedTest, ...]
     untested: dict[str, str]
+    refused: dict[str, str] = field(default_factory=dict)
 
     def assessment(self, form: str) -> Assessment:
         """One form's row. Raises InputError for a form that was not compared."""
@@ -118,17 +122,23 @@ def compare(
 
     `forms` are names in `simlib.fit.FORMS`. `resamples` is the size of the ensembles and the number
     of tables behind each p-value; 0 leaves out both. Raises InputError for an unknown form or a
-    table that cannot identify one of the forms; a wider form that cannot be tested is left out and
-    named in `untested`.
+    table that can identify none of the forms. A form that it cannot identify is named in
+    `refused`, a wider form that cannot be tested in `untested`.
     """
     unknown = [name for name in forms if name not in FORMS]
     if unknown:
         raise InputError(f"unknown form {unknown[0]!r}: choose from {', '.join(COMPARED)}")
     columns = Columns.of(runs)
-    assessments = [
-        _assess(columns, FORMS[name], objective, targets, resamples, starts, level, seed)
-        for name in tqdm(forms, desc="forms", disable=None, leave=False)
-    ]
+    assessments, refused = [], {}
+    for name in tqdm(forms, desc="forms", disable=None, leave=False):
+        try:
+            assessments.append(
+                _assess(columns, FORMS[name], objective, targets, resamples, starts, level, seed)
+            )
+        except InputError as refusal:
+            refused[name] = str(refusal)
+    if not assessments:
+        raise InputError("; ".join(dict.fromkeys(refused.values())) or "no form to compare")
     tests, untested = [], {}
     for nesting in tqdm(nestings if resamples else (), desc="tests", disable=None, leave=False):
         try:
@@ -148,6 +158,7 @@ def compare(
         tuple(assessments),
         tuple(tests),
         untested,
+        refused,
     )
 
 

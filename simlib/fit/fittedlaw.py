@@ -23,6 +23,9 @@ from simlib.laws.law import Array, JointLaw, Law
 from simlib.laws.registry import FORMS
 
 ENOUGH = 0.9  # share of an ensemble's refits that must have converged
+# coefficients of a joint law that are never below zero
+EXPONENTS = ("b_N", "b_D")  # and these are above it
+UNSIGNED = ("a_S", "c_S", "b_N", "a_D", "b_D", "c")
 SIGNIFICANT = 8  # digits of the ensemble that are kept; coefficients are kept whole
 
 Release = Literal["published", "as the release reports it"]
@@ -336,20 +339,27 @@ def read_law(path: str | Path) -> FittedLaw:
         return _fitted(json.loads(path.read_text(encoding="utf-8")), path.stem)
     except OSError as error:
         raise InputError(f"{path}: no law file can be read there ({error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
+        raise InputError(f"{path}: this is not a law file ({error!s:.40} is missing)") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: this is not a law file (it is nested too deeply)") from error
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: this is not a law file ({error!r:.120})") from error
 
 
 def _fitted(content: dict[str, Any], name: str) -> FittedLaw:
     """The law that a file holds. Raises what a reader's own editing may have broken it into."""
+    if content["form"] not in FORMS:
+        raise ValueError(f"there is no form {content['form']!r:.40}")
     law = cast(Law, FORMS[content["form"]].law.from_coefficients(content["coefficients"]))
-    members, worst, huber = (content.get(key) for key in ("ensemble", "worst", "huber"))
-    _check(law, content)
+    worst, huber = content.get("worst"), content.get("huber")
+    ensemble = _ensemble(law, content.get("ensemble"))
+    _check(law, ensemble, content)
     ranges = content.get("range")
     return FittedLaw(
         name=content.get("name", name),
         law=law,
-        ensemble=None if members is None else law.from_vector(np.array(members, dtype=float)),
+        ensemble=ensemble,
         objective=huber and Objective(float(huber["delta"]), bool(huber["log"])),
         runs=int(content.get("runs") or 0),
         range=ranges and Range(*(_pair(ranges[key]) for key in Range._fields)),
@@ -382,9 +392,27 @@ def _fitted(content: dict[str, Any], name: str) -> FittedLaw:
     )
 
 
-def _check(law: Law, content: dict[str, Any]) -> None:
-    if not np.all(np.isfinite(law.vector())):
-        raise ValueError("a coefficient is not finite")
+def _ensemble(law: Law, members: Any) -> Law | None:
+    if members is None:
+        return None
+    values = np.array(members, dtype=float)
+    if values.ndim != 2 or values.shape[1] != len(law.names()):
+        raise ValueError(f"the ensemble is not a list of {len(law.names())} coefficients a member")
+    return law.from_vector(values)
+
+
+def _check(law: Law, ensemble: Law | None, content: dict[str, Any]) -> None:
+    for what, found in (("a coefficient", law), ("a coefficient of the ensemble", ensemble)):
+        if found is None:
+            continue
+        if not np.all(np.isfinite(found.vector())):
+            raise ValueError(f"{what} is not finite")
+        for name in UNSIGNED if isinstance(found, JointLaw) else ():
+            least = float(np.min(getattr(found, name)))
+            if least < 0 or (least == 0 and name in EXPONENTS):
+                raise ValueError(f"{what}, {name}, is {least:g}, which is too small")
+    if not 0 < float(content.get("level", 0.9)) < 1:
+        raise ValueError(f"level {content['level']!r:.40} does not lie between 0 and 1")
     for name in Range._fields:
         low, high = map(float, content["range"][name]) if "range" in content else (0.0, 1.0)
         if not 0 <= low <= high:

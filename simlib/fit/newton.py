@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simlib.errors import InputError
 from simlib.fit import compiled
 from simlib.fit.problem import Held, Hold, Problem
 from simlib.laws.law import Array, Bools, Indices
@@ -73,7 +74,13 @@ class LocalModel(NamedTuple):
         """A descent step of some members and the fall of the objective that it promises."""
         gradient, bowl, metric = (values[members] for values in self)
         matrix = bowl + damping[:, None, None] * metric
-        step = np.asarray(np.linalg.solve(matrix, -gradient[:, :, None])[:, :, 0], dtype=float)
+        try:
+            step = np.asarray(np.linalg.solve(matrix, -gradient[:, :, None])[:, :, 0], dtype=float)
+        except np.linalg.LinAlgError as error:
+            raise InputError(
+                "these runs do not tell the coefficients of the law apart (equations are singular):"
+                " vary sparsity, size and data each by itself"
+            ) from error
         return step, -(step * gradient).sum(axis=-1)
 
 

@@ -47,6 +47,6 @@ def objective_for(table: str, delta: float | None = None, log: bool | None = Non
     Raises InputError for a delta that is not positive.
     """
     own = OBJECTIVES.get(table, DEFAULT_OBJECTIVE)
-    if delta is not None and not delta > 0:
-        raise InputError(f"--delta must be positive, got {delta}")
+    if delta is not None and not 0 < delta < np.inf:
+        raise InputError(f"--delta must be positive and finite, got {delta}")
     return Objective(own.delta if delta is None else delta, own.log if log is None else log)

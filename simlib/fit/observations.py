@@ -8,8 +8,10 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.laws.form import Form
-from simlib.laws.law import Array, Bools
+from simlib.laws.law import Array, Bools, Indices
 from simlib.runs.cells import Columns
+
+DIGITS = 4  # of a loss that two seeds may share by chance
 
 
 class Observations(Protocol):
@@ -45,7 +47,7 @@ def columns(runs: Observations, form: Form) -> Columns:
     _refuse("data_seen", D, D > 0, "must be positive")
     _refuse("loss", L, L > 0, "must be positive; leave out runs that diverged")
     found = Columns(S, N, D, L)
-    _refuse_repeats(found)
+    _refuse_repeats(found, _told_apart(runs))
     _refuse_too_few(found, form)
     return found
 
@@ -57,17 +59,37 @@ def _refuse(name: str, values: Array, good: Bools, why: str) -> None:
         raise InputError(f"run {row + 1}: {name} is {values[row]}; it {why}")
 
 
-def _refuse_repeats(runs: Columns) -> None:
-    columns = np.stack([runs.L, runs.D, runs.N, runs.S])
+def _told_apart(runs: Observations) -> Array:
+    """A number for each seed that a table names, (runs,); 0 where it says nothing."""
+    seeds = [getattr(record, "seed", None) for record in getattr(runs, "records", ())]
+    known = {seed: float(number) for number, seed in enumerate(dict.fromkeys(seeds))}
+    return np.array([known[s] for s in seeds]) if seeds else np.zeros(len(runs.loss))
+
+
+def _refuse_repeats(runs: Columns, seed: Array) -> None:
+    """Raise InputError for one run that stands twice.
+
+    Seeds tell runs apart. Where a table names none, losses of few digits may be equal by chance,
+    but not those of all runs.
+    """
+    columns = np.stack([seed, runs.L, runs.D, runs.N, runs.S])
     order = np.lexsort(columns)  # equal rows side by side, in the order of the table
     same = (np.diff(columns[:, order], axis=1) == 0).all(axis=0)
-    if same.any():
+    if same.any() and not _by_chance(runs.L, order, same):
         row = int(order[np.argmax(same)])
         times = int((columns == columns[:, row : row + 1]).all(axis=0).sum())
         raise InputError(
             f"run {row + 1} stands {times} times in the table with one and the same loss; "
             "repeated rows would narrow every interval: remove the copies"
         )
+
+
+def _by_chance(loss: Array, order: Indices, same: Bools) -> bool:
+    """Whether equal rows, side by side in `order`, may be several runs with rounded losses."""
+    alone = ~(np.append(same, False) | np.append(False, same))
+    repeated = loss[order][~alone]
+    rounded = np.array([float(f"{value:.{DIGITS}g}") for value in repeated])
+    return bool(alone.any() and (rounded == repeated).all())
 
 
 def _refuse_too_few(runs: Columns, form: Form) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from simlib.errors import InputError
 from simlib.paper import PRUNE_END, PRUNE_START
@@ -30,6 +30,12 @@ LATER_FIELDS = {
 # fields that decide the learning rate, which decides the result
 LR_RULE = ("lr_base", "lr_width", "lr_density")
 BASE_LR = {"adamw": 0.004, "adafactor": 0.02}  # of a dense model of width 32
+# beyond what can be trained: a value above is a slip, and is refused before it is computed with
+MOST_PARAMS = MOST_STEPS = 10**15
+MOST_DATA = 10**18
+MOST_AT_ONCE = 10**6  # sequences or images of a step, tokens of a sequence, layers, threads
+MOST_SEED = 2**63 - 1  # as torch takes it
+STEEPEST = 10.0  # power of a learning rate in width or density
 AVERAGED_HALF_LIVES = 10  # of an EMA; weights before them would count for less than a thousandth
 
 
@@ -44,11 +50,18 @@ class RunConfig(BaseModel):
     family: Literal["gpt", "t5", "vit"] = Field("gpt", description="model family")
     corpus: str = Field("python", description="training data, by the name load_corpus takes")
     corpus_sha256: str = Field("", description="refuse any other version of the corpus")
-    nonzero_params: int = Field(13_824, gt=0, description="non-zero weights in the body at the end")
+    nonzero_params: int = Field(
+        13_824, gt=0, le=MOST_PARAMS, description="non-zero weights in the body at the end"
+    )
     sparsity: float = Field(0.0, ge=0, description="fraction of zero weights at the end")
-    depth: int = Field(2, gt=0, description="layers (t5: of encoder and decoder each)")
+    depth: int = Field(
+        2, gt=0, le=MOST_AT_ONCE, description="layers (t5: of encoder and decoder each)"
+    )
     head_size: int = Field(
-        HEAD_SIZE, ge=2, description="width of an attention head, or the nearest that can be built"
+        HEAD_SIZE,
+        ge=2,
+        le=4096,
+        description="width of an attention head, or the nearest that can be built",
     )
     qk_norm: bool = Field(True, description="norm of queries and keys before attention")
     position_bias: Literal["flat", "slopes"] = Field(
@@ -74,7 +87,9 @@ class RunConfig(BaseModel):
     prune_end: float = Field(
         PRUNE_END, gt=0, le=1, description="end of pruning, share of the steps"
     )
-    mask_interval: int = Field(20, gt=0, description="optimizer steps between mask updates")
+    mask_interval: int = Field(
+        20, gt=0, le=MOST_STEPS, description="optimizer steps between mask updates"
+    )
     mask_optimizer: bool = Field(
         True, description="keep optimizer state, gradient norm and step size to unpruned weights"
     )
@@ -83,12 +98,14 @@ class RunConfig(BaseModel):
         description="embeddings, output layer: pruned, unstructured, at 1 - sqrt(1 - S), or dense",
     )
     data_seen: int | None = Field(
-        None, gt=0, description="training data, tokens or images (this or steps)"
+        None, gt=0, le=MOST_DATA, description="training data, tokens or images (this or steps)"
     )
-    steps: int | None = Field(None, gt=0, description="optimizer steps (this or data_seen)")
-    batch: int = Field(8, gt=0, description="sequences or images a step")
-    seq_len: int = Field(128, gt=1, description="tokens a sequence (text)")
-    patch: int = Field(8, gt=0, description="side of a patch, pixels (vision)")
+    steps: int | None = Field(
+        None, gt=0, le=MOST_STEPS, description="optimizer steps (this or data_seen)"
+    )
+    batch: int = Field(8, gt=0, le=MOST_AT_ONCE, description="sequences or images a step")
+    seq_len: int = Field(128, gt=1, le=MOST_AT_ONCE, description="tokens a sequence (text)")
+    patch: int = Field(8, gt=0, le=MOST_AT_ONCE, description="side of a patch, pixels (vision)")
     lr: float | None = Field(
         None,
         gt=0,
@@ -98,16 +115,20 @@ class RunConfig(BaseModel):
     lr_base: float | None = Field(
         None, gt=0, description="rate of a dense model of width 32; default by optimizer"
     )
-    lr_width: float = Field(0.75, description="how fast the rate falls with width, a power")
+    lr_width: float = Field(
+        0.75, ge=-STEEPEST, le=STEEPEST, description="how fast the rate falls with width, a power"
+    )
     lr_density: float = Field(
         0.0,
+        ge=-STEEPEST,
+        le=STEEPEST,
         description="how fast the rate rises as density falls, a power; lr_width / 2 makes it "
         "one rate for one nonzero_params",
     )
     lr_schedule: Literal["constant", "cosine", "rsqrt"] = Field(
         "constant", description="learning rate after warm-up"
     )
-    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
+    warmup_steps: int = Field(100, ge=0, le=MOST_STEPS, description="steps of linear warm-up")
     cooldown: float = Field(
         0.15, ge=0, lt=1, description="last share of the steps with a linear fall to zero"
     )
@@ -126,10 +147,12 @@ class RunConfig(BaseModel):
         description="half-life of the ema, share of the steps",
     )
     grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 for no limit")
-    seed: int = Field(0, ge=0, description="of initial weights, data order and random masks")
+    seed: int = Field(
+        0, ge=0, le=MOST_SEED, description="of initial weights, data order and random masks"
+    )
     precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where to train")
-    threads: int = Field(1, gt=0, description="CPU threads")
+    threads: int = Field(1, gt=0, le=4096, description="CPU threads")
     kernels: Literal["masks", "auto", "sparse"] = Field(
         "masks", description="once masks are fixed: masks, sparse kernels, or what is faster (auto)"
     )
@@ -139,13 +162,20 @@ class RunConfig(BaseModel):
         "what is faster (auto)",
     )
     start: str = Field("scratch", description="scratch, or a run_id or checkpoint to start from")
-    valid_windows: int = Field(512, gt=1, description="validation sequences or images")
+    valid_windows: int = Field(512, gt=1, le=10**9, description="validation sequences or images")
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise InputError(_sentence(error)) from None
+
+    @field_validator("corpus", "pattern", "pruner", "start", mode="after")
+    @classmethod
+    def _is_text(cls, text: str) -> str:
+        if "\0" in text:
+            raise InputError(f"{text!r:.80} holds a NUL character: no name of a file has one")
+        return text
 
     @model_validator(mode="after")
     def _fits_together(self) -> RunConfig:
@@ -358,7 +388,7 @@ def load_config(path: str | Path) -> RunConfig:
     """A config written as JSON. Raises InputError if the file is missing or wrong."""
     try:
         return RunConfig(**json.loads(Path(path).read_text()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as a run configuration: {error}") from error
 
 
@@ -373,11 +403,11 @@ def _check_pattern(pattern: str, sparsity: float) -> None:
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
-    value = first["input"]
+    shown = f"{first['input']!r:.80}"
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        return f"a run has no field {name!r}; it has {', '.join(RunConfig.model_fields)}"
+        return f"a run has no field {name!r:.80}; it has {', '.join(RunConfig.model_fields)}"
     if first["type"] == "literal_error":
-        return f"{name} {value!r} is unknown: use {first['ctx']['expected']}"
-    return f"{name} {value!r} is not possible: {first['msg'][0].lower()}{first['msg'][1:]}"
+        return f"{name} {shown} is unknown: use {first['ctx']['expected']}"
+    return f"{name} {shown} is not possible: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,15 @@ def read_foreign(path: str | Path, columns: dict[str, Column]) -> RunTable:
     table = table_of(path, fields, _plausible(path, fields, filled))
     refuse_mixture(table)
     return table
+
+
+def header_of(path: Path) -> tuple[list[str], list[str]]:
+    """The columns of a file, and those among them that no run table has.
+
+    Raises InputError for no table.
+    """
+    header = [name.strip() for name in next(iter(read_cells(path)), [])]
+    return header, [name for name in header if name not in FIELDS]
 
 
 def read_cells(path: Path) -> list[list[str]]:
@@ -159,6 +169,12 @@ def _plausible(path: Path, fields: list[str], cells: list[list[str]]) -> list[li
             f"{path}: sparsity reaches 1, a model of zeros; if the column holds "
             "densities, write sparsity=1-COLUMN"
         )
+    refuse_units(path, most)
+    return cells
+
+
+def refuse_units(path: str | Path, most: Mapping[str, float]) -> None:
+    """Raises InputError where a column's greatest value says that its unit cannot be right."""
     for field in ("nonzero_params", "data_seen"):
         if most[field] < FEWEST:
             raise InputError(
@@ -170,7 +186,6 @@ def _plausible(path: Path, fields: list[str], cells: list[list[str]]) -> list[li
             f"{path}: loss reaches {most['loss']:g}, more than any cross-entropy in nats; if it is "
             "a perplexity, take its logarithm, if it is in bits, write loss=COLUMN*0.6931"
         )
-    return cells
 
 
 def refuse_mixture(table: RunTable) -> None:

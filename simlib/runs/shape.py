@@ -99,7 +99,9 @@ def _grain(size: float) -> int:
 
 
 def _heads(width: int, head_size: int) -> int:
-    sizes = [s for s in range(2, width + 1, 2) if width % s == 0]
+    # 2 divides every width, and is nearer than any size beyond the square of what was asked
+    most = min(width, head_size**2)
+    sizes = [s for s in range(2, most + 1, 2) if width % s == 0]
     return width // min(sizes, key=lambda s: (abs(math.log(s / head_size)), s))
 
 

@@ -26,7 +26,8 @@ log = logging.getLogger("simlib.runs")
 # what `started_at` looks like where simlib trained, with 0 for every digit
 _STARTED_AT = "0000-00-00T00:00:00+00:00"
 
-Count = Annotated[int, Field(gt=0)]
+MOST = int(1e30)  # parameters or data: more is a slip, and too much for arithmetic
+Count = Annotated[int, Field(gt=0, le=MOST)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Family = Literal["gpt", "t5", "vit", "other"]
 
@@ -74,7 +75,7 @@ class RunRecord(BaseModel):
     depth: Count | None = None
     heads: Count | None = None
     lr: Positive | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-MOST, le=MOST)] | None = None
     prune_start: float | None = None
     prune_end: float | None = None
     schedule: str = ""
@@ -312,7 +313,7 @@ def _form(text: str) -> str:
 
 def _begins_header(line: bytes) -> bool:
     """Whether a line that has not ended may be a header, or the beginning of one."""
-    *names, last = line.decode(errors="replace").split(",")
+    *names, last = line.decode("utf-8-sig", errors="replace").split(",")
     return all(n in FIELDS for n in names) and any(f.startswith(last) for f in FIELDS)
 
 
@@ -336,7 +337,7 @@ def warn_once(sentence: str) -> None:
 
 def _rows(path: Path, content: bytes) -> Iterator[list[str]]:
     try:
-        yield from csv.reader(io.StringIO(content.decode()))
+        yield from csv.reader(io.StringIO(content.decode("utf-8-sig")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a run table ({error})") from error
 
@@ -366,6 +367,11 @@ def _check_header(path: Path, header: list[str]) -> None:
     unknown = [h for h in header if h not in FIELDS]
     if unknown:
         raise InputError(f"{path}: row 1, column {unknown[0]!r} is not a run-table column")
+    if twice := next((h for h in header if header.count(h) > 1), None):
+        raise InputError(
+            f"{path}: row 1, {header.count(twice)} columns are called {twice!r}: keep the one that "
+            "is meant"
+        )
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise InputError(f"{path}: row 1, the column {missing[0]!r} is missing")

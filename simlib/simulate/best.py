@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.optimum import chinchilla_flops, cost_model, optimal_sparsity
 
@@ -41,6 +42,11 @@ def best_sparsity(
     law = law_file.joint
     S = float(optimal_sparsity(law, nonzero_params, flops, cost))
     D = float(cost_model(cost).data_seen(S, nonzero_params, flops))
+    if D < 1:
+        raise InputError(
+            f"{flops:g} FLOP train {nonzero_params:g} non-zero parameters on less than one token "
+            "or image: give more FLOP, or fewer parameters"
+        )
     interval = None
     if law_file.ensemble is not None:
         low, high = law_file.interval(

@@ -12,12 +12,13 @@ import simlib
 from simlib.datasets import load_runs, table_names
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
-from simlib.laws.law import Law, fraction, positive
+from simlib.laws.law import Array, Law, fraction, offender, positive
 from simlib.runs.cells import cell_index, combined_index, pooled
 from simlib.runs.simulated import MARK
-from simlib.runs.table import RunRecord, RunTable
+from simlib.runs.table import MOST, RunRecord, RunTable
 from simlib.simulate.forecast import residual_noise
 
+MOST_RUNS = 1_000_000  # of one virtual table
 MOST_NOISE = 1.0  # of log loss: a factor of 2.7 either way
 
 
@@ -105,10 +106,20 @@ def virtual_runs(
             f"noise of {noise.total:g} on log loss is more than any table has: give a share of the "
             "loss, such as 0.01"
         )
-    axes = np.broadcast_arrays(
-        fraction(S), np.rint(positive("nonzero_params", N)), np.rint(positive("data_seen", D))
-    )
+    whole = [
+        fraction(S),
+        _whole("nonzero_params", N),
+        _whole("data_seen", D),
+    ]
+    count = int(np.broadcast(*whole).size) * repeats
+    if count > MOST_RUNS:
+        raise InputError(
+            f"{count:,} runs are more than the {MOST_RUNS:,} of the largest virtual table: give "
+            "fewer values or repeats"
+        )
+    axes = np.broadcast_arrays(*whole)
     columns = [np.tile(a.ravel(), repeats) for a in axes]
+    _whole("dense_params", columns[1] / (1 - columns[0]))
     cell = combined_index(*columns)
     rng = np.random.default_rng(seed)
     shared = noise.misfit * rng.standard_normal(cell.max() + 1)[cell]
@@ -135,3 +146,13 @@ def virtual_runs(
         )
         for row, (s, n, d, y) in enumerate(zip(*columns, loss, strict=True))
     )
+
+
+def _whole(name: str, values: ArrayLike) -> Array:
+    """Counts as whole numbers. Raises InputError for one that a run table does not take."""
+    counts = np.rint(positive(name, values))
+    bad = (counts < 1) | (counts > MOST)
+    if np.any(bad):
+        least = offender(np.asarray(values, dtype=float), bad)
+        raise InputError(f"{name} must lie between 1 and {MOST:g}, got {least:g}")
+    return np.asarray(counts)

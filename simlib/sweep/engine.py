@@ -20,6 +20,7 @@ from simlib.train.pack import Progress
 from simlib.train.settings import check_device
 
 ENGINES = ("local", "ray")
+UNGUARDED = 77  # exit code of a worker whose script calls sweep() as soon as it is imported
 
 
 class Engine(Protocol):
@@ -72,6 +73,12 @@ def _ray_engine(
             "engine 'ray' needs Ray, which is not installed: pip install 'simlib[ray]'"
         ) from error
     return RayEngine(workers, checkpoint_seconds, address, gpu_share or 1.0)
+
+
+def leave_if_imported() -> None:
+    """End this process if it is a worker that is still importing the user's script."""
+    if getattr(mp.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        os._exit(UNGUARDED)
 
 
 def cores() -> int:
@@ -170,6 +177,11 @@ class LocalEngine:
             except EOFError:
                 worker.process.join()
                 code = worker.process.exitcode
+                if code == UNGUARDED:
+                    raise InputError(
+                        "every worker runs the script anew, up to its call of sweep(): put that "
+                        'call under `if __name__ == "__main__":`'
+                    ) from None
                 worker.done, worker.reason = True, f"its worker crashed (exit code {code})"
                 continue
             if isinstance(message, Warned):

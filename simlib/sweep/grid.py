@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from simlib.errors import InputError
 from simlib.runs.config import PRUNING_FIELDS, RunConfig
+from simlib.runs.yamltext import parse_yaml
 from simlib.train.pack import refuse_twins
 
 KEYS = ("base", "runs")
 LENGTHS = {"data_seen", "steps"}  # a run has one of them
+MOST_RUNS = 20_000  # of one grid
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,9 @@ def read_grid(path: str | Path) -> Grid:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read as a grid file: {reason}") from error
+        content = parse_yaml(text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a grid file: {error}") from error
     about = _header(text)
     if not about:
         raise InputError(f"{path} must begin with a comment: what it trains, why, at what cost")
@@ -89,6 +89,12 @@ def expand(base: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> lis
     Raises InputError for values that cannot work, two equal runs, and a dense run to start from
     that is not among the runs.
     """
+    count = sum(math.prod(len(_listed(v)) for v in entry.values()) for entry in entries)
+    if count > MOST_RUNS:
+        raise InputError(
+            f"{count:,} combinations of values are more than the {MOST_RUNS:,} runs that a grid "
+            "may have: give fewer values, or several grids"
+        )
     cells = [
         {**base, **dict(zip(entry, values, strict=True))}
         for entry in entries
@@ -129,6 +135,8 @@ def _dense_start(cell: Mapping[str, Any]) -> RunConfig | None:
     changes = cell.get("start")
     if not isinstance(changes, Mapping):
         return None
+    if strange := [k for k in changes if not isinstance(k, str)]:
+        raise InputError(f"start has no field {strange[0]!r:.40}: fields are words")
     own = {"start", "sparsity", "nonzero_params", "embeddings", *PRUNING_FIELDS}
     if LENGTHS & set(changes):
         own |= LENGTHS
@@ -161,8 +169,11 @@ def _listed(value: Any) -> list[Any]:
 
 def _configs(path: Path, content: dict[str, Any]) -> tuple[RunConfig, ...]:
     base, entries = content.get("base") or {}, content["runs"]
-    if not isinstance(base, dict) or not all(isinstance(e, dict) for e in entries):
+    listed = isinstance(entries, list) and all(isinstance(e, dict) for e in entries)
+    if not isinstance(base, dict) or not listed:
         raise InputError(f"{path}: 'base' must be a mapping and 'runs' a list of mappings")
+    if strange := [k for e in (base, *entries) for k in e if not isinstance(k, str)]:
+        raise InputError(f"{path}: a run has no field {strange[0]!r:.40}: fields are words")
     try:
         return tuple(expand(base, entries))
     except InputError as error:
@@ -180,4 +191,9 @@ def _meets(config: RunConfig, condition: str) -> bool:
         return config.run_id.startswith(condition)
     if name not in RunConfig.model_fields:
         raise InputError(f"a run has no field {name!r} to choose by")
-    return bool(getattr(config, name) == yaml.safe_load(wanted))
+    try:
+        return bool(getattr(config, name) == parse_yaml(wanted))
+    except InputError as error:
+        raise InputError(
+            f"--only {condition!r:.80} cannot be read as field=value: {error}"
+        ) from error

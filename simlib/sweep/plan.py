@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +30,8 @@ from simlib.train.settings import check_device, settings
 from simlib.train.trainer import Trainer
 
 _CALIBRATED = 3  # shapes that are timed for each size of batch
-_BYTES = {"weights": 4, "prefix": 12}  # a weight alone, and with its two moments
+_BYTES = {"weights": 4, "prefix": 12, "trained": 16}  # a weight; with two moments; and gradient
+_MOST_TIMED = 1e13  # FLOP of a step on a CPU: some minutes
 _SIDE_BYTES = 60  # of a side file for every point of its curve
 
 
@@ -40,9 +42,9 @@ class SweepPlan:
     `steps` are those of every run alone, `steps_shared` those that remain when runs share their
     prefixes; `flops`, `flops_head` and `flops_embeddings` are as in the run table, `flops_dense` is
     `flops` as if no zeros were skipped; `epochs` are the passes over the data of the run that makes
-    most. `hours` is None where the device of the runs is missing. `disk_bytes` are those in the
-    folder of the runs, `cache_bytes` the most that training images drawn for them take in the
-    corpus cache.
+    most. `hours` is None where the device of the runs is missing or too small for them.
+    `disk_bytes` are those in the folder of the runs, `cache_bytes` the most that training images
+    drawn for them take in the corpus cache.
     """
 
     configs: tuple[RunConfig, ...]
@@ -120,7 +122,8 @@ def plan(
     todo = check(configs, folder, device=lambda config: None, known=known)
     parts = _parts(folder, todo)
     count = workers or max(1, cores() // max((c.threads for c in todo), default=1))
-    seconds = _seconds_per_step([c for c, _ in parts]) if _can_train(todo) else None
+    timed = [c for c, _ in parts]
+    seconds = _seconds_per_step(timed) if _can_train(todo) and _can_be_timed(timed) else None
     each = [_flops(c) for c in todo]
     flops = {part: sum(f[part] for f in each) for part in PARTS}
     return SweepPlan(
@@ -268,9 +271,23 @@ def _can_train(configs: Sequence[RunConfig]) -> bool:
     return True
 
 
+def _can_be_timed(configs: Sequence[RunConfig]) -> bool:
+    """Whether a few steps of each fit the memory and a plan's patience, as far as sizes tell."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    least = (
+        _BYTES["trained"] * _weights(c) + _BYTES["weights"] * c.data_per_step * c.shape.width
+        for c in configs
+    )
+    most = max((step_flops(c) for c in configs if c.device == "cpu"), default=0.0)
+    return max(least, default=0) < memory and most < _MOST_TIMED
+
+
 def _time(hours: float | None, workers: int) -> str:
     if hours is None:
-        return "cannot be trained here: the device that the runs ask for is missing"
+        return (
+            "cannot be trained here: the device that the runs ask for is missing, or too small for "
+            "them"
+        )
     return f"about {_duration(hours)} here with {workers} workers"
 
 

@@ -11,7 +11,7 @@ from simlib.errors import InputError
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable, append_record
 from simlib.sparsify import make_pruner
-from simlib.sweep.engine import make_engine
+from simlib.sweep.engine import leave_if_imported, make_engine
 from simlib.sweep.tasks import plan_tasks
 from simlib.sweep.worker import Failure
 from simlib.train.batches import make_batches
@@ -70,6 +70,7 @@ def sweep(
         InputError: anything wrong with a config, the corpus, the device or the folder, before
             anything is trained.
     """
+    leave_if_imported()
     folder = Folder(Path(out))
     chosen = make_engine(engine, workers, checkpoint_seconds, address, gpu_share)
     failures: list[Failure] = []
@@ -115,6 +116,10 @@ def check(
         if key not in looked:
             looked.add(key)
             _check_version(config, make_batches(config).sha256, hashes.get(config.corpus))
+    listed = {c.run_id for c in configs}
+    for config in todo:
+        if config.start != "scratch" and config.start not in listed:
+            folder.start(config)
     if todo:
         folder.refuse_if_read_only()
     return todo

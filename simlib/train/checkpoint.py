@@ -59,6 +59,8 @@ def load_state(path: Path, device: str = "cpu") -> Tree:
         return _join(json.loads(plain), tensors)
     except OSError as error:
         raise InputError(f"{path} cannot be read as a checkpoint: {error}") from error
+    except RecursionError as error:
+        raise DamagedError(f"{path} is nested too deeply to be a checkpoint") from error
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"{path} cannot be read as a checkpoint: {error}") from error
 
