@@ -133,7 +133,13 @@ def test_shipped_curves_belong_to_runs_of_their_table_and_follow_its_schedule():
 def test_the_command_keeps_the_chosen_runs_and_refuses_what_it_cannot_find(tmp_path):
     rows = [
         RunRecord(
-            run_id=n, nonzero_params=10, sparsity=0, data_seen=512 * 40, steps=40, loss=2.0, seed=s
+            run_id=n,
+            nonzero_params=6144,
+            sparsity=0,
+            data_seen=512 * 40,
+            steps=40,
+            loss=2.0,
+            seed=s,
         )
         for n, s in (("a", 0), ("b", 1))
     ]

@@ -24,11 +24,6 @@ from simlib.train import Folder, Update, read_side
 from simlib.train.checkpoint import load_state
 
 CONFIGS = expand(BASE | {"steps": 600}, ENTRIES)
-LOST = RunConfig(
-    **(BASE | {"nonzero_params": 3072, "sparsity": 0.5}),
-    pruner="from_checkpoint",
-    start="nowhere",
-)
 MEASURED = {"seconds", "started_at"}
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -40,6 +35,13 @@ NODE = {
     "include_log_monitor": False,
     "dashboard_agent_listen_port": 0,
 }
+
+
+def lost(start: Path) -> RunConfig:
+    """A run that must fail: the checkpoint that it starts from is none."""
+    start.write_bytes(b"no weights")
+    config = BASE | {"nonzero_params": 3072, "sparsity": 0.5}
+    return RunConfig(**config, pruner="from_checkpoint", start=str(start))
 
 
 def add_node(cluster: Cluster, **more: Any) -> Any:
@@ -119,7 +121,7 @@ def test_a_lost_node_changes_nothing(tmp_path: Path, cluster: Cluster) -> None:
     folder = Folder(tmp_path / "ray")
     killer = NodeKiller(cluster, add_node(cluster), folder)
     result = sweep(
-        [*CONFIGS, LOST],
+        [*CONFIGS, lost(tmp_path / "damaged.safetensors")],
         folder.root,
         engine="ray",
         address=cluster.address,
@@ -131,8 +133,8 @@ def test_a_lost_node_changes_nothing(tmp_path: Path, cluster: Cluster) -> None:
     assert killer.after[-1] == killer.lost.total_steps
     assert "its node was lost" in (folder.of(killer.lost) / "log.txt").read_text()
     (failure,) = result.failures
-    assert "nowhere" in failure.reason
-    assert "nowhere" in failure.log.read_text()
+    assert "damaged" in failure.reason
+    assert "damaged" in failure.log.read_text()
 
     assert values(result.runs) == values(local.runs)
     assert values(folder.recorded()) == values(local.runs)

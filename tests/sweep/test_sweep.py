@@ -89,11 +89,13 @@ def test_repeating_a_sweep_trains_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_failed_run_is_reported_with_its_log(tmp_path: Path) -> None:
-    start = {"pruner": "from_checkpoint", "start": "nowhere", "sparsity": 0.5}
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"no weights")
+    start = {"pruner": "from_checkpoint", "start": str(damaged), "sparsity": 0.5}
     lost = RunConfig(**(BASE | start | {"nonzero_params": 3072}))
     result = sweep([lost, CONFIGS[0]], tmp_path, workers=1)
-    assert "nowhere" in result.failures[0].reason
-    assert "nowhere" in result.failures[0].log.read_text()
+    assert "damaged" in result.failures[0].reason
+    assert "damaged" in result.failures[0].log.read_text()
     assert [r.run_id for r in result.runs] == [CONFIGS[0].run_id]
 
 
