@@ -57,8 +57,8 @@ class Law(Protocol):
     def expand(self, dims: int) -> Self: ...
 
 
-class BaseLaw:
-    """What laws with a fixed list of coefficients share: these, read and replaced as a vector."""
+class Coefficients:
+    """A fixed list of coefficients, read and replaced by name or as a vector."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -89,3 +89,16 @@ class BaseLaw:
         shape = (...,) + (None,) * dims
         new = {n: np.asarray(getattr(self, n), dtype=float)[shape] for n in self.names()}
         return replace(self, **new)  # type: ignore[type-var]
+
+
+class BaseLaw(Coefficients):
+    """What laws of additive terms share: the loss is the sum of its terms."""
+
+    def __call__(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
+        """Predicted loss in nats; S, N, D broadcast. Raises InputError outside their domain."""
+        size, data, floor = self.terms(S, N, D)
+        return size + data + floor
+
+    def terms(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Terms:
+        """The size, data and floor terms of the loss, broadcast to one shape."""
+        raise NotImplementedError

@@ -64,11 +64,6 @@ class JointLaw(BaseLaw):
     b_D: Coefficient
     c: Coefficient
 
-    def __call__(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
-        """Predicted loss in nats; S, N, D broadcast. Raises InputError outside their domain."""
-        size, data, floor = self.terms(S, N, D)
-        return size + data + floor
-
     def terms(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Terms:
         """The size, data and floor terms of the loss, broadcast to one shape."""
         N, D = positive("nonzero_params", N), positive("data_seen", D)
@@ -165,13 +160,8 @@ class DenseLaw(BaseLaw):
     beta: Coefficient
     E: Coefficient
 
-    def __call__(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
-        """Predicted loss in nats. Raises InputError for any S but 0: the law knows no sparsity."""
-        size, data, floor = self.terms(S, N, D)
-        return size + data + floor
-
     def terms(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Terms:
-        """The size, data and floor terms of the loss, broadcast to one shape."""
+        """The terms of the loss. Raises InputError for any S but 0: the law knows no sparsity."""
         S = fraction(S)
         if np.any(S != 0):
             raise InputError(f"a dense law has no sparsity: S must be 0, got {offender(S, S != 0)}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simlib.laws.law import Array, BaseLaw, Coefficient, Law, fraction, positive
+from simlib.laws.base import Array, Coefficient, Coefficients, Law, fraction, positive
 
 PUBLISHED_EPOCHS = 16.0  # passes in the longest runs that Wu et al. fitted (their abstract)
 
@@ -31,7 +31,7 @@ def saturating(amount: ArrayLike, distinct: ArrayLike, R: ArrayLike) -> Array:
 
 
 @dataclass(frozen=True)
-class Repetition(BaseLaw):
+class Repetition(Coefficients):
     """`R(S) = R (1 + l S + q S^2)`: passes after the first that count at most, by sparsity."""
 
     R: Coefficient

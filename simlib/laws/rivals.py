@@ -52,11 +52,6 @@ class AdditiveLaw(BaseLaw):
     b_D: Coefficient
     c: Coefficient
 
-    def __call__(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Array:
-        """Predicted loss in nats; S, N, D broadcast. Raises InputError outside their domain."""
-        size, data, floor = self.terms(S, N, D)
-        return size + data + floor
-
     def terms(self, S: ArrayLike, N: ArrayLike, D: ArrayLike) -> Terms:
         """The size, data and floor terms of the loss, broadcast to one shape."""
         S, N, D = fraction(S), positive("nonzero_params", N), positive("data_seen", D)
