@@ -24,7 +24,7 @@ from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import EVERY, LANGUAGE, OPTIMUM, T5, RunSet, Sources
 from simlib.datasets.published import T5_XL
 from simlib.errors import InputError
-from simlib.fit.diagnosis import WIDE
+from simlib.fit.profile import WIDE
 from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array, JointLaw
 

@@ -163,7 +163,7 @@ def band(data: Any, x: alt.X, low: str, high: str, colour: str = FITTED) -> alt.
 
 
 def loss_against(
-    data: Any, x: alt.X, sparsities: ArrayLike, title: str = "Loss (nats per token)"
+    data: Any, x: alt.X, sparsities: ArrayLike, title: str = "Loss (nats)"
 ) -> alt.LayerChart:
     """Measured losses as lines with points, one colour a sparsity.
 
