@@ -60,8 +60,11 @@ class Cards:
         if not self.whole:
             address = f"../{Path(claim.page).with_suffix('.html')}#{claim.id}"
             parts.append(f'<p><a href="{address}">{html.escape(title(claim.page))}</a></p>')
-        elif claim.paper:
-            parts.append(f'<p class="muted">The paper: {html.escape(claim.paper)}</p>')
+        else:
+            notes = dict.fromkeys(f"{e.runs}: {e.note}" for e in shown if e.note)
+            if claim.paper:
+                notes = {f"the paper: {claim.paper}": None, **notes}
+            parts += [f'<p class="muted">{html.escape(sentence(spoken(n)))}.</p>' for n in notes]
         anchor = f' id="{claim.id}"'
         return f'<article class="claim-card"{anchor}>{"".join(parts)}</article>'
 
