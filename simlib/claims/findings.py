@@ -269,7 +269,7 @@ CLAIMS = (
         "B6",
         "Intervals of a law fitted to smaller runs are too narrow for larger ones.",
         "",
-        "notebooks/simulator.md",
+        "notebooks/calibration.md",
         (
             Rule(
                 "B6",

@@ -182,7 +182,7 @@ def trend_table(contrasts: Sequence[Pairs], law_file: FittedLaw) -> Table:
     rows = []
     for pairs in contrasts:
         found = trend(pairs, law_file)
-        cells = ("undetermined",) * 4
+        cells: tuple[str, ...] = ("undetermined",) * 4
         if found is not None:
             cells = tuple(text(slope) for slope in found for text in (_factor, says))
         rows.append((pairs.label, *cells, percent(unexplained(pairs, law_file.joint), 2)))

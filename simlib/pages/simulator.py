@@ -16,7 +16,8 @@ from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts
 from simlib.pages.law_answers import bands
-from simlib.pages.tables import Table
+from simlib.pages.names import spoken
+from simlib.pages.tables import Lines, Table
 from simlib.runs.cells import nominal_sparsities
 from simlib.simulate.allocate import best_allocation, gain
 from simlib.simulate.blocks import summarise
@@ -347,9 +348,9 @@ def identified_table(law_file: FittedLaw) -> Table:
     return Table(("coefficient", "estimate", "resampled runs", "profile", "verdict"), rows)
 
 
-def sentences(said: Sequence[str], none: str = "nothing to warn of") -> Table:
-    """Warnings as a table of one column."""
-    return Table(("warning",), [(s,) for s in said] or [(none,)])
+def sentences(said: Sequence[str], none: str = "nothing to warn of") -> Lines:
+    """Warnings as a list."""
+    return Lines(spoken(s) for s in said or [none])
 
 
 PHASE_NAMES = {

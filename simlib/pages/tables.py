@@ -36,6 +36,17 @@ class LinkedTable(Table):
         return {**bundle, "text/html": linked.replace("\n", "<br>")}
 
 
+class Lines:
+    """Sentences, one below the other."""
+
+    def __init__(self, said: Iterable[str]) -> None:
+        self.said = list(said)
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        items = "".join(f"<li>{html.escape(text)}</li>" for text in self.said)
+        return {"text/html": f"<ul>{items}</ul>", "text/plain": "\n".join(self.said)}
+
+
 class Folded:
     """Tables under a line that opens them: what most readers pass over."""
 
