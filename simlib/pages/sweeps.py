@@ -485,6 +485,7 @@ class SweepFacts:
             "often": how_often(self.order),
             "growing": str(len(growing)),
             "later": str(len(self.steps) - 1),
+            "use": use_sentence(self.law_file),
             "regime": self._regime(data),
             "without": self._without(),
             "widest": number(high / low, 2),
@@ -515,6 +516,13 @@ class SweepFacts:
             f"the law's log-RMSE is {error}, and a weight at {percent(WORTH_AT)} sparsity is worth "
             f"{worth}"
         )
+
+
+def use_sentence(law_file: FittedLaw) -> str:
+    """Whether the law of a page may be used, and why not where it may not."""
+    if law_file.decides:
+        return "The law fitted here may be used within its runs."
+    return f"The law fitted here must not be used: {law_file.why_not}."
 
 
 def _status(law_file: FittedLaw) -> str:
