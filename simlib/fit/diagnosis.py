@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from simlib.fit.fittedlaw import ENOUGH, Derived, FittedLaw
-from simlib.fit.profile import Interval
+from simlib.fit.profile import Interval, wide
 from simlib.fit.quantity import Quantity
 from simlib.laws.law import Array, Law
-
-WIDE = 4.0  # an interval whose ends differ by more than this factor does not identify a coefficient
 
 
 def warnings_of(found: FittedLaw) -> list[str]:
@@ -62,8 +60,7 @@ def _identification(name: str, interval: Interval | None, kind: str, level: floa
     if low is None or high is None:
         side = " and ".join(s for s, e in (("below", low), ("above", high)) if e is None)
         return [head + f"is open {side}"]
-    least, most = sorted((abs(low), abs(high)))
-    if low <= 0 < high or most > WIDE * least:
+    if wide(interval):
         return [head + f"runs from {low:.3g} to {high:.3g}"]
     return []
 

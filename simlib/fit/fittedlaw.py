@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from simlib.errors import InputError
 from simlib.files import replace_file
 from simlib.fit.objective import Objective
-from simlib.fit.profile import Interval
+from simlib.fit.profile import Interval, wide
 from simlib.laws.law import Array, JointLaw, Law
 from simlib.laws.registry import FORMS
 
@@ -151,11 +151,12 @@ class FittedLaw:
 
     @property
     def unidentified(self) -> list[str]:
-        """Coefficients that the fit's warnings call not identified."""
+        """Coefficients of which an interval, profile or resampled, is open or wider than `WIDE`."""
+        known = (self.profile_intervals, self.intervals)
         return [
             name
             for name in self.law.names()
-            if any(text.startswith(f"{name} is not identified") for text in self.warnings)
+            if any(wide(found[name]) for found in known if name in found)
         ]
 
     @property

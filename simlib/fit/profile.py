@@ -23,10 +23,20 @@ from simlib.fit.quantity import Axis
 from simlib.laws.law import Array, Indices
 
 Interval: TypeAlias = tuple[float | None, float | None]
+WIDE = 4.0  # an interval whose ends differ by more than this factor does not identify a coefficient
 
 FIRST, LONGEST = 0.02, 2.0  # steps out along a profile
 NEAR = 1e-4  # an end is found where the root of the rise is within this of the threshold's
 ROUNDS = 60  # points of a profile, several times what it takes
+
+
+def wide(interval: Interval) -> bool:
+    """Whether an interval is open, holds 0, or has ends that differ by more than `WIDE` times."""
+    low, high = interval
+    if low is None or high is None:
+        return True
+    least, most = sorted((abs(low), abs(high)))
+    return low <= 0 < high or not most <= WIDE * least
 
 
 def thresholds(

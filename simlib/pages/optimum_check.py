@@ -122,7 +122,7 @@ def loss_at_point(check: Check, law_file: FittedLaw) -> alt.LayerChart:
     ]
     means = [{"sparsity": arm.sparsity, "loss": arm.loss} for arm in check.arms]
     x = alt.X("sparsity:Q", title="Sparsity", axis=alt.Axis(format="%"))
-    y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
+    y = alt.Y("loss:Q", title="Loss (nats per byte)", scale=alt.Scale(zero=False))
     law = alt.Chart(curve).mark_line(color=charts.FITTED).encode(x=x, y=y)
     marks = (
         alt.Chart(alt.Data(values=runs))

@@ -16,7 +16,8 @@ from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts
 from simlib.pages.law_answers import bands
-from simlib.pages.tables import Table
+from simlib.pages.names import spoken
+from simlib.pages.tables import Lines, Table
 from simlib.runs.cells import nominal_sparsities
 from simlib.simulate.allocate import best_allocation, gain
 from simlib.simulate.blocks import summarise
@@ -166,25 +167,25 @@ def widths_against_span(
 
 
 def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
-    """Measured over forecast loss of each run kept out of the fit, with the interval about it."""
+    """Forecast over measured loss of each run kept out of the fit, with its interval about it."""
     compute = found.distance.compute
     order = np.argsort(compute)
     data = charts.rows(
         compute=compute[order],
-        measured=(found.measured / found.loss)[order] - 1,
-        low=(found.low / found.loss)[order] - 1,
-        high=(found.high / found.loss)[order] - 1,
+        error=(found.loss / found.measured)[order] - 1,
+        low=(found.loss / found.high)[order] - 1,
+        high=(found.loss / found.low)[order] - 1,
     )
     x = charts.log_x("compute", "Compute, times the most that was fitted")
-    y_title = "Measured over forecast loss"
+    y_title = "Forecast over measured loss"
     base = alt.Chart(data).encode(x=x)
     bars = base.mark_rule(strokeWidth=3, opacity=0.35, color=charts.FITTED).encode(
         y=alt.Y("low:Q", title=y_title, axis=alt.Axis(format="+.1%")), y2="high:Q"
     )
     points = base.mark_point(filled=True, size=45, color=charts.ORANGE[0]).encode(
-        y=alt.Y("measured:Q", title=y_title)
+        y=alt.Y("error:Q", title=y_title)
     )
-    text = f"""{name}: measured over forecast loss minus one of {len(found)} runs kept out
+    text = f"""{name}: forecast over measured loss minus one of {len(found)} runs kept out
         of the fit, against their compute, each on a bar that is its {percent(found.level)}
         prediction interval. {percent(found.coverage)} of the points lie on their bars."""
     layered: alt.LayerChart = charts.describe((bars + points).properties(title=name), text)
@@ -347,9 +348,9 @@ def identified_table(law_file: FittedLaw) -> Table:
     return Table(("coefficient", "estimate", "resampled runs", "profile", "verdict"), rows)
 
 
-def sentences(said: Sequence[str], none: str = "nothing to warn of") -> Table:
-    """Warnings as a table of one column."""
-    return Table(("warning",), [(s,) for s in said] or [(none,)])
+def sentences(said: Sequence[str], none: str = "nothing to warn of") -> Lines:
+    """Warnings as a list."""
+    return Lines(spoken(s) for s in said or [none])
 
 
 PHASE_NAMES = {
@@ -400,14 +401,14 @@ def ways(law_file: FittedLaw, score: AccountingScore, level: float = 0.9) -> alt
             for d, y in zip(data, loss, strict=True)
         ]
         ends.append({"data": r.data_seen, "sparsity": s, "loss": float(way.loss[-1])})
-    x = charts.log_x("data", "Tokens seen")
-    y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
+    x = charts.log_x("data", "Bytes seen")
+    y = alt.Y("loss:Q", title="Loss (nats per byte)", scale=alt.Scale(zero=False))
     colour = charts.sparsity_colour(levels)
     line = alt.Chart(alt.Data(values=lines)).mark_line().encode(x=x, y=y, color=colour)
     point = alt.Chart(alt.Data(values=recorded)).mark_point(filled=True, size=26, opacity=0.7)
     end = alt.Chart(alt.Data(values=ends)).mark_point(shape="diamond", size=110, strokeWidth=2)
     chart = line + point.encode(x=x, y=y, color=colour) + end.encode(x=x, y=y, color=colour)
-    text = f"""Training loss against tokens seen of {len(shown)} runs that were kept out, one a
+    text = f"""Training loss against bytes seen of {len(shown)} runs that were kept out, one a
         sparsity: recorded points, the law's line raised by the measured gap, and a diamond for the
         law's loss at the end, after the learning rate has fallen. The lines of sparse runs bend
         upward while weights are pruned; the points leave the lines at the right end, where the

@@ -18,7 +18,6 @@ from simlib.analysis.sweepchecks import (
     LackOfFit,
     Order,
     before_power_law,
-    closed,
     data_steps,
     identified,
     interaction,
@@ -27,9 +26,9 @@ from simlib.analysis.sweepchecks import (
     without_shortest,
 )
 from simlib.fit import log_residuals
-from simlib.fit.diagnosis import WIDE
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.objective import Objective
+from simlib.fit.profile import WIDE, wide
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts, law_answers
@@ -347,7 +346,7 @@ def identified_table(law_file: FittedLaw) -> Table:
     for name, found in law_file.quantities.items():
         pairs = [found.interval, found.profile_interval]
         texts = ["–" if pair is None else " to ".join(map(number, pair)) for pair in pairs]
-        rows.append((name, number(found.value), *texts, said[closed(found.profile_interval)]))
+        rows.append((name, number(found.value), *texts, said[not wide(found.profile_interval)]))
     return Table(("coefficient", "estimate", "resampled runs", "profile", "identified"), rows)
 
 
@@ -486,6 +485,7 @@ class SweepFacts:
             "often": how_often(self.order),
             "growing": str(len(growing)),
             "later": str(len(self.steps) - 1),
+            "use": use_sentence(self.law_file),
             "regime": self._regime(data),
             "without": self._without(),
             "widest": number(high / low, 2),
@@ -516,6 +516,13 @@ class SweepFacts:
             f"the law's log-RMSE is {error}, and a weight at {percent(WORTH_AT)} sparsity is worth "
             f"{worth}"
         )
+
+
+def use_sentence(law_file: FittedLaw) -> str:
+    """Whether the law of a page may be used, and why not where it may not."""
+    if law_file.decides:
+        return "The law fitted here may be used within its runs."
+    return f"The law fitted here must not be used: {law_file.why_not}."
 
 
 def _status(law_file: FittedLaw) -> str:

@@ -34,3 +34,30 @@ class LinkedTable(Table):
         bundle = super()._repr_mimebundle_(**options)
         linked = LINK.sub(r'<a href="\2">\1</a>', bundle["text/html"])
         return {**bundle, "text/html": linked.replace("\n", "<br>")}
+
+
+class Lines:
+    """Sentences, one below the other."""
+
+    def __init__(self, said: Iterable[str]) -> None:
+        self.said = list(said)
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        items = "".join(f"<li>{html.escape(text)}</li>" for text in self.said)
+        return {"text/html": f"<ul>{items}</ul>", "text/plain": "\n".join(self.said)}
+
+
+class Folded:
+    """Tables under a line that opens them: what most readers pass over."""
+
+    def __init__(self, title: str, *tables: Table) -> None:
+        self.title, self.tables = title, tables
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        bundles = [table._repr_mimebundle_(**options) for table in self.tables]
+        inside = "".join(bundle["text/html"] for bundle in bundles)
+        summary = f"<summary>{html.escape(self.title)}</summary>"
+        return {
+            "text/html": f'<details class="folded">{summary}{inside}</details>',
+            "text/plain": "\n".join([self.title, *(b["text/plain"] for b in bundles)]),
+        }

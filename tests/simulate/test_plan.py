@@ -162,7 +162,7 @@ def test_a_plan_passes_on_what_the_fit_warned_of():
     plan = make_plan(load_law("gpt-laptop"), 1e13, "sparse")
     assert any("do not identify a_S, b_S, c_S" in said for said in plan.warnings)
     simulated = "8 of 8 runs are simulated, not measured (simulated:x)"
-    drawn = replace(T5, warnings=(simulated,))
+    drawn = replace(load_law("vit-jft-refit"), warnings=(simulated,))
     said = make_plan(drawn, 1e22).warnings
     assert simulated in said
     assert not any("do not identify" in text for text in said)
