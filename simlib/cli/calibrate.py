@@ -9,8 +9,10 @@ from simlib.analysis.calibration import CATALOG, Score, ScoreFile, fit_small_pre
 from simlib.cli.fit import made
 from simlib.cli.options import MOST_RESAMPLES, json_option, level_option, seed_option
 from simlib.cli.output import force_option, saved
+from simlib.cli.reading import reading_options
 from simlib.datasets.source import find_source
 from simlib.fit.objective import objective_for
+from simlib.runs.foreign import Reading
 
 EXAMPLES = """
 \b
@@ -22,7 +24,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--runs", "table", required=True, help="A released or shipped table, or a path.")
-@click.option("--columns", help="Your own column names, as field=column or field=column*factor.")
+@reading_options
 @click.option(
     "--share",
     type=float,
@@ -44,7 +46,7 @@ Examples:
 @json_option
 def command(
     table: str,
-    columns: str | None,
+    reading: Reading,
     share: float,
     level: float,
     resamples: int,
@@ -55,7 +57,7 @@ def command(
 ) -> None:
     """Fit the joint law to a table's smaller runs, forecast the others, and score the forecasts."""
     path = saved(save, CATALOG.folder, force) if save else None
-    source = find_source(table, names=columns)
+    source = find_source(table, reading=reading)
     found = fit_small_predict_large(
         source.runs,
         objective=objective_for(table, None, None),
