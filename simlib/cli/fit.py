@@ -135,7 +135,7 @@ def command(
                 clusters=curve_index(runs.sparsity, runs.nonzero_params) if whole else None,
                 by_residuals=not whole,
                 stage=begin,
-                quantities=QUANTITIES if form == "joint" else None,
+                quantities=QUANTITIES if form in ("joint", "fixed-data") else None,
             )
     else:
         law = release_fit(procedure, source.name, source.runs, objective, starts=starts, seed=seed)
