@@ -108,7 +108,8 @@ def command(
 
     Exit code 0: converged; 1: the fit did not converge; 2: the request or the table is wrong.
     """
-    folder = WORLD if table in adapter_names() else FOLDER
+    # FOLDER holds what is planned with: joint laws of pruned models
+    folder = WORLD if table in adapter_names() or form != "joint" else FOLDER
     path = saved(save, folder, force) if save else None
     source = find_source(table, count, reading)
     objective = objective_for(table, delta, log)

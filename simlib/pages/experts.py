@@ -175,7 +175,7 @@ def worth_table(law_files: Sequence[FittedLaw]) -> Table:
 
 
 def within(law_file: FittedLaw) -> System:
-    """The largest budget inside a table: its largest dense network at its sparsest, all its data."""
+    """The largest budget inside a table: its largest network at its sparsest, on all its data."""
     found = law_file.fitted_range
     active = found.nonzero_params[1]
     total = active / (1 - found.sparsity[1])
