@@ -65,6 +65,15 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class MeasuredDifference:
+    """A measured difference in nats, with the standard error that its two losses state."""
+
+    pair: str
+    difference: float
+    stderr: float
+
+
+@dataclass(frozen=True)
 class TwinForecast:
     """Forecast differences of a set of pairs, before any loss was read, and how they were made."""
 
@@ -100,6 +109,19 @@ def read_pairs(name: str = "sparsellm-1b") -> list[Pair]:
         tokens = float(sparse["tokens"])
         pairs.append(Pair(sparse["model"], dense, nonzero, average, twin_of, tokens))
     return pairs
+
+
+def measured_differences(name: str = "sparsellm-1b") -> list[MeasuredDifference]:
+    """Loss of each sparse model less that of its twin, in the order of the table."""
+    header, *rows = read_cells(FOLDER / f"{name}.csv")
+    models = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    found = []
+    for twin in models.values():
+        if sparse := models.get(twin["twin_of"]):
+            difference = float(sparse["loss"]) - float(twin["loss"])
+            errors = float(sparse["loss_error"]), float(twin["loss_error"])
+            found.append(MeasuredDifference(sparse["model"], difference, float(np.hypot(*errors))))
+    return found
 
 
 def dense_equal(law: Any, pair: Pair) -> Array:
@@ -148,15 +170,6 @@ def forecast_pairs(
                 )
             )
     return differences
-
-
-@dataclass(frozen=True)
-class MeasuredDifference:
-    """A measured difference in nats, with the standard error that its two losses state."""
-
-    pair: str
-    difference: float
-    stderr: float
 
 
 @dataclass(frozen=True)

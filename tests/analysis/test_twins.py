@@ -1,4 +1,4 @@
-"""Sparse models against dense twins: what a law holds equal, and when a forecast is contradicted."""
+"""Sparse models against dense twins: what a law holds equal, and when it is contradicted."""
 
 from dataclasses import asdict, replace
 
