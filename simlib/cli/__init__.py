@@ -13,6 +13,8 @@ from simlib.errors import InputError
 # name -> (object that holds the command, one line for the list of commands)
 COMMANDS = {
     "fit": ("simlib.cli.fit:command", "Fit the joint law to a run table, with intervals."),
+    "tables": ("simlib.cli.tables:command", "Tables that others published, and can be fitted."),
+    "twins": ("simlib.cli.twins:command", "Forecast sparse models against dense twins."),
     "compare": ("simlib.cli.compare:command", "Compare forms of a law on one run table."),
     "optimum": ("simlib.cli.optimum:command", "Optimal sparsity at a model size and a budget."),
     "optimum-grid": ("simlib.cli.optimumgrid:command", "Runs that test a predicted optimum."),

@@ -4,6 +4,7 @@ Files that are right are changed at random, one format after the other, and opti
 SIMLIB_INPUTS=20000 tries so many; `make inputs` does.
 """
 
+import gzip
 import json
 import os
 import random
@@ -127,6 +128,7 @@ runs:
 LAW = json.loads((FOLDER / "gpt-laptop.json").read_text())
 LAW["ensemble"] = LAW["ensemble"][:20]
 OWN = rows().replace("nonzero_params", "n").replace("data_seen", "tokens")
+OBJECTS = [(OWN.split("\n")[0].split(","), line.split(",")) for line in OWN.split("\n")[1:-1]]
 
 
 class Inputs:
@@ -191,7 +193,19 @@ class Inputs:
         if self.rng.random() < 0.3:
             columns = changed_text(self.rng, columns + "*1,loss=loss").decode(errors="replace")
         run = ("--resamples", "0", "--starts", "1")
-        return ["fit", "--runs", table, "--columns", columns, *run]
+        where = changed_text(self.rng, "seed == 0 and loss < 1e3").decode(errors="replace")
+        picked = self.sometimes("--where", where) + self.sometimes("--best-per", "N,D,S,seed")
+        return ["fit", "--runs", table, "--columns", columns, *picked, *run]
+
+    def packed(self) -> list[str]:
+        objects = [dict(zip(*lines, strict=True)) for lines in OBJECTS]
+        content = changed_json(self.rng, objects)
+        if self.rng.random() < 0.5:
+            content = gzip.compress(content)
+            content = bytes_changed(self.rng, content) if self.rng.random() < 0.5 else content
+        columns = ("--columns", "nonzero_params=n,data_seen=tokens*1")
+        run = ("--resamples", "0", "--starts", "1")
+        return ["fit", "--runs", self.file(content, ".json"), *columns, *run]
 
     def compare(self) -> list[str]:
         held = self.sometimes("--held-out", self.table())
