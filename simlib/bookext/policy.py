@@ -19,6 +19,8 @@ from sphinx.jinja2glue import BuiltinTemplateLoader
 _INLINE = re.compile(r"<script\b(?![^>]*\b(?:src|type)=)[^>]*>(.*?)</script>", re.DOTALL)
 _HANDLER = re.compile(r"\son[a-z]+=\"([^\"]*)\"")
 _HEAD = "<head>"
+# pages whose scripts compute in a worker, made of their own text, on what a reader hands them
+_COMPUTING = ("book/your_fit",)
 
 
 def _sources(scripts: Iterable[str]) -> list[str]:
@@ -26,12 +28,13 @@ def _sources(scripts: Iterable[str]) -> list[str]:
     return sorted(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
-def policy(frame: str) -> str:
-    """The policy of a page, given the page as it is without its body.
+def policy(frame: str, name: str = "") -> str:
+    """The policy of a page, given the page as it is without its body, and its name.
 
     Inline scripts and event handlers of `frame` are allowed by their SHA-256. Charts and formulas
     write styles into the page, so styles may stand there; `blob:` is what a chart's numbers are
-    downloaded as.
+    downloaded as. A page that computes on a reader's own table starts a worker from a `blob:`, and
+    nothing on it may connect to anything, not even to where the book lies.
     """
     inline = _sources(_INLINE.findall(frame))
     handlers = _sources(map(html.unescape, _HANDLER.findall(frame)))
@@ -46,7 +49,9 @@ def policy(frame: str) -> str:
         "form-action": "'self'",
         "base-uri": "'none'",
     }
-    return "; ".join(f"{name} {value}" for name, value in rules.items())
+    if name in _COMPUTING:
+        rules |= {"worker-src": "blob:", "connect-src": "blob:"}
+    return "; ".join(f"{rule} {value}" for rule, value in rules.items())
 
 
 class Templates(BuiltinTemplateLoader):
@@ -58,5 +63,6 @@ class Templates(BuiltinTemplateLoader):
         if _HEAD not in page:
             return page
         frame = super().render(template, {**context, "body": ""})
-        tag = f'<meta http-equiv="Content-Security-Policy" content="{policy(frame)}">'
+        name = str(context.get("pagename", ""))
+        tag = f'<meta http-equiv="Content-Security-Policy" content="{policy(frame, name)}">'
         return page.replace(_HEAD, f"{_HEAD}\n    {tag}", 1)

@@ -14,10 +14,10 @@ from typing import Any
 import altair as alt
 
 from simlib.datasets import law_names, load_law
-from simlib.fit.fittedlaw import FittedLaw
+from simlib.fit.fittedlaw import EXPONENTS, UNSIGNED, FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.intervals import LEVEL
-from simlib.laws.law import JointLaw
+from simlib.laws.law import JOINT, JointLaw
 from simlib.laws.optimum import COSTS
 from simlib.pages import charts
 from simlib.pages.optima import CONTOURS
@@ -68,6 +68,9 @@ def planner_data(laws: dict[str, FittedLaw]) -> dict[str, Any]:
     two_four = two_four_cost(2.0)
     return {
         "level": LEVEL,
+        "names": JOINT.names,
+        "unsigned": UNSIGNED,
+        "exponents": EXPONENTS,
         "contours": CONTOURS,
         "costs": {name: asdict(cost) for name, cost in COSTS.items()},
         "constants": {
@@ -85,7 +88,6 @@ def planner_data(laws: dict[str, FittedLaw]) -> dict[str, Any]:
 def _law_data(law_file: FittedLaw) -> dict[str, Any]:
     ensemble = law_file.ensemble
     return {
-        "names": law_file.joint.names(),
         "law": law_file.joint.vector().tolist(),
         "members": [] if ensemble is None else ensemble.vector().tolist(),
         "range": law_file.fitted_range._asdict(),
@@ -102,9 +104,11 @@ class Planner:
         page = (
             '<div class="planner"><link rel="stylesheet" href="../_static/planner.css">'
             f'<div class="planner-controls">{self._law()}{self._cost()}{_sliders()}</div>'
-            '<p class="planner-fitted"></p>'
-            f'<p class="planner-said" role="status"></p>{_table()}<p class="planner-warned"></p>'
+            '<p class="planner-refused" role="alert"></p><p class="planner-fitted"></p>'
+            f'<p class="planner-said" role="status"></p>{run_table(RUNS)}'
+            '<p class="planner-warned"></p>'
             f"{data_script(planner_data(self.laws))}"
+            '<script defer src="../_static/page-shown.js"></script>'
             '<script defer src="../_static/planner-law.js"></script>'
             '<script defer src="../_static/planner.js"></script>'
             "<noscript><p>The plan is computed by JavaScript in the page.</p></noscript></div>"
@@ -121,6 +125,9 @@ class Planner:
             '<div><label for="planner-law">Law</label><div class="planner-choices">'
             f'<select id="planner-law" name="law">{options}</select> '
             '<button type="button" class="planner-runs">Go to its runs</button></div></div>'
+            '<div><label for="planner-file">or a law file of yours</label>'
+            '<div class="planner-choices"><input type="file" id="planner-file" accept=".json">'
+            "</div></div>"
         )
 
     def _cost(self) -> str:
@@ -150,11 +157,12 @@ def _sliders() -> str:
     )
 
 
-def _table() -> str:
-    head = "".join(f'<th scope="col">{title}</th>' for title in RUNS.values())
+def run_table(runs: dict[str, str]) -> str:
+    """A table of the rows of a plan, with a column for each run, which a script fills."""
+    head = "".join(f'<th scope="col">{title}</th>' for title in runs.values())
     body = "".join(
         f'<tr><th scope="row">{title}</th>'
-        + "".join(f'<td data-run="{run}" data-key="{key}"></td>' for run in RUNS)
+        + "".join(f'<td data-run="{run}" data-key="{key}"></td>' for run in runs)
         + "</tr>"
         for key, title in ROWS.items()
     )

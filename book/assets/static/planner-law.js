@@ -65,10 +65,9 @@ window.plannerLaws = (data) => {
   };
 
   // ---- the ensemble -------------------------------------------------------------------------
-  const laws = Object.fromEntries(Object.entries(data.laws).map(([name, { names, ...law }]) => {
-    const named = (row) => Object.fromEntries(names.map((n, i) => [n, row[i]]));
-    return [name, { ...law, law: named(law.law), members: law.members.map(named) }];
-  }));
+  const named = (row) => Object.fromEntries(data.names.map((name, i) => [name, row[i]]));
+  const laws = Object.fromEntries(Object.entries(data.laws).map(([name, { law, members, range }]) =>
+    [name, { law: named(law), members: members.map(named), range }]));
 
   // Central interval of a quantity over the members of an ensemble; null without one.
   const interval = (members, quantity) => {
@@ -128,8 +127,39 @@ window.plannerLaws = (data) => {
     };
   };
 
-  // The training cost of a dense run.
+  // The training cost of a run, and of a dense one.
+  const trainingFlops = (cost, S, N, D) => constants.per_datum * N * D * multiplier(cost, S);
   const denseFlops = (N, D) => constants.per_datum * N * D;
 
-  return { laws, run, makePlan, contour, chinchillaFlops, denseFlops };
+  // The law of a law file, as `laws` has it; throws a sentence for a file that holds none.
+  const lawOf = (file, content) => {
+    const refuse = (why) => {
+      throw new Error(`${file}: this is not a law file (${why})`);
+    };
+    const { form, coefficients, ensemble = [], range } = content ?? {};
+    if (!coefficients) refuse("'coefficients' is missing");
+    if (form !== "joint") {
+      throw new Error(`the law '${file}' is of the form '${form}', not a joint law, and says nothing of `
+        + "what is asked: take a law of the form joint");
+    }
+    if (!range) {
+      throw new Error(`the law '${file}' does not record the range it was fitted to, so nothing can be `
+        + "said of extrapolation: fit it with `simlib fit --save`");
+    }
+    const member = (row) => {
+      const law = named(row);
+      if (!data.names.every((name) => Number.isFinite(law[name]))) refuse("a coefficient is not finite");
+      const small = data.unsigned.find((name) => law[name] < 0 || (law[name] === 0 && data.exponents.includes(name)));
+      if (small) refuse(`${small} is ${law[small]}, which is too small`);
+      return law;
+    };
+    const ends = ["sparsity", "nonzero_params", "data_seen"].map((name) => range[name] ?? []);
+    if (!ends.every(([low, high]) => low >= 0 && low <= high)) refuse("a range is not two numbers, the smaller one first");
+    return { law: member(data.names.map((name) => coefficients[name])), members: ensemble.map(member), range };
+  };
+
+  return {
+    laws, run, makePlan, contour, chinchillaFlops, denseFlops, trainingFlops, lossOf, optimalSparsity,
+    interval, lawOf,
+  };
 };

@@ -3,7 +3,8 @@
 (() => {
   const page = document.querySelector(".planner");
   const data = JSON.parse(page.querySelector("script[type='application/json']").textContent);
-  const { laws, run, makePlan, contour, chinchillaFlops, denseFlops } = window.plannerLaws(data);
+  const { laws, run, makePlan, contour, chinchillaFlops, denseFlops, lawOf } = window.plannerLaws(data);
+  const { quantity, percent, said, warned, fillTable, chartFiller } = window.pageShown;
 
   // ---- what the charts draw -----------------------------------------------------------------
   const range = (count, value) => Array.from({ length: count }, (_, i) => value(i));
@@ -38,61 +39,14 @@
     (N) => ({ nonzero_params: N, low: denseFlops(N, data_seen[0]), high: denseFlops(N, data_seen[1]) }));
 
   // ---- words and numbers --------------------------------------------------------------------
-  const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
-  const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-  const quantity = (v) =>
-    v >= 1e15 || v < 1e-3 ? v.toExponential(2).replace("+", "") : v < 1e3 ? plain.format(v) : compact.format(v);
-  const percent = (v) => `${(100 * v).toFixed(1)}\u00a0%`;
-  const nats = (v) => (v < 100 ? v.toFixed(4) : quantity(v));
-  const WRITTEN = { S: percent, loss: nats };
-  const INTERVAL_OF = { S: "S_interval", loss: "interval" };
-
-  // A number as the reader sees it, with all its digits in the page.
-  const exact = (value, text) => {
-    const element = document.createElement("data");
-    element.value = value;
-    element.textContent = text;
-    return element;
-  };
-
-  const fillCell = (cell, key, result) => {
-    const write = WRITTEN[key] ?? quantity;
-    cell.replaceChildren(result ? exact(result[key], write(result[key])) : "–");
-    const ends = result?.[INTERVAL_OF[key]];
-    if (!ends) return;
-    const small = document.createElement("small");
-    small.append(exact(ends[0], write(ends[0])), " to ", exact(ends[1], write(ends[1])));
-    cell.append(" ", small);
-  };
-
-  const said = ({ affordable, serving, runs, multiple, flops, ahead, chosen }) => {
-    if (!affordable) {
-      return `Serving alone takes ${quantity(serving)} FLOP, all of the compute: raise the compute, `
-        + "serve less, or choose a smaller model.";
-    }
-    const { S, S_interval } = runs.sparse;
-    const ends = S_interval ? ` (${S_interval.map(percent).join(" to ")})` : "";
-    const wins = S_interval ? `, ahead of the dense run in ${ahead} of ${chosen.members.length} refits` : "";
-    const best = S > 0 ? `Best: ${percent(S)} sparse${ends}${wins}.` : `Best: dense${ends}.`;
-    return `${best} Training gets ${quantity(flops)} FLOP, ${quantity(multiple)} times the dense `
-      + "optimum of this size.";
-  };
-
   const fitted = ({ law }) => {
     const { nonzero_params, data_seen, sparsity } = laws[law].range;
     return `Fitted to runs of ${nonzero_params.map(quantity).join(" to ")} non-zero parameters on `
       + `${data_seen.map(quantity).join(" to ")} tokens or images, up to ${percent(sparsity[1])} sparse.`;
   };
 
-  const warned = ({ distance }) => {
-    const far = Object.entries(distance ?? {}).filter(([, [value, limit]]) => value > limit);
-    const parts = far.map(([name, [value]]) => `${quantity(value)} times ${name}`);
-    return parts.length ? `The best run lies outside the fitted runs by ${parts.join(", ")}: the `
-      + "law's form may be wrong out there, which no interval holds." : "";
-  };
-
   // ---- controls and the link ----------------------------------------------------------------
-  const controls = [...page.querySelectorAll("select, input")];
+  const controls = [...page.querySelectorAll("select, input:not([type=file])")];
   const value = (name) => {
     const same = controls.filter((c) => c.name === name);
     return (same.find((c) => c.checked) ?? same[0]).value;
@@ -146,40 +100,27 @@
   };
 
   // ---- drawing ------------------------------------------------------------------------------
-  const figures = [...document.querySelectorAll(".vega-figure")];
-  let tables = {};
+  const fillCharts = chartFiller();
   let timer;
-
-  const fillChart = (figure) => {
-    const spec = JSON.parse(figure.querySelector(".vega-spec").textContent);
-    for (const name of Object.keys(spec.datasets)) figure._view?.data(name, tables[name]);
-    figure._view?.runAsync().then(() => {
-      const numbers = figure.querySelector(".vega-numbers[open]");
-      numbers?.dispatchEvent(new Event("toggle")); // its table is written when it opens
-    });
-  };
 
   const update = () => {
     const setting = readSetting();
     const plan = makePlan(setting);
     showControls(setting);
-    for (const cell of page.querySelectorAll("td[data-run]")) {
-      fillCell(cell, cell.dataset.key, plan.runs?.[cell.dataset.run]);
-    }
+    fillTable(page, plan);
     page.querySelector(".planner-fitted").textContent = fitted(setting);
     page.querySelector(".planner-said").textContent = said(plan);
     page.querySelector(".planner-warned").textContent = warned(plan);
     const sizes = mapSizes(plan);
     const point = { nonzero_params: plan.N, flops: plan.flops, run: "your point" };
-    tables = {
+    fillCharts({
       curve: plan.affordable ? curveRows(plan) : [],
       runs: plan.affordable ? markRows(plan) : [],
       contours: contourRows(plan, sizes),
       dense: denseRows(plan, sizes),
       fitted: fittedRows(plan),
       point: plan.affordable ? [point] : [],
-    };
-    figures.forEach(fillChart);
+    });
   };
 
   const changed = () => {
@@ -198,7 +139,30 @@
     changed();
   };
 
-  page.addEventListener("input", changed);
+  // A reader's own law among the others, and chosen.
+  const openFile = async ({ target: { files: [file] } }) => {
+    if (!file) return;
+    const refused = page.querySelector(".planner-refused");
+    const name = `file:${file.name}`;
+    try {
+      laws[name] = lawOf(file.name, JSON.parse(await file.text()));
+    } catch (error) {
+      const broken = error instanceof SyntaxError;
+      refused.textContent = broken ? `${file.name}: this is not a law file (${error.message})` : error.message;
+      return;
+    }
+    refused.textContent = "";
+    const select = page.querySelector("[name=law]");
+    const option = [...select.options].find((o) => o.value === name) ?? new Option();
+    option.value = name;
+    option.textContent = `${file.name}, ${laws[name].members.length} refits, not in the link`;
+    select.append(option);
+    option.selected = true;
+    changed();
+  };
+
+  page.querySelector("#planner-file").addEventListener("change", openFile);
+  page.addEventListener("input", ({ target }) => target.type === "file" || changed());
   page.querySelector(".planner-runs").addEventListener("click", goToRuns);
   addEventListener("hashchange", () => {
     if (!location.hash.includes("=")) return; // a heading of the page, not a setting
@@ -206,8 +170,6 @@
     restore();
     update();
   });
-  const drawn = new MutationObserver((changes) => changes.forEach((c) => fillChart(c.target)));
-  for (const figure of figures) drawn.observe(figure, { attributeFilter: ["data-ready"] });
   restore();
   update();
 })();
