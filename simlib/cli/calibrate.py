@@ -6,8 +6,16 @@ import click
 from pydantic import TypeAdapter
 
 from simlib.analysis.calibration import CATALOG, Score, ScoreFile, fit_small_predict_large
+from simlib.analysis.regime import regime
 from simlib.cli.fit import made
-from simlib.cli.options import MOST_RESAMPLES, json_option, level_option, seed_option
+from simlib.cli.options import (
+    MOST_RESAMPLES,
+    curves_option,
+    json_option,
+    level_option,
+    regime_option,
+    seed_option,
+)
 from simlib.cli.output import force_option, saved
 from simlib.datasets.source import find_source
 from simlib.fit.objective import objective_for
@@ -30,6 +38,8 @@ Examples:
     show_default=True,
     help="Share of the runs to fit: those of least size times data.",
 )
+@regime_option
+@curves_option
 @level_option
 @click.option(
     "--resamples",
@@ -46,6 +56,8 @@ def command(
     table: str,
     columns: str | None,
     share: float,
+    cut: bool,
+    whole: bool,
     level: float,
     resamples: int,
     seed: int,
@@ -57,13 +69,14 @@ def command(
     path = saved(save, CATALOG.folder, force) if save else None
     source = find_source(table, names=columns)
     found = fit_small_predict_large(
-        source.runs,
+        regime(source.runs).holds(source.runs) if cut else source.runs,
         objective=objective_for(table, None, None),
         share=share,
         level=level,
         resamples=resamples,
         seed=seed,
         name=source.name,
+        whole=whole,
     )
     score = found.score
     if path:

@@ -16,10 +16,12 @@ import simlib
 from simlib.cli.options import (
     MOST_RESAMPLES,
     MOST_STARTS,
+    curves_option,
     delta_option,
     json_option,
     level_option,
     log_option,
+    regime_option,
     seed_option,
 )
 from simlib.cli.output import force_option, saved
@@ -29,6 +31,8 @@ from simlib.datasets.source import Source, find_source
 from simlib.fit import FORMS, QUANTITIES, FittedLaw, fit, stages
 from simlib.fit.authors import release_fit
 from simlib.fit.objective import objective_for
+from simlib.laws.law import Indices
+from simlib.runs.table import RunTable
 
 PROFILE_RESAMPLES = 200
 EXAMPLES = """
@@ -69,6 +73,8 @@ Examples:
     show_default=True,
     help="Size of the bootstrap ensemble; 0 for none.",
 )
+@regime_option
+@curves_option
 @level_option
 @seed_option
 @click.option("--save", help="Write a law file: a path ending in .json.")
@@ -84,6 +90,8 @@ def command(
     procedure: str,
     starts: int,
     resamples: int,
+    cut: bool,
+    whole: bool,
     level: float,
     seed: int,
     save: str | None,
@@ -97,6 +105,11 @@ def command(
     path = saved(save, FOLDER, force) if save else None
     source = find_source(table, count, columns)
     objective = objective_for(table, delta, log)
+    runs = source.runs
+    if cut:
+        from simlib.analysis.regime import regime  # brings SciPy, which a fit need not wait for
+
+        runs = regime(runs).holds(runs)
     if procedure == "global":
         profile = PROFILE_RESAMPLES if resamples else 0
         with tqdm(total=stages(resamples, profile), leave=False, delay=1) as bar:
@@ -106,7 +119,7 @@ def command(
                 bar.update()
 
             law = fit(
-                source.runs,
+                runs,
                 FORMS[form],
                 objective,
                 name=source.name,
@@ -115,17 +128,24 @@ def command(
                 profile_resamples=profile,
                 level=level,
                 seed=seed,
+                clusters=_curves(runs) if whole else None,
                 stage=begin,
                 quantities=QUANTITIES if form == "joint" else None,
             )
     else:
-        law = release_fit(procedure, source.name, source.runs, objective, starts=starts, seed=seed)
+        law = release_fit(procedure, source.name, runs, objective, starts=starts, seed=seed)
     law = replace(law, made=made(source))
     if path:
         law = replace(law, name=path.stem)
         law.save(path)
     click.echo(json.dumps(_object(law)) if as_json else law.summary())
     sys.exit(1 if law.status == "not converged" else 0)
+
+
+def _curves(runs: RunTable) -> Indices:
+    from simlib.runs.cells import curve_index  # as above
+
+    return curve_index(runs.sparsity, runs.nonzero_params)
 
 
 def made(source: Source) -> dict[str, str]:
