@@ -53,7 +53,11 @@ def gain_against_sparsity(
         found = summarise(f, worth, SPARSITIES, level=level)
         columns.append(
             charts.rows(
-                law=f.name, sparsity=SPARSITIES, gain=found.value, low=found.low, high=found.high
+                law=spoken(f.name),
+                sparsity=SPARSITIES,
+                gain=found.value,
+                low=found.low,
+                high=found.high,
             )
         )
     even = (
@@ -63,7 +67,7 @@ def gain_against_sparsity(
     )
     chart = bands(columns, "sparsity", "gain", "Sparsity", "Worth of the budget, times") + even
     best = ", ".join(
-        f"{f.name} at {percent(float(SPARSITIES[np.argmax(worth(f.joint, SPARSITIES))]))}"
+        f"{spoken(f.name)} at {percent(float(SPARSITIES[np.argmax(worth(f.joint, SPARSITIES))]))}"
         for f in law_files
     )
     text = f"""{TITLES[cost]}: by how much a sparse run stretches a training budget, against
@@ -87,7 +91,7 @@ def sparsity_against_serving(
         members = best_allocation(law_file.members(), flops, model, within).S
         values[1:, i] = quantile_interval(members, level)
     data = charts.rows(
-        law=law_file.name, served=served, sparsity=values[0], low=values[1], high=values[2]
+        law=spoken(law_file.name), served=served, sparsity=values[0], low=values[1], high=values[2]
     )
     chart = bands([data], "served", "sparsity", "Tokens to serve", "Best sparsity", log=True)
     text = f"""Best sparsity against the number of tokens that a budget of {number(flops)} FLOP has
