@@ -117,7 +117,7 @@ def _point(quantity: Callable[[np.ndarray], np.ndarray], S: float, panel: int) -
     value = quantity(np.array([S]))
     x = panel * (SIDE + GAP) + S / grid[-1] * SIDE
     y = float(_place(value, quantity(grid))[0])
-    label = number(float(value[0])) + (" ×" if panel < 3 else " nats")
+    label = f"{number(float(value[0]))} ×" if panel < 3 else f"{number(float(value[0]), 5)} nats"
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
         f'<text x="{panel * (SIDE + GAP)}" y="{SIDE + 40}">{label}</text>'
