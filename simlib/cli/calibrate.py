@@ -13,8 +13,16 @@ from simlib.analysis.calibration import (
     parted,
     smaller_half,
 )
+from simlib.analysis.regime import regime
 from simlib.cli.fit import made
-from simlib.cli.options import MOST_RESAMPLES, json_option, level_option, seed_option
+from simlib.cli.options import (
+    MOST_RESAMPLES,
+    curves_option,
+    json_option,
+    level_option,
+    regime_option,
+    seed_option,
+)
 from simlib.cli.output import force_option, saved
 from simlib.cli.reading import reading_options
 from simlib.datasets.source import find_source
@@ -45,6 +53,8 @@ Examples:
 )
 @click.option("--on", "other", help="Fit the whole table, forecast the runs of this other one.")
 @click.option("--form", type=click.Choice(list(FORMS)), default="joint", show_default=True)
+@regime_option
+@curves_option
 @level_option
 @click.option(
     "--resamples",
@@ -64,6 +74,8 @@ def command(
     fit_where: str | None,
     other: str | None,
     form: str,
+    cut: bool,
+    whole: bool,
     level: float,
     resamples: int,
     seed: int,
@@ -74,10 +86,11 @@ def command(
     """Fit a law to a table's smaller runs, forecast the others, and score the forecasts."""
     path = saved(save, CATALOG.folder, force) if save else None
     source = find_source(table, reading=reading)
+    runs = regime(source.runs).holds(source.runs) if cut else source.runs
     if other:
-        parts = source.runs, find_source(other, reading=reading).runs
+        parts = runs, find_source(other, reading=reading).runs
     else:
-        parts = parted(source.runs, fit_where) if fit_where else smaller_half(source.runs, share)
+        parts = parted(runs, fit_where) if fit_where else smaller_half(runs, share)
     found = fit_some_predict_others(
         *parts,
         FORMS[form],
@@ -86,7 +99,7 @@ def command(
         resamples=resamples,
         seed=seed,
         name=source.name,
-        whole=source.curves,
+        whole=whole or source.curves,
     )
     score = found.score
     if path:

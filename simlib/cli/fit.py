@@ -16,10 +16,12 @@ import simlib
 from simlib.cli.options import (
     MOST_RESAMPLES,
     MOST_STARTS,
+    curves_option,
     delta_option,
     json_option,
     level_option,
     log_option,
+    regime_option,
     seed_option,
 )
 from simlib.cli.output import force_option, saved
@@ -31,8 +33,9 @@ from simlib.datasets.source import Source, find_source
 from simlib.fit import FORMS, QUANTITIES, FittedLaw, fit, stages
 from simlib.fit.authors import release_fit
 from simlib.fit.objective import objective_for
-from simlib.runs.cells import curve_index
+from simlib.laws.law import Indices
 from simlib.runs.foreign import Reading
+from simlib.runs.table import RunTable
 
 PROFILE_RESAMPLES = 200
 EXAMPLES = """
@@ -77,11 +80,8 @@ Examples:
     show_default=True,
     help="Size of the bootstrap ensemble; 0 for none.",
 )
-@click.option(
-    "--whole-curves",
-    is_flag=True,
-    help="Resample all runs of one sparsity and size together: for points along runs.",
-)
+@regime_option
+@curves_option
 @level_option
 @seed_option
 @click.option("--save", help="Write a law file: a path ending in .json.")
@@ -97,7 +97,8 @@ def command(
     procedure: str,
     starts: int,
     resamples: int,
-    whole_curves: bool,
+    cut: bool,
+    whole: bool,
     level: float,
     seed: int,
     save: str | None,
@@ -113,10 +114,15 @@ def command(
     path = saved(save, folder, force) if save else None
     source = find_source(table, count, reading)
     objective = objective_for(table, delta, log)
+    runs = source.runs
+    if cut:
+        from simlib.analysis.regime import regime  # brings SciPy, which a fit need not wait for
+
+        runs = regime(runs).holds(runs)
     if procedure == "global":
-        runs, whole = source.runs, whole_curves or source.curves
-        # residuals of one curve are alike: nothing that draws them each on its own holds
-        profile = PROFILE_RESAMPLES if resamples and not whole else 0
+        whole = whole or source.curves
+        # residuals along one curve are alike: nothing that draws them each on its own holds
+        profile = PROFILE_RESAMPLES if resamples and not source.curves else 0
         with tqdm(total=stages(resamples, profile), leave=False, delay=1) as bar:
 
             def begin(name: str) -> None:
@@ -133,19 +139,25 @@ def command(
                 profile_resamples=profile,
                 level=level,
                 seed=seed,
-                clusters=curve_index(runs.sparsity, runs.nonzero_params) if whole else None,
-                by_residuals=not whole,
+                clusters=_curves(runs) if whole else None,
+                by_residuals=not source.curves,
                 stage=begin,
                 quantities=QUANTITIES if form in ("joint", "fixed-data") else None,
             )
     else:
-        law = release_fit(procedure, source.name, source.runs, objective, starts=starts, seed=seed)
+        law = release_fit(procedure, source.name, runs, objective, starts=starts, seed=seed)
     law = replace(law, made=made(source))
     if path:
         law = replace(law, name=path.stem)
         law.save(path)
     click.echo(json.dumps(_object(law)) if as_json else law.summary())
     sys.exit(1 if law.status == "not converged" else 0)
+
+
+def _curves(runs: RunTable) -> Indices:
+    from simlib.runs.cells import curve_index  # as above
+
+    return curve_index(runs.sparsity, runs.nonzero_params)
 
 
 def made(source: Source) -> dict[str, str]:

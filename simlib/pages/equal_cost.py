@@ -8,9 +8,11 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.regime import regime
 from simlib.claims import counts
 from simlib.claims.crossover import (
     Crossover,
+    at_equal_cost,
     beyond,
     data_at,
     dense_law,
@@ -23,7 +25,7 @@ from simlib.claims.pairs import SHORT, DensePairs, pairs
 from simlib.errors import InputError
 from simlib.fit import FittedLaw
 from simlib.laws.law import DenseLaw, JointLaw
-from simlib.laws.optimum import CostModel, break_even_multiple
+from simlib.laws.optimum import COSTS, CostModel, break_even_multiple
 from simlib.pages import charts
 from simlib.pages.tables import Table
 from simlib.runs.cells import nominal_sparsities
@@ -343,7 +345,15 @@ def count_table(tables: Mapping[str, RunTable]) -> Table:
     return Table(header, rows)
 
 
-COMPARISONS = {"equal data": 0.0, "equal training cost, zeros not skipped": 1.0}
+EQUAL = ("equal data", "equal training cost, zeros not skipped")
+
+
+def in_regime(runs: RunTable) -> RunTable:
+    """The runs in the regime of a law; all of them where learning still speeds up at the end."""
+    try:
+        return regime(runs).holds(runs)
+    except InputError:
+        return runs
 
 
 def both_comparisons(runs: RunTable) -> dict[str, DensePairs]:
@@ -352,10 +362,11 @@ def both_comparisons(runs: RunTable) -> dict[str, DensePairs]:
     Raises InputError where a setting has no such partner in the table.
     """
     law = dense_law(runs)
-    return {name: pairs(runs, law, data=power) for name, power in COMPARISONS.items()}
+    found = pairs(runs, law), at_equal_cost(runs, law, COSTS["dense"])
+    return dict(zip(EQUAL, found, strict=True))
 
 
-def side_by_side(found: Mapping[str, DensePairs], data: str) -> alt.FacetChart:
+def side_by_side(found: Mapping[str, DensePairs], runs: RunTable, data: str) -> alt.FacetChart:
     """Gain of sparsity along training, a panel for what is held equal; `data` names the data."""
     columns = [
         charts.rows(
@@ -383,16 +394,17 @@ def side_by_side(found: Mapping[str, DensePairs], data: str) -> alt.FacetChart:
     text = f"""How far the loss of a sparse model lies below that of the dense model of as many
         non-zero parameters, against the data of the sparse one, a colour a sparsity, a dot a
         setting, a line through the means over sizes. On the left both see the same data, on the
-        right both cost the same to train. {both_sentence(found)}"""
+        right both cost the same to train. {both_sentence(found, runs)}"""
     faceted: alt.FacetChart = charts.describe(chart, text)
     return faceted
 
 
-def both_sentence(found: Mapping[str, DensePairs]) -> str:
-    """In how many pairs sparse is better on equal data, and at equal cost."""
+def both_sentence(found: Mapping[str, DensePairs], runs: RunTable) -> str:
+    """In how many pairs sparse is better, by more than seeds explain, in each comparison."""
     data, cost = found.values()
+    better = [int((part.gain > noise(part, runs)).sum()) for part in (data, cost)]
     return (
-        f"On equal data the sparse model is better in {int((data.gain > 0).sum())} of "
+        f"On equal data the sparse model is better, by more than seeds explain, in {better[0]} of "
         f"{len(data)} pairs; at equal training cost, where zeros cost as much as weights, in "
-        f"{int((cost.gain > 0).sum())} of {len(cost)}."
+        f"{better[1]} of {len(cost)}."
     )

@@ -17,6 +17,7 @@ from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, chinchilla_sparsity, compute_multiple
 from simlib.pages import charts
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
 
 NO_LIMIT = 1e6  # a weight worth more dense ones than that says that the runs show no limit
@@ -37,7 +38,7 @@ def estimate(
 def coefficient_table(law_files: Sequence[FittedLaw]) -> Table:
     """Coefficients of each law in raw units, one column a law, with intervals where there are."""
     names = JointLaw.names()
-    header = ("coefficient", *(f.name for f in law_files))
+    header = ("coefficient", *(spoken(f.name) for f in law_files))
     rows = [
         (
             name,
@@ -60,7 +61,9 @@ def multiplier_table(law_files: Sequence[FittedLaw], level: float = 0.9) -> Tabl
         lambda law: law.multiplier_limit,
     ]
     header = ("law", *(percent(S, 1).replace(".0%", "%") for S in SPARSITIES), "limit")
-    rows = [(f.name, *(_worth(*estimate(f, q, level)) for q in quantities)) for f in law_files]
+    rows = [
+        (spoken(f.name), *(_worth(*estimate(f, q, level)) for q in quantities)) for f in law_files
+    ]
     return Table(header, rows)
 
 
@@ -90,7 +93,7 @@ def where_it_pays_table(law_files: Sequence[FittedLaw], cost: str, level: float 
         for S in (0.0, 0.5, 0.75):
             quantity = partial(compute_multiple, S=S, cost=cost)
             cells.append(with_interval(*estimate(f, quantity, level)) + " ×")
-        rows.append((f.name, *cells))
+        rows.append((spoken(f.name), *cells))
     return Table(header, rows)
 
 

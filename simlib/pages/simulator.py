@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.calibration import Calibration, Score
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import count, number, percent, with_interval
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.intervals import quantile_interval
 from simlib.laws.law import Array, JointLaw
@@ -53,7 +53,11 @@ def gain_against_sparsity(
         found = summarise(f, worth, SPARSITIES, level=level)
         columns.append(
             charts.rows(
-                law=f.name, sparsity=SPARSITIES, gain=found.value, low=found.low, high=found.high
+                law=spoken(f.name),
+                sparsity=SPARSITIES,
+                gain=found.value,
+                low=found.low,
+                high=found.high,
             )
         )
     even = (
@@ -63,7 +67,7 @@ def gain_against_sparsity(
     )
     chart = bands(columns, "sparsity", "gain", "Sparsity", "Worth of the budget, times") + even
     best = ", ".join(
-        f"{f.name} at {percent(float(SPARSITIES[np.argmax(worth(f.joint, SPARSITIES))]))}"
+        f"{spoken(f.name)} at {percent(float(SPARSITIES[np.argmax(worth(f.joint, SPARSITIES))]))}"
         for f in law_files
     )
     text = f"""{TITLES[cost]}: by how much a sparse run stretches a training budget, against
@@ -87,13 +91,13 @@ def sparsity_against_serving(
         members = best_allocation(law_file.members(), flops, model, within).S
         values[1:, i] = quantile_interval(members, level)
     data = charts.rows(
-        law=law_file.name, served=served, sparsity=values[0], low=values[1], high=values[2]
+        law=spoken(law_file.name), served=served, sparsity=values[0], low=values[1], high=values[2]
     )
     chart = bands([data], "served", "sparsity", "Tokens to serve", "Best sparsity", log=True)
     text = f"""Best sparsity against the number of tokens that a budget of {number(flops)} FLOP has
         to serve after training, {TITLES[cost].lower()}, with its band. It goes from
-        {percent(values[0, 0])} at {number(served[0])} tokens to {percent(values[0, -1])} at
-        {number(served[-1])}."""
+        {percent(values[0, 0])} at {count(served[0])} tokens to {percent(values[0, -1])} at
+        {count(served[-1])}."""
     layered: alt.LayerChart = charts.describe(chart.properties(title=TITLES[cost]), text)
     return layered
 
@@ -201,9 +205,9 @@ def choices_table(choices: Sequence[Choice]) -> Table:
     """Runs side by side, one column each."""
     rows = [
         ("sparsity", *(_sparsity(c) for c in choices)),
-        ("non-zero parameters", *(number(c.nonzero_params) for c in choices)),
-        ("parameters under the mask", *(number(c.dense_params) for c in choices)),
-        ("tokens or images", *(number(c.data_seen) for c in choices)),
+        ("non-zero parameters", *(count(c.nonzero_params) for c in choices)),
+        ("parameters under the mask", *(count(c.dense_params) for c in choices)),
+        ("tokens or images", *(count(c.data_seen) for c in choices)),
         ("predicted loss", *(with_interval(c.loss, c.interval, 4) for c in choices)),
         ("training FLOP", *(number(c.train_flops) for c in choices)),
         ("serving FLOP", *(number(c.serve_flops) for c in choices)),
@@ -247,8 +251,8 @@ def story_table(plans: Mapping[str, Plan]) -> Table:
         (
             name,
             _sparsity(p.sparse),
-            number(p.sparse.nonzero_params),
-            number(p.sparse.data_seen),
+            count(p.sparse.nonzero_params),
+            count(p.sparse.data_seen),
             with_interval(p.sparse.loss, p.sparse.interval, 4),
             with_interval(p.dense.loss, p.dense.interval, 4),
             percent(p.probability_sparse_wins),
@@ -272,8 +276,8 @@ def measurement_table(found: Sequence[Measurement]) -> Table:
     rows = [
         (
             percent(m.sparsity, 1),
-            number(m.nonzero_params),
-            number(m.data_seen),
+            count(m.nonzero_params),
+            count(m.data_seen),
             number(m.flops),
             percent(m.explains),
             percent(m.changes_the_answer, 1),

@@ -33,6 +33,7 @@ from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts, law_answers
 from simlib.pages.law_answers import bands, estimate
+from simlib.pages.names import spoken
 from simlib.pages.optima import contours
 from simlib.pages.recipes import NORMS, Attempt
 from simlib.pages.tables import Table
@@ -72,9 +73,9 @@ def law_curves(law_file: FittedLaw, runs: RunTable, along: str) -> alt.LayerChar
         curve.transform_filter(keep).encode(**encoding),
         point.transform_filter(keep).encode(**encoding, tooltip=tooltip),
     )
-    text = f"""Measured losses of {len(runs)} runs as points and the curves of the law
-        {law_file.name} against {title.lower()}, one colour a sparsity. {titles[other]} is chosen
-        below the chart among {", ".join(options)}."""
+    text = f"""Measured losses of {len(runs)} runs as points and the curves of the law of
+        {spoken(law_file.name)} against {title.lower()}, one colour a sparsity; {titles[other]} is
+        chosen below the chart among {", ".join(options)}."""
     layered: alt.LayerChart = charts.describe(alt.layer(*layers).add_params(pick), text)
     return layered
 
@@ -164,9 +165,11 @@ def multipliers(law_files: Sequence[FittedLaw], level: float = 0.9) -> alt.Layer
         if f.ensemble is not None:
             low, high = f.interval(worth, dims=1, level=level)
         columns.append(
-            charts.rows(law=f.name, sparsity=S, worth=worth(f.joint), low=low, high=high)
+            charts.rows(law=spoken(f.name), sparsity=S, worth=worth(f.joint), low=low, high=high)
         )
-    at = ", ".join(f"{number(float(f.joint.multiplier(0.75)))} for {f.name}" for f in law_files)
+    at = ", ".join(
+        f"{number(float(f.joint.multiplier(0.75)))} for {spoken(f.name)}" for f in law_files
+    )
     chart = bands(columns, "sparsity", "worth", "Sparsity", "Dense weights a weight is worth")
     text = f"""Size of the dense model of equal loss over the non-zero weights, against sparsity,
         with intervals of {percent(level)}. At 75 % sparsity it is {at}."""
@@ -381,7 +384,7 @@ def exponent_table(
                 ", ".join(outside) or "none",
             )
         )
-    return Table(("", law_file.name, *(f.name for f in published), "outside"), rows)
+    return Table(("", spoken(law_file.name), *(spoken(f.name) for f in published), "outside"), rows)
 
 
 def _coefficient(law: JointLaw, name: str) -> Array:
