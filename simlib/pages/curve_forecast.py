@@ -52,7 +52,11 @@ def errors(scores: CurveScores, what: str) -> alt.Chart:
         alt.Chart(alt.Data(values=values))
         .mark_line(point=True, strokeWidth=2.5)
         .encode(
-            x=alt.X("share:Q", title="Share of the data seen", axis=alt.Axis(format=".0%")),
+            x=alt.X(
+                "share:Q",
+                title="Share of the data seen",
+                axis=alt.Axis(format=".0%", values=[s.share for s in scores.scores]),
+            ),
             y=alt.Y(
                 "error:Q",
                 title="Error of the final loss",
@@ -95,7 +99,7 @@ def example(scores: CurveScores, share: float) -> alt.LayerChart:
         for e in shown
     ]
     y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
-    x = charts.log_x("data", "Data seen")
+    x = charts.log_x("data", "Data seen", nice=False)
     seen = alt.Scale(domain=["seen", "to come"], range=[charts.BLUE[0], charts.GREY[0]])
     curve = (
         alt.Chart(alt.Data(values=points))
