@@ -147,10 +147,12 @@ def worths(law_files: Sequence[FittedLaw]) -> alt.LayerChart:
         ),
         legend=alt.Legend(columns=2),
     )
-    x = charts.log_x("total", "Parameters under the mask, or of all experts, per active one")
-    y = charts.log_y("worth", "Dense parameters of equal loss per active one")
+    x = charts.log_x(
+        "total", "Parameters under the mask, or of all experts, per active one", nice=False
+    )
+    y = charts.log_y("worth", "Dense parameters of equal loss per active one", nice=False)
     base = alt.Chart(alt.Data(values=values)).encode(x=x, color=colour)
-    band = base.mark_area(opacity=0.15).encode(y=charts.log_y("low", ""), y2="high:Q")
+    band = base.mark_area(opacity=0.15).encode(y=charts.log_y("low", "", nice=False), y2="high:Q")
     line = base.mark_line(strokeWidth=2.5).encode(y=y)
     text = f"""How large a dense model of equal loss is, per active parameter, against how many
         parameters there are per active one; each line ends where its table does
