@@ -418,8 +418,10 @@ def _check(law: Law, ensemble: Law | None, content: dict[str, Any]) -> None:
         if not 0 <= low <= high:
             raise ValueError(f"the range of {name} is not two numbers, the smaller one first")
     for key, kind in (("made", dict), ("warnings", list)):
-        if not isinstance(content.get(key, kind()), kind):
-            raise ValueError(f"{key!r} is not a {kind.__name__}")
+        kept = content.get(key, kind())
+        words = kept.values() if isinstance(kept, dict) else kept
+        if not isinstance(kept, kind) or not all(isinstance(word, str) for word in words):
+            raise ValueError(f"{key!r} is not a {kind.__name__} of words")
 
 
 def _number(value: Any) -> float:
