@@ -81,7 +81,9 @@ def test_nothing_that_ships_is_replaced(name: str) -> None:
     assert shipped() == before
 
 
-@pytest.mark.parametrize("name", ["fit", "calibrate", "compare", "predict", "curves", "verify-rows"])
+@pytest.mark.parametrize(
+    "name", ["fit", "calibrate", "compare", "predict", "curves", "verify-rows"]
+)
 @pytest.mark.parametrize("target", ["t5-c4-refit", "new", "../../evil", "/evil", ".."])
 def test_save_takes_no_name_that_leads_into_the_package_or_out_of_it(
     name: str, target: str
@@ -97,7 +99,9 @@ def test_what_claims_find_of_a_shipped_table_is_only_said(monkeypatch: pytest.Mo
     before = shipped()
     found = Powers("gpt-laptop", 0, "", {}, {}, ())
     monkeypatch.setattr(simlib.cli.claims, "compute_powers", lambda *_, **__: found)
-    monkeypatch.setattr(simlib.cli.claims, "measure", lambda *_: Measurements("gpt-laptop", 0, {}, (), {}))
+    monkeypatch.setattr(
+        simlib.cli.claims, "measure", lambda *_: Measurements("gpt-laptop", 0, {}, (), {})
+    )
     run("claims --power gpt-laptop")
     run("claims --measure gpt-laptop")
     assert shipped() == before
