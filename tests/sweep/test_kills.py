@@ -5,6 +5,7 @@ time; in between what a disk may do to a file is done to one. It ends with the r
 nothing disturbed. SIMLIB_KILLS=200 kills so often; `make kills` does.
 """
 
+import multiprocessing
 import os
 import random
 import time
@@ -18,10 +19,9 @@ from driver import BASE
 from test_damaged_sweep import values
 
 from simlib.runs.table import read_table
-from simlib.sweep import expand, sweep
+from simlib.sweep import engine, expand, sweep
 from simlib.sweep.allotted import pack_runs
 from simlib.sweep.collect import collect
-from simlib.sweep.engine import _context
 
 KILLS = int(os.environ.get("SIMLIB_KILLS", "14"))
 CHAIN = 8  # kills of one sweep
@@ -57,7 +57,8 @@ COLLECTED = "rows that an archive brings"
 
 
 def drive(kind: str, out: Path, archive: Path) -> None:
-    """The sweep of a kind, in a process of its own."""
+    """The sweep of a kind, in a process of its own; its workers are forked: no torch to import."""
+    engine._context = lambda: multiprocessing.get_context("fork")  # type: ignore[assignment]
     if kind == COLLECTED:
         collect(archive, out)
     else:
@@ -66,7 +67,7 @@ def drive(kind: str, out: Path, archive: Path) -> None:
 
 def begin(*arguments: object) -> BaseProcess:
     """The driver, forked like workers from a server that has imported torch."""
-    process = _context().Process(target=drive, args=arguments)  # type: ignore[attr-defined]
+    process = engine._context().Process(target=drive, args=arguments)  # type: ignore[attr-defined]
     process.start()
     return process
 
@@ -74,8 +75,7 @@ def begin(*arguments: object) -> BaseProcess:
 def kill(driver: BaseProcess, whom: str) -> None:
     """Kill the driver, one of its workers, or all; what is left of it has ended afterwards."""
     assert driver.pid
-    server = psutil.Process(driver.pid).parent()
-    workers = [p for p in server.children() if p.pid != driver.pid] if server else []
+    workers = psutil.Process(driver.pid).children(recursive=True)
     if whom != "driver":
         for worker in workers[: None if whom == "all" else 1]:
             worker.kill()
@@ -143,7 +143,7 @@ def test_whatever_is_killed_and_damaged_the_rows_are_those_of_a_sweep_left_alone
         said, kept = [kind], set[bytes]()
         for _ in range(min(CHAIN, KILLS - counts["kills"])):
             driver = begin(kind, out, archive)
-            driver.join(rng.uniform(0, 0.9 * seconds))
+            driver.join(rng.uniform(0, 0.5 * seconds))
             if not driver.is_alive():
                 break
             whom = rng.choice(("driver", "worker", "all"))
