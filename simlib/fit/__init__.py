@@ -205,13 +205,12 @@ def _optimum(problem: Problem, begin: Array, wide: Array) -> tuple[Array, float,
     """
     runs = len(problem.design)
     sample = problem.runs(np.linspace(0, runs - 1, MANY).astype(int)) if runs > MANY else problem
-    found = minimise(sample, begin)
-    if _agreeing(found[1], EQUAL) < AGREEMENT:
+    ends, values, converged = minimise(sample, begin)
+    if _agreeing(values, EQUAL) < AGREEMENT:
         smooth = minimise(sample, wide, delta=SMOOTH * problem.objective.delta)[0]
         more = minimise(sample, np.vstack([wide, smooth]))
-        ends, values, converged = map(np.concatenate, zip(found, more, strict=True))
-    else:
-        ends, values, converged = found
+        ends, values = np.vstack([ends, more[0]]), np.concatenate([values, more[1]])
+        converged = np.concatenate([converged, more[2]])
     best = int(np.argmin(values))
     agreeing = _agreeing(values[: len(begin)], AGREE, values[best])
     if runs > MANY or not converged[best]:

@@ -24,7 +24,7 @@ from simlib.datasets import FOLDER
 from simlib.datasets import load_law as kept_law
 from simlib.errors import InputError
 
-INPUTS = int(os.environ.get("SIMLIB_INPUTS", "300"))
+INPUTS = int(os.environ.get("SIMLIB_INPUTS", "1000"))
 PATIENCE = 60  # seconds after which one input has hung; a thousand times what it takes
 RUN = "0123456789abcdef"
 NUMBERS = ["0", "-1", "1", "2", "0.5", "-0.0", "1e-300", "1e300", "1e400", "nan", "inf", "-inf"]

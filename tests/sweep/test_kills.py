@@ -161,6 +161,6 @@ def test_whatever_is_killed_and_damaged_the_rows_are_those_of_a_sweep_left_alone
         assert driver.exitcode == 0, said
         assert kept <= lines(out), said
         assert values(read_table(out / "runs.csv")) == values(read_table(whole / "runs.csv")), said
-        assert not list(out.glob("**/resume*.safetensors")), said
+        assert not list(out.glob("*/resume*.safetensors")), said  # of a run
         counts["chains"] += 1
         print(counts, flush=True)  # noqa: T201  for who waits for 200
