@@ -38,13 +38,15 @@ def shares_sentence(found: Coverage) -> str:
     missed = [share for share in found.shares if not share.holds]
     if not missed:
         return f"All {len(values)} shares lie between {bounds}."
-    named = "; ".join(
-        f"{s.of} where {s.status} by {s.kind}, {percent(s.value, 1)} of {s.tables}"
-        for s in sorted(missed, key=lambda s: s.value)
-    )
+    low = sum(share.value < LEAST for share in missed)
+    groups: dict[str, list[str]] = {}
+    for s in missed:
+        group = groups.setdefault(f"by {s.kind} where the fit is {s.status}", [])
+        group.append(f"{s.of} {percent(s.value, 1)}")
+    named = "; ".join(f"{', '.join(shares)} {group}" for group, shares in groups.items())
     return (
-        f"Of {len(values)} shares {len(values) - len(missed)} lie between {bounds}. Outside lie: "
-        f"{named}."
+        f"Of {len(values)} shares {len(values) - len(missed)} lie between {bounds}, {low} below "
+        f"and {len(missed) - low} above: {named}."
     )
 
 

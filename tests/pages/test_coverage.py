@@ -22,8 +22,9 @@ def test_a_share_outside_is_marked_and_named():
     header, rows = shares_table(FOUND).header, shares_table(FOUND).rows
     assert header[1:] == ("converged, bootstrap (100)", "at bound, profile (200)")
     assert rows == [("b_D", "90%", "–"), ("c", "–", "80% !")]
-    assert "Of 2 shares 1 lie between 85% and 95%" in shares_sentence(FOUND)
-    assert "c where at bound by profile, 80.0% of 200" in shares_sentence(FOUND)
+    said = shares_sentence(FOUND)
+    assert "Of 2 shares 1 lie between 85% and 95%, 1 below and 0 above: " in said
+    assert "c 80.0% by profile where the fit is at bound." in said
     assert "9 of 10 drawn tables, the worst of them 2e-04 above it" in optima_sentence(FOUND)
 
 
