@@ -1,6 +1,6 @@
 # Targets start from a bare clone: the first one makes .venv, later ones find it ready.
 .DEFAULT_GOAL := help
-.PHONY: help book test test-fast inputs bench bench-smoke lock env laws evidence verify-rows readme-chart clean clean-caches
+.PHONY: help book test test-fast inputs kills coverage bench bench-smoke lock env laws evidence verify-rows readme-chart clean clean-caches
 
 # the first Python that is new enough and not too new
 define RUN
@@ -21,6 +21,8 @@ help:
 	@echo "             as root on Linux also that opening the book, a plan, a fit and training need no network"
 	@echo "make test-fast  lint, imports and the tests that are not marked slow: about two minutes on an idle machine"
 	@echo "make inputs  put 20,000 damaged files and strange options through the commands"
+	@echo "make kills   kill sweeps of every kind 200 times, damage their files, and see what is lost"
+	@echo "make coverage  count how often intervals hold the truth of drawn laws (hours; goes on where it stopped)"
 	@echo "make bench   time every row of the benchmark suite into the table that ships (keep the machine idle)"
 	@echo "make bench-smoke  see whether every row still runs, in tiny sizes"
 	@echo "make env     only make .venv with the pinned requirements"
@@ -42,6 +44,13 @@ test-fast:
 
 inputs: env
 	SIMLIB_INPUTS=20000 .venv/bin/pytest -q tests/cli/test_any_input.py
+
+kills: env
+	SIMLIB_KILLS=200 .venv/bin/pytest -q -s tests/sweep/test_kills.py
+
+coverage: env
+	.venv/bin/python benchmarks/optima.py
+	SIMLIB_SHIP=1 .venv/bin/python benchmarks/coverage.py --save joint
 
 bench:
 	$(call RUN,bench)

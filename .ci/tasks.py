@@ -174,6 +174,7 @@ def lock() -> None:
     say(f"wrote {path}")
 
 
+SHIPS = {"SIMLIB_SHIP": "1"}  # nobody else may replace what ships: see simlib/cli/output.py
 TIMED = ("hardware", "benchmarks")  # folders of what is measured, on a machine that is idle
 
 
@@ -183,8 +184,7 @@ def laws() -> None:
     shipped = (ROOT / "simlib" / "datasets").rglob("*.json")
     for path in sorted(p for p in shipped if p.parent.name not in TIMED):
         program, *arguments = shlex.split(json.loads(path.read_text())["made"]["command"])
-        # nobody else may replace what ships: see simlib/cli/output.py
-        ships = {**os.environ, "SIMLIB_SHIP": "1"}
+        ships = {**os.environ, **SHIPS}
         run(BIN / program, *arguments, env=ships, check=f"{path.name} could not be made, see above")
 
 
@@ -204,7 +204,8 @@ def bench(*options: str) -> None:
     """Run the benchmark suite; see benchmarks/suite.py."""
     ensure_env()
     suite = ROOT / "benchmarks" / "suite.py"
-    run(BIN / "python", suite, *options, check="a row of the suite failed, see above")
+    reason = "a row of the suite failed, see above"
+    run(BIN / "python", suite, *options, env={**os.environ, **SHIPS}, check=reason)
 
 
 def readme_chart() -> None:

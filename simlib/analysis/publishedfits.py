@@ -120,7 +120,6 @@ def _compare(
         resamples=RESAMPLES,
         profile_resamples=0,
         clusters=curve_index(data.S, data.N) if along else None,
-        by_residuals=False,
     )
     predicted = law(data.S, data.N, data.D)
     residual = np.log(predicted / data.L)

@@ -187,7 +187,7 @@ CLAIMS = (
             Rule(
                 "B2",
                 "upper over lower end of its 90% profile interval",
-                "the profile of the joint law, with a threshold from resampled residuals",
+                "the profile of the joint law, with a threshold from resampled runs",
                 Region(WIDE),
                 "x",
                 (T5,),

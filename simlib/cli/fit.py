@@ -121,7 +121,7 @@ def command(
         runs = regime(runs).holds(runs)
     if procedure == "global":
         whole = whole or source.curves
-        # residuals along one curve are alike: nothing that draws them each on its own holds
+        # profiles through thousands of points along runs take too long for a command
         profile = PROFILE_RESAMPLES if resamples and not source.curves else 0
         with tqdm(total=stages(resamples, profile), leave=False, delay=1) as bar:
 
@@ -140,7 +140,6 @@ def command(
                 level=level,
                 seed=seed,
                 clusters=_curves(runs) if whole else None,
-                by_residuals=not source.curves,
                 stage=begin,
                 quantities=QUANTITIES if form in ("joint", "fixed-data") else None,
             )

@@ -9,13 +9,20 @@ from simlib.fit.profile import Interval, wide
 from simlib.fit.quantity import Quantity
 from simlib.laws.law import Array, Law
 
+AGREEMENT = 0.9  # share of starts below which the reader is told that the others end elsewhere
+
 
 def warnings_of(found: FittedLaw) -> list[str]:
     """One plain sentence for each thing that a reader of this fit must know."""
     said = []
     if found.status == "not converged":
         said.append("the fit did not converge: its coefficients mean nothing")
-    if found.agreeing < 0.5:
+    if found.status == "at bound":
+        said.append(
+            "the fit ends at a bound: its coefficients have profile intervals alone, and these are "
+            "one-sided there"
+        )
+    if found.agreeing < AGREEMENT:
         said.append(
             f"only {found.agreeing:.0%} of {found.starts} starts agree on the best objective"
         )

@@ -16,13 +16,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import simlib.cli.claims
+import simlib.sweep.again
+import simlib.sweep.carry
 import simlib.sweep.plan
 from simlib.cli import cli
 from simlib.datasets import FOLDER
 from simlib.datasets import load_law as kept_law
 from simlib.errors import InputError
 
-INPUTS = int(os.environ.get("SIMLIB_INPUTS", "300"))
+INPUTS = int(os.environ.get("SIMLIB_INPUTS", "1000"))
 PATIENCE = 60  # seconds after which one input has hung; a thousand times what it takes
 RUN = "0123456789abcdef"
 NUMBERS = ["0", "-1", "1", "2", "0.5", "-0.0", "1e-300", "1e300", "1e400", "nan", "inf", "-inf"]
@@ -289,6 +292,38 @@ class Inputs:
     def notebook(self) -> list[str]:
         return ["notebook", self.rng.choice(WORDS), "-p", self.rng.choice(WORDS), "1"]
 
+    def calibrate(self) -> list[str]:
+        share = self.sometimes("--share", self.number("0.5"))
+        return ["calibrate", "--runs", self.table(), "--resamples", "20", *share]
+
+    def claims(self) -> list[str]:
+        name = self.rng.choice(("gpt-laptop", *WORDS))
+        asked = self.rng.choice(
+            (
+                ("--power", name, "--grid", self.grid()),
+                ("--power", name, "--tables", self.number("2")),
+                ("--measure", self.rng.choice(WORDS + NUMBERS)),
+                ("--only", self.rng.choice(WORDS + NUMBERS)),
+            )
+        )
+        return ["claims", *asked, *self.sometimes("--seed", self.number("3"))]
+
+    def verify_rows(self) -> list[str]:
+        table = self.sometimes("--table", self.rng.choice(("gpt-pilot2", *WORDS)))
+        hours = self.sometimes("--hours", self.number("0.2"))
+        save = self.sometimes("--save", self.path(".json"))
+        return ["verify-rows", "--rows", self.number("1"), *table, *hours, *save]
+
+    def evidence(self) -> list[str]:
+        grids = [*WORDS, *NUMBERS, "gpt-pilot2"]
+        fresh = self.sometimes("--fresh", self.path(""))
+        only = self.rng.choice(grids)
+        return ["evidence", "--dry-run", "--only", only, *fresh, "--out", self.path("")]
+
+    def carry(self) -> list[str]:
+        only = self.sometimes("--only", f"seed={self.rng.choice(WORDS + NUMBERS)}")
+        return ["carry", self.grid(), "--to", self.path(".zip"), *only]
+
     def sometimes(self, *words: str) -> list[str]:
         return list(words) if self.rng.random() < 0.3 else []
 
@@ -314,9 +349,22 @@ def patience():
         signal.signal(signal.SIGALRM, before)
 
 
+def without_long_work(monkeypatch):
+    """What takes minutes once everything that was given is accepted."""
+
+    def accepted(*_: object, **__: object) -> None:
+        raise InputError("all of it was accepted")
+
+    monkeypatch.setattr(simlib.sweep.plan, "_time_step", lambda config: 0.001)
+    monkeypatch.setattr(simlib.sweep.again, "repeat", accepted)
+    monkeypatch.setattr(simlib.cli.claims, "compute_powers", accepted)
+    monkeypatch.setattr(simlib.sweep.carry, "_corpus_folder", lambda name: Path())
+    monkeypatch.setattr(simlib.sweep.carry, "_contents", lambda corpora: iter(()))
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_ends_with_a_sentence_whatever_it_is_given(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(simlib.sweep.plan, "_time_step", lambda config: 0.001)
+    without_long_work(monkeypatch)
     monkeypatch.chdir(tmp_path)
     for number in range(-(-INPUTS // len(COMMANDS))):
         inputs = Inputs(random.Random(f"{name} {number}"), tmp_path / str(number))
