@@ -187,6 +187,10 @@
     return details;
   };
 
+  // A chart that a script fills may have nothing for some mark, as a law without an ensemble has no
+  // interval: that is no mistake of the chart's, so Vega reports errors alone.
+  const ERRORS = 1;
+
   // ---- drawing ----------------------------------------------------------------------------
   const draw = async (figure, state) => {
     const values = state.result
@@ -194,12 +198,14 @@
       : [];
     state.result?.finalize();
     const target = figure.querySelector(".vega-target");
-    const spec = themed(state.spec, figure.clientWidth < 480);
+    const datasets = { ...state.spec.datasets, ...state.data };
+    const spec = themed({ ...state.spec, datasets }, figure.clientWidth < 480);
     state.result = await vegaEmbed(target, spec, {
       renderer: "svg",
       ast: true, // expressions are read, not run: the page's policy lets nothing be evaluated
       actions: false, // its menu would cover the chart; pictures are below, beside the numbers
       tooltip: { theme: dark() ? "dark" : "light" },
+      ...(state.data ? { logLevel: ERRORS } : {}),
     });
     for (const [name, value] of values) state.result.view.signal(name, value);
     await state.result.view.runAsync();
@@ -224,10 +230,24 @@
   };
 
   const start = (figure) => {
-    const state = { spec: JSON.parse(figure.querySelector(".vega-spec").textContent), result: null };
+    const spec = JSON.parse(figure.querySelector(".vega-spec").textContent);
+    // a script of the page fills such a chart: `figure.rows` holds the rows by name, and an event
+    // "fill" says that they are others
+    const waits = Object.values(spec.datasets ?? {}).some((rows) => !rows.length);
+    const state = { spec, data: figure.rows ?? null, result: null };
     state.numbers = addNumbers(figure, state);
     let drawing = Promise.resolve();
-    const redraw = () => (drawing = drawing.then(() => draw(figure, state)).catch((e) => fail(figure, e)));
+    const then = (step) => (drawing = drawing.then(step).catch((e) => fail(figure, e)));
+    const redraw = () => (waits && !state.data ? drawing : then(() => draw(figure, state)));
+    const refill = async () => {
+      for (const name of Object.keys(spec.datasets)) state.result.view.data(name, state.data[name]);
+      await state.result.view.runAsync();
+      if (state.numbers.open) fillNumbers(state.numbers, state);
+    };
+    figure.addEventListener("fill", () => {
+      state.data = figure.rows;
+      then(() => (state.result ? refill() : draw(figure, state)));
+    });
     redraw();
     const theme = new MutationObserver(() => {
       if (figure.dataset.ready !== (dark() ? "dark" : "light")) redraw();
