@@ -1,6 +1,6 @@
 # Targets start from a bare clone: the first one makes .venv, later ones find it ready.
 .DEFAULT_GOAL := help
-.PHONY: help book test test-fast inputs bench bench-smoke lock env laws evidence verify-rows readme-chart clean clean-caches
+.PHONY: help book test test-fast inputs cells bench bench-smoke lock env laws evidence verify-rows readme-chart clean clean-caches
 
 # the first Python that is new enough and not too new
 define RUN
@@ -21,6 +21,7 @@ help:
 	@echo "             as root on Linux also that opening the book, a plan, a fit and training need no network"
 	@echo "make test-fast  lint, imports and the tests that are not marked slow: about two minutes on an idle machine"
 	@echo "make inputs  put 20,000 damaged files and strange options through the commands"
+	@echo "make cells   run the code cells of every page, in order, in a process of its own"
 	@echo "make bench   time every row of the benchmark suite into the table that ships (keep the machine idle)"
 	@echo "make bench-smoke  see whether every row still runs, in tiny sizes"
 	@echo "make env     only make .venv with the pinned requirements"
@@ -42,6 +43,9 @@ test-fast:
 
 inputs: env
 	SIMLIB_INPUTS=20000 .venv/bin/pytest -q tests/cli/test_any_input.py
+
+cells: env
+	SIMLIB_CELLS=all .venv/bin/pytest -q -n 2 tests/bookext/test_start.py -k fresh_process
 
 bench:
 	$(call RUN,bench)

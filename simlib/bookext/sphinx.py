@@ -9,6 +9,7 @@ from simlib.bookext.assets import assemble
 from simlib.bookext.dependencies import digest
 from simlib.bookext.execute import execute_ahead
 from simlib.bookext.freshness import drop_stale
+from simlib.bookext.start import add_to_page, write_downloads
 
 STATUS_PAGE = "book/status"  # carries the date of the build, so it is read again every time
 
@@ -62,4 +63,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", _offline_assets, priority=10)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-before-read-docs", _execute_due)
+    app.connect("html-page-context", add_to_page)
+    app.connect("build-finished", write_downloads)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
