@@ -1,8 +1,8 @@
 """What each page says of itself: how to run it, what it imports, what to cite.
 
-A page that computes gets a box under its title with the repository, the installation, the one command
-that runs it, its parameters, its imports, and its notebook to download; every page gets a line at
-its end with version, date, licence, citation and changelog. The address of the repository is one
+A page that computes gets a box under its title with the repository, the installation, the one
+command that runs it, its parameters, its imports, and its notebook to download; every page gets a
+line at its end with version, date, licence, citation and changelog. The address of the repository is one
 setting, `repository` under `html_context` in `_config.yml`, or `BOOK_REPOSITORY` in the
 environment, which a fork's workflow sets: without it nothing points anywhere.
 """

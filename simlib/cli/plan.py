@@ -81,9 +81,7 @@ FRONT_POINTS = 12
     help="Tokens to be served; the budget pays for them too.",
 )
 @click.option("--serve-zeros", is_flag=True, help="Zeros cost as much as values at inference.")
-@click.option(
-    "--nonzero-params", type=float, help="Fix the non-zero parameters of every run."
-)
+@click.option("--nonzero-params", type=float, help="Fix the non-zero parameters of every run.")
 @click.option("--max-params", type=float, help="Ceiling on non-zero parameters.")
 @click.option("--max-data", type=float, help="Ceiling on tokens or images.")
 @click.option(

@@ -62,8 +62,9 @@ def allocate(
     """The size and data that minimise the loss at sparsity S within a budget in FLOP.
 
     S, flops and the law's coefficients broadcast. The budget is spent exactly, unless ceilings on
-    both size and data leave some of it, or the size is fixed and data has a ceiling. Where data runs
-    out, ln D_eff is concave in ln D, so the problem stays convex and golden section finds the size.
+    both size and data leave some of it, or the size is fixed and data has a ceiling. Where data
+    runs out, ln D_eff is concave in ln D, so the problem stays convex and golden section finds the
+    size.
     """
     S, flops = np.asarray(S, dtype=float), positive("flops", flops)
     if limits.fixed_params is not None:

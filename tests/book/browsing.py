@@ -45,7 +45,10 @@ class Watch:
         page.on("response", response)
         page.on("requestfailed", lambda r: self.failed.append(r.url))
         page.on("pageerror", lambda e: self.errors.append(str(e)))
-        page.on("console", lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None,
+        )
 
     def assert_clean(self) -> None:
         """Nothing left the machine, nothing failed to load, nothing complained."""

@@ -354,7 +354,9 @@ NOT_LAWS = {
     "the law is not 7 numbers": lambda: broken(coefficients={"a_S": 1}),
     "member 1 is not 7 numbers": lambda: broken(ensemble=[[1, 2]]),
     "too small": lambda: broken(ensemble=[[1, 1, 1, 0, 1, 1, 1]]),
-    "the range of data_seen": lambda: broken(range={"sparsity": [0, 0.5], "nonzero_params": [1, 2]}),
+    "the range of data_seen": lambda: broken(
+        range={"sparsity": [0, 0.5], "nonzero_params": [1, 2]}
+    ),
 }
 
 
