@@ -1,6 +1,6 @@
 # Targets start from a bare clone: the first one makes .venv, later ones find it ready.
 .DEFAULT_GOAL := help
-.PHONY: help book test test-fast inputs cells bench bench-smoke lock env laws evidence verify-rows readme-chart clean clean-caches
+.PHONY: help book pdf epub test test-fast inputs cells bench bench-smoke lock env laws evidence verify-rows readme-chart clean clean-caches
 
 # the first Python that is new enough and not too new
 define RUN
@@ -17,6 +17,7 @@ endef
 help:
 	@echo "make book    build the book and print its path; open the printed file in a browser, no server needed"
 	@echo "             (repeat it to preview an edit: only pages that depend on the edit run again)"
+	@echo "make pdf     print the whole book with Chromium; make epub  make an e-book of it"
 	@echo "make test    lint, types, import rules, tests, the book with warnings as errors, the book in Chromium;"
 	@echo "             as root on Linux also that opening the book, a plan, a fit and training need no network"
 	@echo "make test-fast  lint, imports and the tests that are not marked slow: about two minutes on an idle machine"
@@ -34,6 +35,12 @@ help:
 
 book:
 	$(call RUN,book)
+
+pdf:
+	$(call RUN,pdf)
+
+epub:
+	$(call RUN,epub)
 
 test:
 	$(call RUN,test)

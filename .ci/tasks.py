@@ -110,6 +110,21 @@ def book() -> None:
     say(f"the book is ready after {time.monotonic() - started:.0f} s, open {INDEX}")
 
 
+def pdf() -> None:
+    """The whole book as one PDF; see paper.py."""
+    book()
+    script = ROOT / ".ci" / "paper.py"
+    run(BIN / "python", script, check="the book could not be printed, see above")
+
+
+def epub() -> None:
+    """The whole book as an e-book, whose charts are pictures."""
+    ensure_env()
+    command = (BIN / "jupyter-book", "build", ".", "--builder", "custom")
+    run(*command, "--custom-builder", "epub", check="the e-book could not be made, see above")
+    say(f"the e-book lies in {BUILD / 'epub'}")
+
+
 # ---- tests and lock ------------------------------------------------------------------------
 
 
@@ -217,7 +232,7 @@ def readme_chart() -> None:
 def main() -> int:
     """Run the task named on the command line; 1 with one sentence if it fails."""
     tasks = {
-        **{"env": ensure_env, "book": book, "test": test, "test-fast": test_fast, "lock": lock},
+        **{"env": ensure_env, "book": book, "pdf": pdf, "epub": epub, "test": test, "test-fast": test_fast, "lock": lock},
         **{
             "bench": lambda: bench("--book", "--save", "cpu"),
             "bench-smoke": lambda: bench("--smoke"),

@@ -34,7 +34,7 @@ Outcome = Literal["as expected", "changed", "failed", "new"]
 
 @dataclass(frozen=True)
 class Chapter:
-    """What one notebook found, in `minutes`. `trains`: it trains models, so its digits may differ."""
+    """What one notebook found, in `minutes`. One that `trains` may differ in its digits."""
 
     page: str
     minutes: float
@@ -147,7 +147,16 @@ def _run(page: Path, grid: str, out: Path, expected: Chapter | None) -> Result:
         return Result(kept, expected)
     trains = "grid" in notebooks.parameters(page)
     target = out / f"{page.stem}.ipynb"
-    command = [sys.executable, "-m", "simlib", "notebook", str(page), "--out", str(target), "--force"]
+    command = [
+        sys.executable,
+        "-m",
+        "simlib",
+        "notebook",
+        str(page),
+        "--out",
+        str(target),
+        "--force",
+    ]
     started = time.monotonic()
     ran = subprocess.run(
         [*command, *(["-p", "grid", grid] if trains else [])], capture_output=True, text=True

@@ -2,8 +2,8 @@
 
 A page that computes gets a box under its title with the repository, the installation, the one
 command that runs it, its parameters, its imports, and its notebook to download; every page gets a
-line at its end with version, date, licence, citation and changelog. The address of the repository is one
-setting, `repository` under `html_context` in `_config.yml`, or `BOOK_REPOSITORY` in the
+line at its end with version, date, licence, citation and changelog. The address of the repository
+is one setting, `repository` under `html_context` in `_config.yml`, or `BOOK_REPOSITORY` in the
 environment, which a fork's workflow sets: without it nothing points anywhere.
 """
 
@@ -128,8 +128,8 @@ def imprint(to_root: str, address: str) -> str:
         "}",
     ]
     return (
-        f'<aside class="imprint" aria-label="About this book"><p>{TITLE}, version {number}, built on '
-        f'{day} · <a href="{to_root}license.txt">Apache-2.0</a> · '
+        f'<aside class="imprint" aria-label="About this book"><p>{TITLE}, version {number}, '
+        f'built on {day} · <a href="{to_root}license.txt">Apache-2.0</a> · '
         f'<a href="{to_root}changelog.txt">Changelog</a> · '
         f'<a href="{to_root}citation.cff">CITATION.cff</a></p>'
         "<details><summary>Cite</summary>"

@@ -40,7 +40,9 @@ Examples:
 @click.option(
     "--together", type=click.IntRange(1), default=2, show_default=True, help="Notebooks at a time."
 )
-@click.option("--save", type=str, help="Write what was found as a record: a path that ends in .json.")
+@click.option(
+    "--save", type=str, help="Write what was found as a record: a path that ends in .json."
+)
 @json_option
 def command(
     pages: tuple[str, ...],
@@ -65,7 +67,9 @@ def command(
         record = book.CATALOG.load(expected or grid)
     folder = out or Path("runs") / "reproduce" / grid
     wanted = pages or tuple(names())
-    results = book.reproduce(wanted, grid, folder, record, lambda text: click.echo(text, err=True), together)
+    results = book.reproduce(
+        wanted, grid, folder, record, lambda text: click.echo(text, err=True), together
+    )
     if save:
         chapters = tuple(r.chapter for r in results if not r.error)
         book.CATALOG.write(book.CATALOG.path(save), book.Record(grid, processor(), chapters))

@@ -177,8 +177,8 @@ def _law_label(name: str, law_file: FittedLaw) -> str:
 
 
 OWN_LAW = """<details class="planner-own"><summary>Plan with a law of your own</summary>
-<p>Drop a law file here, choose one or paste its text: what <code>simlib fit --save</code> writes. It
-is read in this page and sent nowhere; a link does not carry it.</p>
+<p>Drop a law file here, choose one or paste its text: what <code>simlib fit --save</code> writes.
+It is read in this page and sent nowhere; a link does not carry it.</p>
 <p><label>Law file <input type="file" accept=".json,application/json"></label></p>
 <p><label for="planner-pasted">Its text</label>
 <textarea id="planner-pasted" rows="3" spellcheck="false"></textarea>

@@ -186,10 +186,10 @@ def assert_same_curve(planner: Planner, expected: Expected) -> None:
     np.testing.assert_allclose(curve["S"], S[told], **CLOSE)
     np.testing.assert_allclose(curve["loss"], losses[told], **CLOSE)
     if law_file.ensemble is not None:
-        widen = demanded_widening(law_file)
-        found = forecast(law_file, S[told], N, D[told], level=LEVEL, widen=widen)
-        np.testing.assert_allclose(curve["low"], found.low, **CLOSE)
-        np.testing.assert_allclose(curve["high"], found.high, **CLOSE)
+        widen, some = demanded_widening(law_file), slice(None, None, 15)
+        found = forecast(law_file, S[told][some], N, D[told][some], level=LEVEL, widen=widen)
+        np.testing.assert_allclose(curve["low"][some], found.low, **CLOSE)
+        np.testing.assert_allclose(curve["high"][some], found.high, **CLOSE)
 
 
 def assert_same_map(planner: Planner, expected: Expected) -> None:
@@ -309,7 +309,10 @@ def test_a_kept_plan_stands_beside_the_next_and_in_the_link(opened: Opener) -> N
     first = planner.cells()
     page.page.click(".planner-keep")
     planner.choose("vit-jft-refit", "dense")
-    assert planner.cells() == pytest.approx(Expected(planner.setting).cells(), rel=1e-8)
+    known = Expected(planner.setting).cells()
+    assert planner.cells() == {
+        name: pytest.approx(value, rel=1e-8) for name, value in known.items()
+    }
     read = CELLS.replace("data-run", "data-kept").replace("dataset.run", "dataset.kept")
     assert page.page.evaluate(read) == first
     assert "T5 on C4" in planner.text("kept-said")
@@ -331,7 +334,7 @@ def test_a_law_of_ones_own_gives_the_plan_of_that_law(opened: Opener) -> None:
     planner.go_to_runs()
     known = planner.cells()
     planner.choose("t5-c4", "dense")
-    page.page.click(".planner-own > summary")
+    page.page.eval_on_selector(".planner-own", "box => { box.open = true; }")
     path = FOLDER / "gpt-laptop.json"
     page.page.fill("#planner-pasted", path.read_text())
     page.page.check(".planner [name=cost][value=sparse]")
@@ -365,7 +368,7 @@ def test_what_is_no_law_is_refused_in_a_sentence(opened: Opener, told: str) -> N
     page = opened("book/planner")
     planner = Planner(page.page)
     before = planner.cells()
-    page.page.click(".planner-own > summary")
+    page.page.eval_on_selector(".planner-own", "box => { box.open = true; }")
     page.page.fill("#planner-pasted", NOT_LAWS[told]())
     page.page.click(".planner-read")
     assert told in planner.text("own-said")
