@@ -232,7 +232,8 @@ def readme_chart() -> None:
 def main() -> int:
     """Run the task named on the command line; 1 with one sentence if it fails."""
     tasks = {
-        **{"env": ensure_env, "book": book, "pdf": pdf, "epub": epub, "test": test, "test-fast": test_fast, "lock": lock},
+        **{"env": ensure_env, "book": book, "test": test, "test-fast": test_fast, "lock": lock},
+        **{"pdf": pdf, "epub": epub},
         **{
             "bench": lambda: bench("--book", "--save", "cpu"),
             "bench-smoke": lambda: bench("--smoke"),

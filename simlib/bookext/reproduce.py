@@ -124,8 +124,8 @@ def reproduce(
 ) -> list[Result]:
     """Run the notebooks `names` with `grid` where they take one, `together` at a time.
 
-    Each leaves NAME.ipynb and NAME.json below `out`; a page whose text, library and tables are those
-    of its NAME.json is not run again. Raises InputError for a name that is no notebook.
+    Each leaves NAME.ipynb and NAME.json below `out`; a page whose text, library and tables are
+    those of its NAME.json is not run again. Raises InputError for a name that is no notebook.
     """
     pages = [notebooks.find(name) for name in names]
     out.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,13 @@
       font,
       title: { color: ink, subtitleColor: ink },
       axis: { labelColor: ink, titleColor: ink, gridColor: faint, domainColor: faint, tickColor: faint },
-      legend: { labelColor: ink, titleColor: ink, ...(narrow ? narrowLegend : {}) },
+      legend: {
+        labelColor: ink,
+        titleColor: ink,
+        symbolBaseFillColor: ink, // of shapes and dashes, which have no colour of their own
+        symbolBaseStrokeColor: ink,
+        ...(narrow ? narrowLegend : {}),
+      },
       header: { labelColor: ink, titleColor: ink },
       text: { color: ink },
       rule: { color: ink },
@@ -53,7 +59,8 @@
     const swapped = JSON.parse(JSON.stringify(spec), (_, value) =>
       typeof value === "string" && value[0] === "#" ? colours[value.toLowerCase()] ?? value : value);
     const config = merge(swapped.config ?? {}, themeConfig(narrow));
-    return { ...swapped, config, ...(swapped.title ? { title: wrapped(swapped.title, narrow) } : {}) };
+    const panels = narrow && swapped.columns ? { columns: 1 } : {}; // one under the other
+    return { ...swapped, config, ...panels, ...(swapped.title ? { title: wrapped(swapped.title, narrow) } : {}) };
   };
 
   // ---- sliders ----------------------------------------------------------------------------
