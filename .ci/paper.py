@@ -101,7 +101,8 @@ def whole() -> str:
     cover = f'<header class="cover"><h1>{title}</h1></header>'
     body = cover + contents(listed) + "".join(texts)
     head = HEAD.format(title=title)
-    return f'<!DOCTYPE html><html lang="en" data-theme="light"><head>{head}</head><body>{body}</body>'
+    top = '<!DOCTYPE html><html lang="en" data-theme="light">'
+    return f"{top}<head>{head}</head><body>{body}</body></html>"
 
 
 def printed(page: Page) -> None:

@@ -1,5 +1,6 @@
 """Open a page of the built book and watch what it asks for and complains about."""
 
+import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +56,29 @@ class Watch:
         assert not self.external, f"requests to other hosts: {self.external}"
         assert not self.failed, f"failed requests: {self.failed}"
         assert not self.errors, f"console errors: {self.errors}"
+
+
+# rules that the theme's own frame breaks, outside of what a page of this book says
+THEME = {
+    "region": "the brand in the sidebar lies in no landmark",
+    "label-content-name-mismatch": "the search button is named otherwise than it reads",
+    "list": "the navigation holds a list in a list without an item between",
+    "listitem": "the same",
+}
+_AXE = importlib.util.find_spec("axe_playwright_python")
+VIOLATIONS = """async () => {
+  const { violations } = await axe.run({ resultTypes: ['violations'] });
+  return violations.flatMap(v => v.nodes.map(
+    n => [v.id, n.target.join(' '), n.html.slice(0, 120)])); }"""
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with an open page, less what the theme's frame brings."""
+    if _AXE is None or _AXE.origin is None:
+        raise ModuleNotFoundError("axe-playwright-python is missing: make env")
+    page.evaluate((Path(_AXE.origin).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate(VIOLATIONS)
+    return [f"{rule}: {place} {text}" for rule, place, text in found if rule not in THEME]
 
 
 @dataclass
