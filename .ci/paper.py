@@ -73,6 +73,7 @@ def article(name: str, names: set[str]) -> Tag:
         target = path.removeprefix("/").partition("?")[0].removesuffix(".html")
         if path.startswith("/"):
             inside = target in names
+            anchor = "" if "=" in anchor else anchor  # a plan, which paper does not make
             tag[key] = f"#{place(target, anchor)}" if inside else path.removeprefix("/")
     section = soup.new_tag("section", id=place(name), attrs={"class": "page"})
     section.append(text)
@@ -85,7 +86,7 @@ def contents(pages: list[tuple[str, list[tuple[str, str]]]]) -> str:
     for caption, chapters in pages:
         links = "".join(f'<li><a href="#{place(n)}">{title}</a></li>' for n, title in chapters)
         lines.append(f"<h2>{caption}</h2><ol>{links}</ol>" if caption else f"<ol>{links}</ol>")
-    return '<nav class="contents"><h1>Contents</h1>' + "".join(lines) + "</nav>"
+    return '<nav class="paper-contents"><h1>Contents</h1>' + "".join(lines) + "</nav>"
 
 
 def whole() -> str:

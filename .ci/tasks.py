@@ -118,11 +118,12 @@ def pdf() -> None:
 
 
 def epub() -> None:
-    """The whole book as an e-book, whose charts are pictures."""
+    """The whole book as an e-book, whose charts are pictures; see ebook.py."""
     ensure_env()
     command = (BIN / "jupyter-book", "build", ".", "--builder", "custom")
     run(*command, "--custom-builder", "epub", check="the e-book could not be made, see above")
-    say(f"the e-book lies in {BUILD / 'epub'}")
+    script = ROOT / ".ci" / "ebook.py"
+    run(BIN / "python", script, check="the e-book could not be finished, see above")
 
 
 # ---- tests and lock ------------------------------------------------------------------------

@@ -53,9 +53,9 @@ class Templates(BuiltinTemplateLoader):
     """Sphinx's own templates, each page with its policy before anything else."""
 
     def render(self, template: str, context: dict[str, Any]) -> str:
-        """The page; a template without a head is left as it is."""
+        """The page; a template without a head and a page of an e-book are left as they are."""
         page = super().render(template, context)
-        if _HEAD not in page:
+        if _HEAD not in page or context.get("builder") == "epub":  # whose readers run no scripts
             return page
         frame = super().render(template, {**context, "body": ""})
         tag = f'<meta http-equiv="Content-Security-Policy" content="{policy(frame)}">'

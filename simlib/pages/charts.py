@@ -4,6 +4,7 @@ A page calls `enable()` once; from then on an Altair chart is drawn offline, fol
 dark theme, fills the width of the column, and carries its numbers.
 """
 
+import html
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -218,9 +219,11 @@ def _bundle(spec: dict[str, Any]) -> dict[str, Any]:
     import vl_convert
 
     narrowed = {**spec, "width": STATIC_WIDTH} if spec.get("width") == "container" else spec
+    described = html.escape(spec.get("description", "chart"))
+    picture = vl_convert.vegalite_to_svg(narrowed)
     return {
         VEGALITE_MIME: spec,
-        "image/svg+xml": vl_convert.vegalite_to_svg(narrowed),
+        "image/svg+xml": picture.replace("<svg ", f'<svg role="img" aria-label="{described}" ', 1),
         "text/plain": spec.get("description", "chart"),
     }
 
