@@ -25,11 +25,7 @@ MINUTES = 5
 DRAWN = "() => [...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready)"
 MOVED = "This page computes while its controls are moved: open it in a browser."
 HEAD = """<meta charset="utf-8"><title>{title}</title>
-<link rel="stylesheet" href="_static/styles/bootstrap.css">
-<link rel="stylesheet" href="_static/styles/pydata-sphinx-theme.css">
-<link rel="stylesheet" href="_static/styles/sphinx-book-theme.css">
-<link rel="stylesheet" href="_static/mystnb.css"><link rel="stylesheet" href="_static/pygments.css">
-<link rel="stylesheet" href="_static/book.css"><link rel="stylesheet" href="_static/paper.css">
+{styles}
 <script>window.MathJax = {{"options": {{"processHtmlClass": "math|output_area"}}}}</script>
 <script defer src="_static/mathjax/tex-chtml.js"></script>
 <script defer src="_static/vega/vega-bundle.js"></script>
@@ -89,6 +85,13 @@ def contents(pages: list[tuple[str, list[tuple[str, str]]]]) -> str:
     return '<nav class="paper-contents"><h1>Contents</h1>' + "".join(lines) + "</nav>"
 
 
+def styles() -> str:
+    """The style sheets of the first page, and that of paper."""
+    soup = BeautifulSoup((HTML / "index.html").read_text(encoding="utf-8"), "html.parser")
+    own = '<link rel="stylesheet" href="_static/paper.css">'
+    return "".join(map(str, soup.select("head link[rel=stylesheet]"))) + own
+
+
 def whole() -> str:
     """The whole book as one HTML page."""
     title = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["title"]
@@ -101,7 +104,7 @@ def whole() -> str:
         texts += [str(chapter) for chapter in chapters]
     cover = f'<header class="cover"><h1>{title}</h1></header>'
     body = cover + contents(listed) + "".join(texts)
-    head = HEAD.format(title=title)
+    head = HEAD.format(title=title, styles=styles())
     top = '<!DOCTYPE html><html lang="en" data-theme="light">'
     return f"{top}<head>{head}</head><body>{body}</body></html>"
 
