@@ -16,6 +16,8 @@ from typing import Any
 
 from sphinx.jinja2glue import BuiltinTemplateLoader
 
+from simlib.bookext.access import framed
+
 _INLINE = re.compile(r"<script\b(?![^>]*\b(?:src|type)=)[^>]*>(.*?)</script>", re.DOTALL)
 _HANDLER = re.compile(r"\son[a-z]+=\"([^\"]*)\"")
 _HEAD = "<head>"
@@ -58,5 +60,6 @@ class Templates(BuiltinTemplateLoader):
         if _HEAD not in page or context.get("builder") == "epub":  # whose readers run no scripts
             return page
         frame = super().render(template, {**context, "body": ""})
+        page = framed(page)
         tag = f'<meta http-equiv="Content-Security-Policy" content="{policy(frame)}">'
         return page.replace(_HEAD, f"{_HEAD}\n    {tag}", 1)

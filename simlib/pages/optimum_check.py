@@ -117,27 +117,23 @@ def loss_at_point(check: Check, law_file: FittedLaw) -> alt.LayerChart:
     point = check.point
     S = np.linspace(0, max(point.sparsities), 60)
     D = cost_model(point.cost).data_seen(S, point.nonzero_params, point.flops)
-    curve = charts.rows(sparsity=S, loss=law_file.joint(S, point.nonzero_params, D))
+    losses = law_file.joint(S, point.nonzero_params, D)
+    curve = charts.rows(sparsity=S, loss=losses, series=LAW)
     runs = [
-        {"sparsity": arm.sparsity, "loss": run.loss, "data": arm.data_seen}
+        {"sparsity": arm.sparsity, "loss": run.loss, "data": arm.data_seen, "series": RUNS}
         for arm in check.arms
         for run in arm.runs
     ]
-    means = [{"sparsity": arm.sparsity, "loss": arm.loss} for arm in check.arms]
-    x = alt.X("sparsity:Q", title="Sparsity", axis=alt.Axis(format="%"))
-    y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
-    names = alt.Scale(domain=[LAW, RUNS], range=[charts.FITTED, charts.ORANGE[0]])
-
-    def named(name: str) -> alt.ColorDatum:
-        return alt.ColorDatum(name, scale=names, legend=alt.Legend(title=None))
-
-    law = alt.Chart(curve).mark_line().encode(x=x, y=y, color=named(LAW))
-    marks = (
-        alt.Chart(alt.Data(values=runs))
-        .mark_point(filled=True, size=40, opacity=0.6)
-        .encode(x=x, y=y, color=named(RUNS))
-    )
-    line = alt.Chart(alt.Data(values=means)).mark_line().encode(x=x, y=y, color=named(RUNS))
+    means = [{"sparsity": arm.sparsity, "loss": arm.loss, "series": RUNS} for arm in check.arms]
+    colours = alt.Scale(domain=[LAW, RUNS], range=[charts.FITTED, charts.ORANGE[0]])
+    encoding = {
+        "x": alt.X("sparsity:Q", title="Sparsity", axis=alt.Axis(format="%")),
+        "y": alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False)),
+        "color": alt.Color("series:N", scale=colours, legend=alt.Legend(title=None)),
+    }
+    law = alt.Chart(curve).mark_line().encode(**encoding)
+    marks = alt.Chart(alt.Data(values=runs)).mark_point(filled=True, size=40, opacity=0.6)
+    line = alt.Chart(alt.Data(values=means)).mark_line().encode(**encoding)
     predicted = _rule(point.optimum, "predicted", charts.FITTED, [5, 3], 8)
     measured = _rule(check.best, "measured", charts.ORANGE[0], [2, 2], 22)
     text = f"""{point_text(point)}: loss against sparsity where more sparsity buys size and pays in
@@ -145,7 +141,10 @@ def loss_at_point(check: Check, law_file: FittedLaw) -> alt.LayerChart:
         fitted before. Dashed vertical lines stand at the predicted optimum, blue,
         {percent(point.optimum)}, and at the measured one, orange, {measured_text(check)}."""
     layered: alt.LayerChart = charts.describe(
-        (law + line + marks + predicted + measured).properties(title=point_text(point)), text
+        (law + line + marks.encode(**encoding) + predicted + measured).properties(
+            title=point_text(point)
+        ),
+        text,
     )
     return layered
 
