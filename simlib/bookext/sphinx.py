@@ -7,6 +7,7 @@ from typing import Any
 
 from simlib.bookext.access import mend_page
 from simlib.bookext.assets import assemble
+from simlib.bookext.cards import add_tags
 from simlib.bookext.dependencies import digest
 from simlib.bookext.execute import execute_ahead
 from simlib.bookext.freshness import drop_stale
@@ -68,6 +69,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("html-page-context", add_to_page)
     app.connect("html-page-context", add_scripts)
     app.connect("html-page-context", mend_page)
+    app.connect("html-page-context", add_tags)
     app.connect("build-finished", write_downloads)
     app.connect("build-finished", write_texts)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
