@@ -40,9 +40,7 @@ def tags(title: str, text: str, address: str, docname: str) -> str:
     return "\n".join(made)
 
 
-def add_tags(
-    app: Any, docname: str, _template: str, context: dict[str, Any], doctree: Any
-) -> None:
+def add_tags(app: Any, docname: str, _template: str, context: dict[str, Any], doctree: Any) -> None:
     """Put the tags into a page of the site that is about to be written."""
     if doctree is None or app.builder.name != "html":
         return
