@@ -60,7 +60,7 @@ class Watch:
 
 _AXE = importlib.util.find_spec("axe_playwright_python")
 VIOLATIONS = """async () => {
-  const { violations } = await axe.run({ resultTypes: ['violations'] });
+  const { violations } = await axe.run({ preload: false, resultTypes: ['violations'] });
   return violations.flatMap(v => v.nodes.map(
     n => [v.id, n.target.join(' '), n.html.slice(0, 120)])); }"""
 

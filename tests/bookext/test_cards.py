@@ -1,4 +1,4 @@
-"""A page's description is its first paragraph, and a card has a picture where its address is known."""
+"""A description is the first paragraph of a page; a card has a picture where its address is known."""
 
 import pytest
 from docutils.core import publish_doctree
