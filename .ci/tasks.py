@@ -110,6 +110,22 @@ def book() -> None:
     say(f"the book is ready after {time.monotonic() - started:.0f} s, open {INDEX}")
 
 
+def pdf() -> None:
+    """The whole book as one PDF; see paper.py."""
+    book()
+    script = ROOT / ".ci" / "paper.py"
+    run(BIN / "python", script, check="the book could not be printed, see above")
+
+
+def epub() -> None:
+    """The whole book as an e-book, whose charts are pictures; see ebook.py."""
+    ensure_env()
+    command = (BIN / "jupyter-book", "build", ".", "--builder", "custom")
+    run(*command, "--custom-builder", "epub", check="the e-book could not be made, see above")
+    script = ROOT / ".ci" / "ebook.py"
+    run(BIN / "python", script, check="the e-book could not be finished, see above")
+
+
 # ---- tests and lock ------------------------------------------------------------------------
 
 
@@ -219,6 +235,7 @@ def main() -> int:
     """Run the task named on the command line; 1 with one sentence if it fails."""
     tasks = {
         **{"env": ensure_env, "book": book, "test": test, "test-fast": test_fast, "lock": lock},
+        **{"pdf": pdf, "epub": epub},
         **{
             "bench": lambda: bench("--book", "--save", "cpu"),
             "bench-smoke": lambda: bench("--smoke"),

@@ -16,6 +16,8 @@ from typing import Any
 
 from sphinx.jinja2glue import BuiltinTemplateLoader
 
+from simlib.bookext.access import framed
+
 _INLINE = re.compile(r"<script\b(?![^>]*\b(?:src|type)=)[^>]*>(.*?)</script>", re.DOTALL)
 _HANDLER = re.compile(r"\son[a-z]+=\"([^\"]*)\"")
 _HEAD = "<head>"
@@ -58,11 +60,12 @@ class Templates(BuiltinTemplateLoader):
     """Sphinx's own templates, each page with its policy before anything else."""
 
     def render(self, template: str, context: dict[str, Any]) -> str:
-        """The page; a template without a head is left as it is."""
+        """The page; a template without a head and a page of an e-book are left as they are."""
         page = super().render(template, context)
-        if _HEAD not in page:
+        if _HEAD not in page or context.get("builder") == "epub":  # whose readers run no scripts
             return page
         frame = super().render(template, {**context, "body": ""})
+        page = framed(page)
         name = str(context.get("pagename", ""))
         tag = f'<meta http-equiv="Content-Security-Policy" content="{policy(frame, name)}">'
         return page.replace(_HEAD, f"{_HEAD}\n    {tag}", 1)

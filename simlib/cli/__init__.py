@@ -33,6 +33,7 @@ COMMANDS = {
     "collect": ("simlib.cli.carry:collect", "Add the runs that a carried grid left."),
     "claims": ("simlib.cli.claims:command", "Each claim, what decides it, and the verdict."),
     "curves": ("simlib.cli.curves:command", "Keep training curves of recorded runs in one file."),
+    "reproduce": ("simlib.cli.reproduce:command", "Run the notebooks: has a finding changed?"),
     "notebook": ("simlib.cli.notebook:command", "Run a notebook of the book with parameters."),
 }
 

@@ -158,6 +158,13 @@ def slider(
     return alt.param(name=name, value=value, bind=bind)
 
 
+def widths(field: str, names: Sequence[str], title: str) -> alt.StrokeWidth:
+    """Lines that lie on each other: each thinner than those before it, so that all are seen."""
+    thickest, step = 7.0, 5.5 / max(len(names) - 1, 1)
+    scale = alt.Scale(domain=list(names), range=[thickest - i * step for i in range(len(names))])
+    return alt.StrokeWidth(f"{field}:N", title=title, scale=scale)
+
+
 def band(data: Any, x: alt.X, low: str, high: str, colour: str = FITTED) -> alt.Chart:
     """Shaded interval between the fields `low` and `high` along `x`, to lay under a line."""
     mark = alt.Chart(data).mark_area(opacity=0.18, color=colour, line=False)
@@ -250,9 +257,11 @@ def _bundle(spec: dict[str, Any]) -> dict[str, Any]:
     narrowed = {**spec, "width": STATIC_WIDTH} if spec.get("width") == "container" else spec
     if "description" in spec:
         _captions.pending.append(spec["description"])
+    described = html.escape(spec.get("description", "chart"))
+    picture = vl_convert.vegalite_to_svg(narrowed)
     return {
         VEGALITE_MIME: spec,
-        "image/svg+xml": vl_convert.vegalite_to_svg(narrowed),
+        "image/svg+xml": picture.replace("<svg ", f'<svg role="img" aria-label="{described}" ', 1),
         "text/plain": spec.get("description", "chart"),
     }
 
@@ -293,4 +302,5 @@ __all__: Sequence[str] = [
     "slider",
     "sparsity_colour",
     "sparsity_scale",
+    "widths",
 ]

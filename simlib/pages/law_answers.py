@@ -230,9 +230,18 @@ def loss_against_size(law: JointLaw) -> alt.Chart:
 
 
 def bands(
-    columns: Sequence[alt.Data], x: str, y: str, x_title: str, y_title: str, log: bool = False
+    columns: Sequence[alt.Data],
+    x: str,
+    y: str,
+    x_title: str,
+    y_title: str,
+    log: bool = False,
+    most: float | None = None,
 ) -> alt.LayerChart:
-    """One line with its interval for each law; data have the fields law, x, y, low and high."""
+    """One line with its interval for each law; data have the fields law, x, y, low and high.
+
+    `most` ends the vertical axis: what lies above is cut off.
+    """
     rows = [row for data in columns for row in data.values]
     names = list(dict.fromkeys(row["law"] for row in rows))
     colours = alt.Scale(domain=names, range=[light for light, _ in charts.SERIES][: len(names)])
@@ -242,8 +251,10 @@ def bands(
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=axis, color=alt.Color("law:N", scale=colours, title="Law")
     )
-    shade = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=y_title), y2="high:Q")
-    scale = alt.Scale(zero=False)
-    line = base.mark_line().encode(y=alt.Y(f"{y}:Q", title=y_title, scale=scale))
+    scale = alt.Scale(zero=False) if most is None else alt.Scale(zero=False, domainMax=most)
+    shade = base.mark_area(opacity=0.18, clip=True).encode(
+        y=alt.Y("low:Q", title=y_title, scale=scale), y2="high:Q"
+    )
+    line = base.mark_line(clip=True).encode(y=alt.Y(f"{y}:Q", title=y_title, scale=scale))
     layered: alt.LayerChart = shade + line
     return layered

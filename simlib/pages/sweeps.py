@@ -43,6 +43,7 @@ from simlib.runs.table import RunTable
 DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}
 LOSS = {"vit": "Loss (nats per image)"}
 ALONG = {"data_seen": "size", "nonzero_params": "data_seen"}  # the axis, and what is chosen
+ROOM = 2.0  # times the largest worth by a law, to which an axis of worth reaches
 POINTS = 40  # of a curve
 
 
@@ -170,9 +171,13 @@ def multipliers(law_files: Sequence[FittedLaw], level: float = 0.9) -> alt.Layer
     at = ", ".join(
         f"{number(float(f.joint.multiplier(0.75)))} for {spoken(f.name)}" for f in law_files
     )
-    chart = bands(columns, "sparsity", "worth", "Sparsity", "Dense weights a weight is worth")
+    most = ROOM * max(float(worth(f.joint).max()) for f in law_files)
+    cut = max(row["high"] or 0.0 for data in columns for row in data.values) > most
+    title = "Dense weights a weight is worth"
+    chart = bands(columns, "sparsity", "worth", "Sparsity", title, most=most if cut else None)
+    cut_off = f" The axis ends at {number(most, 2)}; an interval that reaches it goes on." * cut
     text = f"""Size of the dense model of equal loss over the non-zero weights, against sparsity,
-        with intervals of {percent(level)}. At 75 % sparsity it is {at}."""
+        with intervals of {percent(level)}. At 75 % sparsity it is {at}.{cut_off}"""
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 

@@ -1,5 +1,6 @@
 """Open a page of the built book and watch what it asks for and complains about."""
 
+import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,13 +46,32 @@ class Watch:
         page.on("response", response)
         page.on("requestfailed", lambda r: self.failed.append(r.url))
         page.on("pageerror", lambda e: self.errors.append(str(e)))
-        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on(
+            "console",
+            lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None,
+        )
 
     def assert_clean(self) -> None:
         """Nothing left the machine, nothing failed to load, nothing complained."""
         assert not self.external, f"requests to other hosts: {self.external}"
         assert not self.failed, f"failed requests: {self.failed}"
         assert not self.errors, f"console errors: {self.errors}"
+
+
+_AXE = importlib.util.find_spec("axe_playwright_python")
+VIOLATIONS = """async () => {
+  const { violations } = await axe.run({ preload: false, resultTypes: ['violations'] });
+  return violations.flatMap(v => v.nodes.map(
+    n => [v.id, n.target.join(' '), n.html.slice(0, 120)])); }"""
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with an open page, the frame of the theme included."""
+    if _AXE is None or _AXE.origin is None:
+        raise ModuleNotFoundError("axe-playwright-python is missing: make env")
+    page.evaluate((Path(_AXE.origin).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate(VIOLATIONS)
+    return [f"{rule}: {place} {text}" for rule, place, text in found]
 
 
 @dataclass

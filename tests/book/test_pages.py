@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from browsing import HTML, Opener, pages
+from browsing import HTML, READY, Opener, pages, violations
 
 from simlib.datasets import load_law
 
@@ -44,6 +44,7 @@ def test_page_is_complete_without_a_network_and_names_what_it_shows(
     states = page.page.eval_on_selector_all(".vega-figure", "fs => fs.map(f => f.dataset.ready)")
     assert set(states) <= {"light"}
     assert page.page.evaluate(UNNAMED) == []
+    assert violations(page.page) == []
     page.watch.assert_clean()
 
 
@@ -58,6 +59,7 @@ def test_page_fits_a_phone_in_the_dark(opened: Opener, name: str) -> None:
     assert page.page.evaluate(SIDEWAYS) <= 0
     states = page.page.eval_on_selector_all(".vega-figure", "fs => fs.map(f => f.dataset.ready)")
     assert set(states) <= {"dark"}
+    assert violations(page.page) == []
     page.watch.assert_clean()
 
 
@@ -113,6 +115,21 @@ def test_switch_to_dark_keeps_the_sliders(opened: Opener) -> None:
         assert after == before
         return
     pytest.fail("no page of the book has a slider")
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_search_puts_a_title_first_with_an_excerpt_and_forgets_its_words(
+    opened: Opener, as_file: bool
+) -> None:
+    page = opened("search", as_file=as_file)
+    page.page.goto(page.page.url + "?q=scorecard")
+    first = page.page.wait_for_selector("#search-results li:has(p)")
+    assert first.query_selector("a").get_attribute("href").startswith("notebooks/claims.html")
+    assert "scorecard" in first.query_selector("p").inner_text().lower()
+    page.page.goto(page.page.url.partition("search.html")[0] + "index.html")
+    page.page.wait_for_function(READY)
+    assert page.page.query_selector(".highlighted") is None
+    page.watch.assert_clean()
 
 
 def test_links_and_anchors_inside_the_book_lead_somewhere(opened: Opener) -> None:

@@ -197,6 +197,12 @@ def flat_law():
         (lambda: make_plan(T5, 1e22, level=2), "level"),
         (lambda: make_plan(T5, 1e15, limits=Limits(serve_tokens=1e15)), "no model meets"),
         (lambda: make_plan(T5, 1e22, limits=Limits(weight_bytes=10.0)), "no model meets"),
+        (lambda: make_plan(T5, 1e15, limits=Limits(fixed_params=1e9)), "guessing alone has 10.4"),
+        (lambda: make_plan(T5, 1e12, limits=Limits(fixed_params=1e9)), "are no model"),
+        (
+            lambda: make_plan(T5, 1e20, limits=Limits(fixed_params=1e9, serve_tokens=1e13)),
+            "are no model",
+        ),
     ],
 )
 def test_plans_that_cannot_be_made_are_refused(wrong, said):
