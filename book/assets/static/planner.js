@@ -140,7 +140,7 @@
   };
 
   // A reader's own law among the others, and chosen.
-  const openFile = async ({ target: { files: [file] } }) => {
+  const openFile = async (file) => {
     if (!file) return;
     const refused = page.querySelector(".planner-refused");
     const name = `file:${file.name}`;
@@ -161,7 +161,10 @@
     changed();
   };
 
-  page.querySelector("#planner-file").addEventListener("change", openFile);
+  page.querySelector("#planner-file").addEventListener("change", async ({ target }) => {
+    await openFile(target.files[0]);
+    target.value = ""; // so that the same file, changed, can be chosen again
+  });
   page.addEventListener("input", ({ target }) => target.type === "file" || changed());
   page.querySelector(".planner-runs").addEventListener("click", goToRuns);
   addEventListener("hashchange", () => {

@@ -79,6 +79,11 @@
   const bringText = (name, text) => bring(name, new TextEncoder().encode(text));
   const bringFile = async (file) => file && bring(file.name, await file.arrayBuffer());
 
+  const bringExample = async () => {
+    await bringText(EXAMPLE, data.example.text);
+    for (const field of fields) control(field).value = data.example.columns[field];
+  };
+
   // ---- the controls -------------------------------------------------------------------------
   const wholeNumber = (name, most) => {
     const value = Number(control(name).value);
@@ -147,9 +152,9 @@
 
   // The command that makes the same fit.
   const commandOf = ({ objective, resamples, seed }) => {
-    const pairs = Object.entries(writtenColumns()).filter(([field, source]) => source.trim() && source !== field);
+    const pairs = Object.entries(writtenColumns()).filter(([, source]) => source.trim());
     const columns = pairs.map((pair) => pair.join("=")).join(",");
-    return ["simlib", "fit", "--runs", table.name, ...(columns ? ["--columns", columns] : []),
+    return ["simlib", "fit", "--runs", table.name, "--columns", columns,
       "--delta", String(objective.delta), objective.log ? "--log" : "--raw",
       "--resamples", String(resamples), "--seed", String(seed)].map(argument).join(" ");
   };
@@ -197,6 +202,7 @@
     const residuals = residualRows(asked.columns, report.logResiduals(file.coefficients, asked.columns));
     fitted = { file, planner, residuals, columns: asked.columns };
     showFile(file, found);
+    say("draws", asked.group === "runs" ? "" : ", which draws single runs");
     say("command", commandOf(asked));
     control("size").value = String(file.range.nonzero_params[1]);
     control("flops").value = planner.denseFlops(file.range.nonzero_params[1], file.range.data_seen[1]).toPrecision(3);
@@ -258,9 +264,12 @@
     over(false)(event);
     bringFile(event.dataTransfer.files[0]);
   });
-  control("file").addEventListener("change", ({ target }) => bringFile(target.files[0]));
-  control("text").addEventListener("input", ({ target }) => target.value && bringText(PASTED, target.value));
-  find("example").addEventListener("click", () => bringText(EXAMPLE, data.example));
+  control("file").addEventListener("change", async ({ target }) => {
+    await bringFile(target.files[0]);
+    target.value = ""; // so that the same file, changed, can be chosen again
+  });
+  control("text").addEventListener("input", ({ target }) => bringText(PASTED, target.value));
+  find("example").addEventListener("click", bringExample);
   find("fit").addEventListener("click", start);
   find("stop").addEventListener("click", halt);
   find("save").addEventListener("click", save);
