@@ -184,7 +184,7 @@ def test_the_fit_is_that_of_simlib(page: YourFit, tmp_path: Path, name: str) -> 
 
 
 def refusal(path: str, columns: Mapping[str, str | None]) -> str:
-    """What `simlib fit --runs PATH --columns ...` refuses; a field without a source keeps its name."""
+    """What `simlib fit --runs --columns ...` refuses; without a source a field keeps its name."""
     names = ",".join(f"{name}={source or name}" for name, source in columns.items())
     try:
         fit_columns(find_source(path, names=names).runs, JOINT)
@@ -436,13 +436,15 @@ def example(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactor
     opened.page.wait_for_selector(".yourfit-rows td")
     shown.page.fill("#yourfit-resamples", "100")
     assert shown.fit() == ""
-    yield shown, shown.law(tmp_path_factory.mktemp("law")), requests
+    law = shown.law(tmp_path_factory.mktemp("law"))
+    shown.watch.assert_clean()
+    yield shown, law, list(requests)
     for context in opener.contexts:
         context.close()
 
 
 def test_a_fit_asks_the_network_for_nothing(example: Any) -> None:
-    shown, _, requests = example
+    requests = example[2]
     assert [url for url in requests if not url.startswith("blob:")] == []
 
 
@@ -557,3 +559,16 @@ def test_a_pasted_table_is_read_and_hostile_text_is_text(page: YourFit) -> None:
     assert page.fit() == ""
     assert page.page.evaluate("window.hit") is None
     assert "pasted.csv" in page.text("command")
+
+
+def test_a_dropped_file_is_read(page: YourFit) -> None:
+    drop = """text => { const data = new DataTransfer();
+      data.items.add(new File([text], "dropped.csv"));
+      document.querySelector(".yourfit-drop")
+        .dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true })); }"""
+    page.page.evaluate(drop, text(header=f"{HEADER},note", rows=[f"{r},dropped" for r in ROWS]))
+    page.page.wait_for_function(
+        "() => document.querySelector('.yourfit-rows').innerText.includes('dropped')"
+    )
+    assert page.fit() == ""
+    assert "dropped.csv" in page.text("command")
