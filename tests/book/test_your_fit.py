@@ -28,6 +28,7 @@ from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from simlib.fit.observations import columns as fit_columns
 from simlib.fit.preparation import prepare
 from simlib.laws.law import JointLaw
+from simlib.laws.optimum import cost_model
 from simlib.runs.cells import Columns, cell_index, curve_index
 from simlib.runs.foreign import ESSENTIAL
 from simlib.simulate.best import best_sparsity
@@ -38,6 +39,9 @@ DONE = """() => document.querySelector('.yourfit-refused').textContent
 SHOWN = """() => Object.fromEntries([...document.querySelectorAll('.yourfit td[data-run]')].map(
   c => [c.dataset.run + ' ' + c.dataset.key,
         [...c.querySelectorAll('data')].map(d => Number(d.value))]))"""
+DRAWN = """name => { for (const figure of document.querySelectorAll('.vega-figure'))
+  if (JSON.parse(figure.querySelector('.vega-spec').textContent).datasets[name])
+    return figure._view.data(name); }"""
 PARTS = """const own = JSON.parse(
     document.querySelector(".yourfit script[type='application/json']").textContent);
   const law = fitLaw(own.form), solver = fitSolver(law, own.form, own.settings);
@@ -72,7 +76,6 @@ class YourFit:
 
     def fit(self) -> str:
         """Fit, and what is refused."""
-        self.page.evaluate("document.querySelector('.yourfit-result').hidden = true")
         self.page.click(".yourfit-fit")
         self.page.wait_for_function(DONE, timeout=60_000)
         return self.text("refused")
@@ -486,6 +489,27 @@ def test_the_best_sparsity_is_that_of_simlib_by_the_saved_law(example: Any) -> N
         np.testing.assert_allclose(found["sparse D"], [best.data_seen], rtol=1e-6)
 
 
+def test_the_charts_draw_the_runs_and_the_best_sparsity(example: Any) -> None:
+    shown, law, _ = example
+    assert shown.page.is_visible(".vega-figure")
+    runs = shown.page.evaluate(DRAWN, "runs")
+    assert len(runs) == law.runs
+    S, N, D, measured = (
+        np.array([run[key] for run in runs])
+        for key in ("sparsity", "nonzero_params", "data_seen", "measured")
+    )
+    off = law.predict(S, N, D) / measured - 1
+    np.testing.assert_allclose([run["residual"] for run in runs], off, atol=1e-9)
+    shown.page.check(".yourfit [name=cost][value=dense]")
+    shown.page.fill("#yourfit-size", "3e8")
+    for point in shown.page.evaluate(DRAWN, "optima")[::10]:
+        best = best_sparsity(law, 3e8, point["flops"], "dense", law.level)
+        found = [point["S"], point["low"], point["high"]]
+        np.testing.assert_allclose(found, [best.sparsity, *best.interval], atol=1e-6)
+    (reach,) = shown.page.evaluate(DRAWN, "reach")
+    assert reach["flops"] == pytest.approx(float(cost_model("dense").flops(S, N, D).max()))
+
+
 def test_the_command_that_is_named_reads_the_table_the_same_way(
     example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -534,7 +558,6 @@ def test_progress_is_shown_and_a_fit_can_be_stopped(page: YourFit, tmp_path: Pat
     runs, objective = known_runs("gpt-laptop")
     page.bring(written(tmp_path, runs))
     page.settings(objective, resamples=5000)
-    page.page.evaluate("document.querySelector('.yourfit-result').hidden = true")
     page.page.click(".yourfit-fit")
     page.page.wait_for_function(
         "() => /^resampled runs: \\d+ of 5000$/.test("
