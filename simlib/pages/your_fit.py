@@ -8,9 +8,7 @@ is handed over here.
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 from typing import Any
 
 import altair as alt
@@ -30,13 +28,13 @@ from simlib.pages.planner import COST_LABELS, RUNS, planner_data, run_table
 from simlib.pages.scripts import data_script
 from simlib.runs import cellfile, foreign
 from simlib.runs.cells import SAME_DENSITY, SAME_SIZE
-from simlib.runs.table import FIELDS, RunRecord, RunTable
+from simlib.runs.table import FIELDS, RunRecord
+from simlib.simulate.example import COLUMNS, simulated_runs, stranger_text
 
 SCRIPTS = (
     *("page-shown.js", "planner-law.js", "fit-law.js", "fit-solver.js", "fit-bootstrap.js"),
     *("fit-worker.js", "fit-table.js", "fit-report.js", "your-fit.js"),
 )
-EXACT = 1e-15  # relative fall of the objective below which the best end has its last digits
 STARTS = 25
 RESAMPLES = 400
 MOST_RESAMPLES = 5000
@@ -59,7 +57,7 @@ BOUNDS = {  # of a JSON schema, in the order in which pydantic asks them
 }
 
 
-def page_data(example: RunTable) -> dict[str, Any]:
+def page_data() -> dict[str, Any]:
     """What the scripts compute with: the form, the solver's numbers, the rules of a run table."""
     return {
         "version": simlib.__version__,
@@ -82,7 +80,10 @@ def page_data(example: RunTable) -> dict[str, Any]:
         "settings": _settings(),
         "rules": _rules(),
         "planner": planner_data({}),
-        "example": _example(example),
+        "example": {
+            "text": stranger_text(simulated_runs()),
+            "columns": dict(pair.split("=") for pair in COLUMNS.split(",")),
+        },
     }
 
 
@@ -96,7 +97,6 @@ def _settings() -> dict[str, float]:
         "less": newton.LESS,
         "more": newton.MORE,
         "steps": newton.STEPS,
-        "exact": EXACT,
         "many": MANY,
         "agree": bootstrap.AGREE,
         "nothing": bootstrap.NOTHING,
@@ -184,28 +184,15 @@ def _message(name: str, text: str | None) -> str:
     return str(refused["msg"])
 
 
-def _example(runs: RunTable) -> str:
-    """The four columns of a table as the text of a CSV file."""
-    columns = (getattr(runs.finished, name).tolist() for name in foreign.ESSENTIAL)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(foreign.ESSENTIAL)
-    writer.writerows(zip(*columns, strict=True))
-    return text.getvalue()
-
-
 class YourFit:
     """The controls and tables of the page, shown as HTML; its charts stand beside them."""
-
-    def __init__(self, example: RunTable) -> None:
-        self.example = example
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
         scripts = "".join(f'<script defer src="../_static/{name}"></script>' for name in SCRIPTS)
         page = (
             '<div class="yourfit"><link rel="stylesheet" href="../_static/your-fit.css">'
             f"{_table_part()}{_columns_part()}{_settings_part()}{_progress_part()}{_result_part()}"
-            f"{data_script(page_data(self.example))}{scripts}"
+            f"{data_script(page_data())}{scripts}"
             "<noscript><p>The fit is computed by JavaScript in the page.</p></noscript></div>"
         )
         return {"text/html": page, "text/plain": "fit of your own runs"}
@@ -284,7 +271,8 @@ def _result_part() -> str:
         f'<div><span>Training cost</span><span role="radiogroup" aria-label="Training cost">{costs}'
         f'</span></div></fieldset><p class="yourfit-best" role="status"></p>{run_table(runs)}'
         '<p><button type="button" class="yourfit-save">Save the law file</button></p>'
-        '<p>The same fit on the command line: <code class="yourfit-command"></code></p></div>'
+        '<p>The same fit on the command line<span class="yourfit-draws"></span>: '
+        '<code class="yourfit-command"></code></p></div>'
     )
 
 

@@ -86,7 +86,7 @@ self.fitBootstrap = (solver, form, settings) => {
    * @returns {Float64Array[]}  (members) of (runs), each adding up to 1
    */
   const resampledRuns = (group, members, random) => {
-    const count = Math.max(...group) + 1;
+    const count = group.reduce((most, g) => Math.max(most, g), 0) + 1;
     return Array.from({ length: members }, () => {
       const drawn = new Float64Array(count);
       for (let i = 0; i < count; i += 1) drawn[Math.floor(random() * count)] += 1;

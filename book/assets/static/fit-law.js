@@ -161,9 +161,9 @@ self.fitLaw = (form) => {
         gradient[a] += psi * slope[a];
         const bent = bend * slope[a];
         const reweighted = again * slope[a];
-        for (let b = a; b < k; b += 1) {
-          hessian[a * k + b] += bent * slope[b];
-          metric[a * k + b] += reweighted * slope[b];
+        for (let b = a, at = a * k + a; b < k; b += 1, at += 1) {
+          hessian[at] += bent * slope[b];
+          metric[at] += reweighted * slope[b];
         }
       }
     }

@@ -62,7 +62,8 @@ self.fitReport = (data, { lossOf, interval, general }) => {
 
   // ---- the law file -------------------------------------------------------------------------
   const rangeOf = ({ S, N, D }) => {
-    const ends = (values) => [Math.min(...values), Math.max(...values)];
+    const ends = (values) => values.reduce(
+      ([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
     return { sparsity: ends(S), nonzero_params: ends(N), data_seen: ends(D) };
   };
 

@@ -138,12 +138,11 @@ self.fitSolver = (law, form, settings) => {
    * @param {Object} problem
    * @param {Float64Array} weights  (runs)
    * @param {Float64Array} start  (k)
-   * @param {{delta?: number, steps?: number, tolerance?: number}} options  delta in the unit of the
-   *   residuals
+   * @param {{delta?: number, steps?: number}} options  delta in the unit of the residuals
    * @returns {End}
    */
   const minimise = (problem, weights, start, options = {}) => {
-    const { delta = problem.delta, steps = settings.steps, tolerance = settings.tolerance } = options;
+    const { delta = problem.delta, steps = settings.steps } = options;
     const point = blankPoint(problem.runs);
     const theta = Float64Array.from(start, (x, i) => clip(x, lower[i], upper[i]));
     const step = new Float64Array(k);
@@ -166,7 +165,7 @@ self.fitSolver = (law, form, settings) => {
         theta.set(trial);
         value = found;
       }
-      converged = promise <= tolerance * value || damping > 1e10;
+      converged = promise <= settings.tolerance * value || damping > 1e10;
     }
     return { theta, value, converged };
   };
@@ -192,15 +191,15 @@ self.fitSolver = (law, form, settings) => {
   /**
    * The lowest end of the starts and the share of them that agrees with it.
    *
-   * Where there are many runs, a sample of them decides which end is best. The best end then goes
-   * on until no step lowers it, so that its digits do not depend on the path.
+   * Where there are many runs, a sample of them decides which end is best. Where steps did not do,
+   * only the best end goes on.
    * @param {Object} problem
    * @param {Float64Array[]} starts
    * @param {function(number): void} told  how many starts have ended
    * @returns {End & {agreeing: number}}
    */
   const optimum = (problem, starts, told) => {
-    const { many, agree, nothing, long, exact } = settings;
+    const { many, agree, nothing, long } = settings;
     const sampled = problem.runs > many;
     const places = Array.from({ length: many }, (_, i) => Math.floor((i * (problem.runs - 1)) / (many - 1)));
     const sample = sampled ? law.someRuns(problem, places) : problem;
@@ -211,11 +210,10 @@ self.fitSolver = (law, form, settings) => {
     });
     const best = lowest(ends);
     const near = ends.filter(({ value }) => value <= best.value * (1 + agree) + nothing);
-    const weights = evenly(problem.runs);
-    const last = sampled || !best.converged ? minimise(problem, weights, best.theta, { steps: long }) : best;
-    const final = minimise(problem, weights, last.theta, { tolerance: exact });
-    return { ...final, converged: last.converged, agreeing: near.length / ends.length };
+    const again = sampled || !best.converged;
+    const last = again ? minimise(problem, evenly(problem.runs), best.theta, { steps: long }) : best;
+    return { ...last, agreeing: near.length / ends.length };
   };
 
-  return { minimise, randomStarts, optimum, evenly };
+  return { minimise, randomStarts, optimum };
 };

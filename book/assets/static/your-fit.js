@@ -37,6 +37,12 @@
     }
   };
 
+  // The charts stand in cells of their own and wait for a fit, as the result does.
+  const charts = [...document.querySelectorAll(".vega-figure")].map((figure) => figure.closest(".cell") ?? figure);
+  const showResult = (yes) => {
+    for (const part of [find("result"), ...charts]) part.hidden = !yes;
+  };
+
   // ---- the table ----------------------------------------------------------------------------
   const rowOf = (values, tag) => {
     const row = document.createElement("tr");
@@ -64,8 +70,12 @@
     return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   };
 
+  // What was found of another table is not shown beside a new one.
   const bring = async (name, bytes) => {
     const sha256 = await digest(bytes);
+    table = null;
+    halt();
+    showResult(false);
     refusing(() => {
       const text = decoded(name, bytes);
       const rows = cells(text);
@@ -78,6 +88,11 @@
 
   const bringText = (name, text) => bring(name, new TextEncoder().encode(text));
   const bringFile = async (file) => file && bring(file.name, await file.arrayBuffer());
+
+  const bringExample = async () => {
+    await bringText(EXAMPLE, data.example.text);
+    for (const field of fields) control(field).value = data.example.columns[field];
+  };
 
   // ---- the controls -------------------------------------------------------------------------
   const wholeNumber = (name, most) => {
@@ -122,15 +137,17 @@
 
   const start = () => refusing(() => {
     halt();
+    showResult(false);
     if (!table) throw new InputError("there is no table yet: drop a file, choose one or paste its rows");
     const columns = readRuns(table.name, table.text, writtenColumns(), data.form);
     const asked = { columns, ...readSettings() };
+    const source = { ...table, written: writtenColumns() };
     running(true);
     stop = window.startFit(data, asked, {
       told,
       found: (result) => {
         halt();
-        show(asked, result);
+        show(asked, source, result);
       },
       failed: (message) => {
         halt();
@@ -140,24 +157,22 @@
   });
 
   // ---- what was found -----------------------------------------------------------------------
-  const stem = () => table.name.replace(/\.[^.]*$/, "");
-
   // An argument as a shell reads it.
   const argument = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\"'\"'")}'`);
 
   // The command that makes the same fit.
-  const commandOf = ({ objective, resamples, seed }) => {
-    const pairs = Object.entries(writtenColumns()).filter(([field, source]) => source.trim() && source !== field);
+  const commandOf = ({ objective, resamples, seed }, { name, written }) => {
+    const pairs = Object.entries(written).filter(([, column]) => column.trim());
     const columns = pairs.map((pair) => pair.join("=")).join(",");
-    return ["simlib", "fit", "--runs", table.name, ...(columns ? ["--columns", columns] : []),
+    return ["simlib", "fit", "--runs", name, "--columns", columns,
       "--delta", String(objective.delta), objective.log ? "--log" : "--raw",
       "--resamples", String(resamples), "--seed", String(seed)].map(argument).join(" ");
   };
 
-  const made = ({ group }) => ({
+  const made = ({ group }, { name, sha256 }) => ({
     command: `the page "Fit your own runs here", drawn whole: ${group}`,
-    table: table.name,
-    ...(table.sha256 && { table_sha256: table.sha256 }),
+    table: name,
+    ...(sha256 && { table_sha256: sha256 }),
     date: new Date().toISOString().slice(0, 10),
     simlib: data.version,
   });
@@ -189,19 +204,20 @@
     predicted: L[i] * Math.exp(r), residual: Math.expm1(r),
   }));
 
-  const show = (asked, found) => {
-    const file = report.lawFile(stem(), asked, found, made(asked));
+  const show = (asked, source, found) => {
+    const name = source.name.replace(/\.[^.]*$/, "");
+    const file = report.lawFile(name, asked, found, made(asked, source));
     const row = (coefficients) => data.form.names.map((name) => coefficients[name]);
     const law = { law: row(file.coefficients), members: found.members, range: file.range };
     const planner = window.plannerLaws({ ...data.planner, laws: { yours: law } });
     const residuals = residualRows(asked.columns, report.logResiduals(file.coefficients, asked.columns));
     fitted = { file, planner, residuals, columns: asked.columns };
     showFile(file, found);
-    say("command", commandOf(asked));
+    say("draws", asked.group === "runs" ? "" : ", which draws single runs");
+    say("command", commandOf(asked, source));
     control("size").value = String(file.range.nonzero_params[1]);
     control("flops").value = planner.denseFlops(file.range.nonzero_params[1], file.range.data_seen[1]).toPrecision(3);
-    find("result").hidden = false;
-    for (const cell of charts) cell.hidden = false;
+    showResult(true);
     showBest();
   };
 
@@ -258,15 +274,15 @@
     over(false)(event);
     bringFile(event.dataTransfer.files[0]);
   });
-  control("file").addEventListener("change", ({ target }) => bringFile(target.files[0]));
-  control("text").addEventListener("input", ({ target }) => target.value && bringText(PASTED, target.value));
-  find("example").addEventListener("click", () => bringText(EXAMPLE, data.example));
+  control("file").addEventListener("change", async ({ target }) => {
+    await bringFile(target.files[0]);
+    target.value = ""; // so that the same file, changed, can be chosen again
+  });
+  control("text").addEventListener("input", ({ target }) => bringText(PASTED, target.value));
+  find("example").addEventListener("click", bringExample);
   find("fit").addEventListener("click", start);
   find("stop").addEventListener("click", halt);
   find("save").addEventListener("click", save);
   find("result").addEventListener("input", showBest);
-
-  // the charts stand in cells of their own and wait for a fit
-  const charts = [...document.querySelectorAll(".vega-figure")].map((figure) => figure.closest(".cell") ?? figure);
-  for (const cell of charts) cell.hidden = true;
+  showResult(false);
 })();
