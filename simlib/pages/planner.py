@@ -139,6 +139,7 @@ class Planner:
             '<p class="planner-same">The same from the command line: '
             '<code class="planner-command"></code></p>'
             f"{data_script(planner_data(self.laws))}"
+            '<script defer src="../_static/page-shown.js"></script>'
             '<script defer src="../_static/planner-law.js"></script>'
             '<script defer src="../_static/planner.js"></script>'
             "<noscript><p>The plan is computed by JavaScript in the page.</p></noscript></div>"
@@ -212,31 +213,37 @@ def _sliders() -> str:
 
 def _table() -> str:
     """The runs of the plan, with room before them for those of a plan that is kept."""
-    plans = (
-        f'<th scope="colgroup" colspan="{len(RUNS)}" class="planner-kept" hidden>Kept plan: '
-        '<span class="planner-kept-said"></span></th>'
-        f'<th scope="colgroup" colspan="{len(RUNS)}">This plan</th>'
-    )
-    kept = "".join(f'<th scope="col" class="planner-kept" hidden>{t}</th>' for t in RUNS.values())
-    head = kept + "".join(f'<th scope="col">{title}</th>' for title in RUNS.values())
-    body = "".join(
-        f'<tr><th scope="row">{title}</th>'
-        + "".join(
-            f'<td class="planner-kept" hidden data-kept="{run}" data-key="{key}"></td>'
-            for run in RUNS
-        )
-        + "".join(f'<td data-run="{run}" data-key="{key}"></td>' for run in RUNS)
-        + "</tr>"
-        for key, title in ROWS.items()
-    )
     return (
         '<div class="planner-table" tabindex="0" role="region" aria-label="Runs of the plan">'
-        f"<table><thead><tr><td></td>{plans}</tr><tr><td></td>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
+        f"{run_table(RUNS, kept=True)}</div>"
         '<p class="planner-choices"><button type="button" class="planner-keep">Keep this plan to '
         'compare</button> <button type="button" class="planner-drop" hidden>Drop the kept plan'
         "</button></p>"
     )
+
+
+def run_table(runs: dict[str, str], kept: bool = False) -> str:
+    """A table of the rows of a plan, with a column for each run, which a script fills.
+
+    With `kept` there are hidden columns before them, for the same runs of another plan.
+    """
+    hidden = 'class="planner-kept" hidden'
+    plans = (
+        f'<tr><td></td><th scope="colgroup" colspan="{len(runs)}" {hidden}>Kept plan: '
+        '<span class="planner-kept-said"></span></th>'
+        f'<th scope="colgroup" colspan="{len(runs)}">This plan</th></tr>'
+    )
+    before = "".join(f'<th scope="col" {hidden}>{title}</th>' for title in runs.values())
+    titles = "".join(f'<th scope="col">{title}</th>' for title in runs.values())
+    body = "".join(
+        f'<tr><th scope="row">{title}</th>'
+        + "".join(f'<td {hidden} data-kept="{r}" data-key="{key}"></td>' for r in runs if kept)
+        + "".join(f'<td data-run="{run}" data-key="{key}"></td>' for run in runs)
+        + "</tr>"
+        for key, title in ROWS.items()
+    )
+    head = f"{plans * kept}<tr><td></td>{before * kept}{titles}</tr>"
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
 def loss_chart() -> alt.LayerChart:

@@ -535,17 +535,20 @@ def test_the_planner_and_simlib_read_the_saved_law(
     assert done.exit_code == 0, done.output
     planner = opened("book/planner")
     page = planner.page
-    page.set_input_files("#planner-file", str(path))
-    page.wait_for_function("() => document.querySelector('[name=law]').value === 'file:mine.json'")
+    page.click(".planner-own summary")
+    page.set_input_files(".planner-own [type=file]", str(path))
+    page.wait_for_function("() => document.querySelector('[name=law]').value === 'own'")
     N, flops = (10.0 ** float(page.input_value(f".planner [name={n}]")) for n in ("N", "C"))
     best = best_sparsity(load_law(str(path)), N, flops, "sparse", law.level)
     cells = page.evaluate(SHOWN.replace(".yourfit", ".planner"))
     np.testing.assert_allclose(cells["sparse S"], [best.sparsity, *best.interval], rtol=1e-9)
     path.write_text('{"form": "dense", "coefficients": {"A": 1}}')
-    page.set_input_files("#planner-file", str(path))
-    page.wait_for_function("() => document.querySelector('.planner-refused').textContent")
-    assert "not a joint law" in page.inner_text(".planner-refused")
-    assert page.input_value(".planner [name=law]") == "file:mine.json"
+    page.set_input_files(".planner-own [type=file]", str(path))
+    page.wait_for_function(
+        "() => document.querySelector('.planner-own-said').textContent.startsWith('Not read')"
+    )
+    assert "no file of a joint law" in page.inner_text(".planner-own-said")
+    assert page.input_value(".planner [name=law]") == "own"
     planner.watch.assert_clean()
     tried = """() => new Promise((tell) => {
       document.addEventListener("securitypolicyviolation", (e) => tell(e.effectiveDirective));

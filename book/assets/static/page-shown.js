@@ -29,19 +29,30 @@ window.pageShown = (() => {
     cell.append(" ", small);
   };
 
-  // The runs of a plan in the cells of a table, each with `data-run` and `data-key`.
-  const fillTable = (page, plan) => {
-    for (const cell of page.querySelectorAll("td[data-run]")) {
-      fillCell(cell, cell.dataset.key, plan.runs?.[cell.dataset.run]);
+  // The runs of a plan in the cells of a table, each with `data-run` (or another name) and `data-key`.
+  const fillCells = (page, name, { runs }) => {
+    for (const cell of page.querySelectorAll(`td[data-${name}]`)) {
+      fillCell(cell, cell.dataset.key, runs?.[cell.dataset[name]]);
     }
   };
 
-  // The best run of a plan, in words.
-  const said = ({ affordable, serving, runs, multiple, flops, ahead, chosen }) => {
-    if (!affordable) {
+  const refused = ({ serving, senseless, chosen, smallest }) => {
+    if (!senseless) {
       return `Serving alone takes ${quantity(serving)} FLOP, all of the compute: raise the compute, `
         + "serve less, or choose a smaller model.";
     }
+    const { D, loss } = senseless;
+    return D < smallest
+      ? `The compute pays for ${quantity(D)} tokens or images only, on which no model is trained: `
+        + "raise the compute or choose a smaller model."
+      : `The law predicts a loss of ${nats(loss)}, and guessing alone has ${nats(chosen.chance)}: so `
+        + "far from its runs it means nothing. Raise the compute or choose a smaller model.";
+  };
+
+  // The best run of a plan in words, or why there is none.
+  const said = (plan) => {
+    if (!plan.runs) return refused(plan);
+    const { runs, multiple, flops, ahead, chosen } = plan;
     const { S, S_interval } = runs.sparse;
     const ends = S_interval ? ` (${S_interval.map(percent).join(" to ")})` : "";
     const wins = S_interval ? `, ahead of the dense run in ${ahead} of ${chosen.members.length} refits` : "";
@@ -50,34 +61,25 @@ window.pageShown = (() => {
       + "optimum of this size.";
   };
 
-  // How far the best run of a plan lies outside the fitted runs; empty where it does not.
-  const warned = ({ distance }) => {
+  // Why nothing should rest on the law, and how far the best run lies outside the fitted runs.
+  const warned = ({ distance, chosen }) => {
+    const weak = chosen.why_not ? `Let nothing rest on this law: ${chosen.why_not}. ` : "";
     const far = Object.entries(distance ?? {}).filter(([, [value, limit]]) => value > limit);
     const parts = far.map(([name, [value]]) => `${quantity(value)} times ${name}`);
-    return parts.length ? `The best run lies outside the fitted runs by ${parts.join(", ")}: the `
-      + "law's form may be wrong out there, which no interval holds." : "";
+    return weak + (parts.length ? `The best run lies outside the fitted runs by ${parts.join(", ")}: the `
+      + "law's form may be wrong out there, which no interval holds." : "");
   };
 
-  // Fills the charts of the page with rows by the names of their data sets, also when they are
-  // drawn again.
-  const chartFiller = () => {
-    const figures = [...document.querySelectorAll(".vega-figure")];
-    let tables = {};
-    const fill = (figure) => {
-      const spec = JSON.parse(figure.querySelector(".vega-spec").textContent);
-      for (const name of Object.keys(spec.datasets)) figure._view?.data(name, tables[name] ?? []);
-      figure._view?.runAsync().then(() => {
-        const numbers = figure.querySelector(".vega-numbers[open]");
-        numbers?.dispatchEvent(new Event("toggle")); // its table is written when it opens
-      });
-    };
-    const drawn = new MutationObserver((changes) => changes.forEach((c) => fill(c.target)));
-    for (const figure of figures) drawn.observe(figure, { attributeFilter: ["data-ready"] });
-    return (rows) => {
-      tables = rows;
-      figures.forEach(fill);
-    };
+  // The charts of the page by the names of the rows that they draw.
+  const figures = Object.fromEntries([...document.querySelectorAll(".vega-figure")].flatMap((figure) => {
+    const { datasets } = JSON.parse(figure.querySelector(".vega-spec").textContent);
+    return Object.keys(datasets).map((name) => [name, figure]);
+  }));
+
+  const fill = (figure, rows) => {
+    figure.rows = rows; // a chart that is not ready to draw yet finds them there
+    figure.dispatchEvent(new Event("fill"));
   };
 
-  return { quantity, percent, exact, fillTable, said, warned, chartFiller };
+  return { quantity, percent, nats, exact, fillCells, said, warned, figures, fill };
 })();

@@ -162,7 +162,8 @@ window.plannerLaws = (data) => {
     const N = 10 ** setting.N;
     const serving = constants.per_served * N * setting.served;
     const flops = 10 ** setting.C - serving;
-    const plan = { chosen, cost, N, serving, flops, setting, runs: null, senseless: null };
+    const { smallest } = constants;
+    const plan = { chosen, cost, N, serving, flops, setting, smallest, runs: null, senseless: null };
     if (!(flops > 0)) return plan;
     const best = optimalSparsity(chosen.law, cost, N, flops);
     const share = constants.two_four_share;
@@ -196,7 +197,8 @@ window.plannerLaws = (data) => {
     };
   };
 
-  // The training cost of a dense run.
+  // The training cost of a run, and of a dense one.
+  const trainingFlops = (cost, S, N, D) => constants.per_datum * N * D * multiplier(cost, S);
   const denseFlops = (N, D) => constants.per_datum * N * D;
 
   // ---- a reader's own law -------------------------------------------------------------------
@@ -248,5 +250,8 @@ window.plannerLaws = (data) => {
     });
   };
 
-  return { laws, run, senseless, makePlan, contour, chinchillaFlops, denseFlops, readLaw };
+  return {
+    laws, run, senseless, makePlan, contour, chinchillaFlops, denseFlops, trainingFlops, lossOf,
+    optimalSparsity, interval, readLaw,
+  };
 };

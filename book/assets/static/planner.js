@@ -5,6 +5,7 @@
   const data = JSON.parse(page.querySelector("script[type='application/json']").textContent);
   const lib = window.plannerLaws(data);
   const { laws, run, senseless, makePlan, contour, chinchillaFlops, denseFlops, readLaw } = lib;
+  const { quantity, percent, said, warned, fillCells, figures, fill } = window.pageShown;
   const OWN = "own"; // the law that a reader brings; the list has it once it is there
 
   // ---- what the charts draw -----------------------------------------------------------------
@@ -41,57 +42,6 @@
     (N) => ({ nonzero_params: N, low: denseFlops(N, data_seen[0]), high: denseFlops(N, data_seen[1]) }));
 
   // ---- words and numbers --------------------------------------------------------------------
-  const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
-  const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-  const quantity = (v) =>
-    v >= 1e15 || v < 1e-3 ? v.toExponential(2).replace("+", "") : v < 1e3 ? plain.format(v) : compact.format(v);
-  const percent = (v) => `${(100 * v).toFixed(1)}\u00a0%`;
-  const nats = (v) => (v < 100 ? v.toFixed(4) : quantity(v));
-  const WRITTEN = { S: percent, loss: nats };
-  const INTERVAL_OF = { S: "S_interval", loss: "interval" };
-
-  // A number as the reader sees it, with all its digits in the page.
-  const exact = (value, text) => {
-    const element = document.createElement("data");
-    element.value = value;
-    element.textContent = text;
-    return element;
-  };
-
-  const fillCell = (cell, key, result) => {
-    const write = WRITTEN[key] ?? quantity;
-    cell.replaceChildren(result ? exact(result[key], write(result[key])) : "–");
-    const ends = result?.[INTERVAL_OF[key]];
-    if (!ends) return;
-    const small = document.createElement("small");
-    small.append(exact(ends[0], write(ends[0])), " to ", exact(ends[1], write(ends[1])));
-    cell.append(" ", small);
-  };
-
-  const refused = ({ serving, senseless: found, chosen }) => {
-    if (!found) {
-      return `Serving alone takes ${quantity(serving)} FLOP, all of the compute: raise the compute, `
-        + "serve less, or choose a smaller model.";
-    }
-    const { D, loss } = found;
-    return D < data.constants.smallest
-      ? `The compute pays for ${quantity(D)} tokens or images only, on which no model is trained: `
-        + "raise the compute or choose a smaller model."
-      : `The law predicts a loss of ${nats(loss)}, and guessing alone has ${nats(chosen.chance)}: so `
-        + "far from its runs it means nothing. Raise the compute or choose a smaller model.";
-  };
-
-  const said = (plan) => {
-    if (!plan.runs) return refused(plan);
-    const { runs, multiple, flops, ahead, chosen } = plan;
-    const { S, S_interval } = runs.sparse;
-    const ends = S_interval ? ` (${S_interval.map(percent).join(" to ")})` : "";
-    const wins = S_interval ? `, ahead of the dense run in ${ahead} of ${chosen.members.length} refits` : "";
-    const best = S > 0 ? `Best: ${percent(S)} sparse${ends}${wins}.` : `Best: dense${ends}.`;
-    return `${best} Training gets ${quantity(flops)} FLOP, ${quantity(multiple)} times the dense `
-      + "optimum of this size.";
-  };
-
   // A setting in words, as it is said above the kept plan.
   const inWords = ({ chosen, cost, N, setting }) => {
     const law = [...select.options].find((o) => o.value === setting.law).textContent;
@@ -116,14 +66,6 @@
     const { nonzero_params, data_seen, sparsity } = laws[law].range;
     return `Fitted to runs of ${nonzero_params.map(quantity).join(" to ")} non-zero parameters on `
       + `${data_seen.map(quantity).join(" to ")} tokens or images, up to ${percent(sparsity[1])} sparse.`;
-  };
-
-  const warned = ({ distance, chosen }) => {
-    const weak = chosen.why_not ? `Let nothing rest on this law: ${chosen.why_not}. ` : "";
-    const far = Object.entries(distance ?? {}).filter(([, [value, limit]]) => value > limit);
-    const parts = far.map(([name, [value]]) => `${quantity(value)} times ${name}`);
-    return weak + (parts.length ? `The best run lies outside the fitted runs by ${parts.join(", ")}: the `
-      + "law's form may be wrong out there, which no interval holds." : "");
   };
 
   // ---- controls and the link ----------------------------------------------------------------
@@ -195,27 +137,12 @@
   };
 
   // ---- drawing ------------------------------------------------------------------------------
-  // Charts by the names of the rows that they draw.
-  const figures = Object.fromEntries([...document.querySelectorAll(".vega-figure")].flatMap((figure) => {
-    const { datasets } = JSON.parse(figure.querySelector(".vega-spec").textContent);
-    return Object.keys(datasets).map((name) => [name, figure]);
-  }));
-  const fill = (figure, rows) => {
-    figure.rows = rows; // a chart that is not ready to draw yet finds them there
-    figure.dispatchEvent(new Event("fill"));
-  };
   let timer;
-
-  const fillCells = (name, { runs }) => {
-    for (const cell of page.querySelectorAll(`td[data-${name}]`)) {
-      fillCell(cell, cell.dataset.key, runs?.[cell.dataset[name]]);
-    }
-  };
 
   const showKept = (plan) => {
     for (const part of page.querySelectorAll(".planner-kept, .planner-drop")) part.hidden = !plan;
     if (!plan) return;
-    fillCells("kept", plan);
+    fillCells(page, "kept", plan);
     page.querySelector(".planner-kept-said").textContent = inWords(plan);
   };
 
@@ -248,7 +175,7 @@
     const plan = makePlan(setting);
     const before = kept && makePlan(read(new URLSearchParams(kept)));
     showControls(setting);
-    fillCells("run", plan);
+    fillCells(page, "run", plan);
     showKept(before);
     page.querySelector(".planner-fitted").textContent = fitted(setting);
     page.querySelector(".planner-said").textContent = said(plan);

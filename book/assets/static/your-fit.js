@@ -7,8 +7,7 @@
   const { InputError, cells, decoded, readRuns, general } = window.fitTable(data.rules);
   const noLaws = window.plannerLaws({ ...data.planner, laws: {} });
   const report = window.fitReport(data, { ...noLaws, general });
-  const { exact, fillTable, said, warned, chartFiller } = window.pageShown;
-  const fillCharts = chartFiller();
+  const { exact, fillCells, said, warned, figures, fill } = window.pageShown;
 
   const PASTED = "pasted.csv"; // what a table without a file is called
   const EXAMPLE = "example.csv";
@@ -208,7 +207,10 @@
     const name = source.name.replace(/\.[^.]*$/, "");
     const file = report.lawFile(name, asked, found, made(asked, source));
     const row = (coefficients) => data.form.names.map((name) => coefficients[name]);
-    const law = { law: row(file.coefficients), members: found.members, range: file.range };
+    const law = {
+      names: data.form.names, law: row(file.coefficients), members: found.members, range: file.range,
+      noise: file.log_rmse, widen: 1, chance: null, why_not: report.whyNot(found),
+    };
     const planner = window.plannerLaws({ ...data.planner, laws: { yours: law } });
     const residuals = residualRows(asked.columns, report.logResiduals(file.coefficients, asked.columns));
     fitted = { file, planner, residuals, columns: asked.columns };
@@ -244,9 +246,9 @@
       law: "yours", cost: chosen, N: Math.log10(N), C: Math.log10(flops), served: 0, speedup: 1,
     });
     say("best", `${said(plan)} ${warned(plan)}`);
-    fillTable(page, plan);
-    fillCharts({
-      runs: residuals,
+    fillCells(page, "run", plan);
+    fill(figures.runs, { runs: residuals });
+    fill(figures.optima, {
       optima: optimumRows(planner, plan.cost, N, flops),
       reach: [{ flops: dearest(planner, plan.cost, columns) }],
     });
