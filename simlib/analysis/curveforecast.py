@@ -30,7 +30,7 @@ FLAT = 0.7  # of the last loss, where a fit of a power law begins its floor
 
 
 @dataclass(frozen=True)
-class Curve:
+class LossCurve:
     """Losses along one run, data ascending, (points,); curves of one `group` err together."""
 
     name: str
@@ -38,10 +38,10 @@ class Curve:
     data: Array
     loss: Array
 
-    def until(self, share: float) -> Curve:
+    def until(self, share: float) -> LossCurve:
         """Its beginning, up to a share of all its data."""
         keep = self.data <= share * self.data[-1] * (1 + 1e-9)
-        return Curve(self.name, self.group, self.data[keep], self.loss[keep])
+        return LossCurve(self.name, self.group, self.data[keep], self.loss[keep])
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Learned:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class EndForecast:
     """The loss at the end of a curve, with an interval."""
 
     name: str
@@ -88,14 +88,14 @@ class ShareScore:
 
 
 @dataclass(frozen=True)
-class Example:
+class CurveExample:
     """One held-out curve, what was seen of it, and its forecast."""
 
     name: str
     share: float
     data: list[float]
     loss: list[float]
-    forecast: Forecast
+    forecast: EndForecast
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class CurveScores:
     groups: list[str]
     made: dict[str, str]
     scores: list[ShareScore]
-    examples: list[Example]
+    examples: list[CurveExample]
 
 
 CATALOG = Catalog(CurveScores, "curveforecasts", "score of curve forecasts")
@@ -121,7 +121,7 @@ def load_scores(name: str) -> CurveScores:
 
 def read_curves(
     path: Path, run: str, data: str, loss: str, group: str = "", where: str = ""
-) -> list[Curve]:
+) -> list[LossCurve]:
     """Curves of a table in any format: columns or expressions for run, data, loss and group.
 
     Without a group each run is one of its own. Rows without a number, or on no data, are left out.
@@ -149,21 +149,23 @@ def read_curves(
     for name in dict.fromkeys(runs[keep]):
         at = np.flatnonzero(keep & (runs == name))
         at = at[np.argsort(seen[at], kind="stable")]
-        curves.append(Curve(str(name), str(groups[at[0]]), seen[at], measured[at]))
+        curves.append(LossCurve(str(name), str(groups[at[0]]), seen[at], measured[at]))
     return curves
 
 
-def shipped_curves(name: str) -> list[Curve]:
+def shipped_curves(name: str) -> list[LossCurve]:
     """Curves of training losses that ship with a run table; models of one size are a group."""
     runs = {record.run_id: record for record in load_runs(name)}
     return [
-        Curve(c.run_id, str(runs[c.run_id].nonzero_params), np.array(c.data_seen), np.array(c.loss))
+        LossCurve(
+            c.run_id, str(runs[c.run_id].nonzero_params), np.array(c.data_seen), np.array(c.loss)
+        )
         for c in load_curves(name).curves
         if c.run_id in runs
     ]
 
 
-def slope(curve: Curve) -> float:
+def slope(curve: LossCurve) -> float:
     """Slope of log loss over log data in the later part of what was seen."""
     recent = curve.data >= RECENT * curve.data[-1]
     if recent.sum() < FEWEST_POINTS:
@@ -173,7 +175,7 @@ def slope(curve: Curve) -> float:
     return float((x * y).sum() / (x**2).sum())
 
 
-def _features(curves: Sequence[Curve], share: float) -> tuple[Array, Array]:
+def _features(curves: Sequence[LossCurve], share: float) -> tuple[Array, Array]:
     """Slope at a share, and the logarithm by which the loss falls from there, each (curves,)."""
     begun = [c.until(share) for c in curves]
     if short := next((c for c in begun if len(c.data) < FEWEST_POINTS), None):
@@ -191,7 +193,7 @@ def _line(x: Array, y: Array) -> tuple[float, float]:
     return float(y.mean() - k * x.mean()), k
 
 
-def learn(curves: Sequence[Curve], share: float, level: float = 0.9) -> Learned:
+def learn(curves: Sequence[LossCurve], share: float, level: float = 0.9) -> Learned:
     """How finished curves go on after a share of their data, with an interval of a level.
 
     Each group is left out in turn, and the interval holds the level of errors that this makes.
@@ -214,14 +216,14 @@ def learn(curves: Sequence[Curve], share: float, level: float = 0.9) -> Learned:
     return Learned(share, *_line(x, y), float(np.sort(np.abs(errors))[rank - 1]), level)
 
 
-def forecast(learned: Learned, begun: Curve) -> Forecast:
+def forecast(learned: Learned, begun: LossCurve) -> EndForecast:
     """The end of a curve of which `learned.share` has been seen."""
     middle = np.log(begun.loss[-1]) + learned.intercept + learned.k * slope(begun)
     low, value, high = np.exp(middle + learned.width * np.array([-1, 0, 1]))
-    return Forecast(begun.name, float(value), float(low), float(high))
+    return EndForecast(begun.name, float(value), float(low), float(high))
 
 
-def power_law_end(begun: Curve, end: float) -> float:
+def power_law_end(begun: LossCurve, end: float) -> float:
     """Loss at `end` by `c + a D^-b` fitted to the curve alone; the baseline."""
     x, y = begun.data / begun.data[-1], np.log(begun.loss)
 
@@ -234,11 +236,11 @@ def power_law_end(begun: Curve, end: float) -> float:
 
 
 def score(
-    curves: Sequence[Curve], share: float, level: float = 0.9
-) -> tuple[ShareScore, list[Forecast]]:
+    curves: Sequence[LossCurve], share: float, level: float = 0.9
+) -> tuple[ShareScore, list[EndForecast]]:
     """Forecast each group from the others, against the last value and a power law of each alone."""
     groups = np.array([c.group for c in curves])
-    found: dict[int, Forecast] = {}
+    found: dict[int, EndForecast] = {}
     for group in dict.fromkeys(groups):
         others = [c for c, g in zip(curves, groups, strict=True) if g != group]
         learned = learn(others, share, level)

@@ -28,7 +28,7 @@ from simlib.cli.reading import reading_options
 from simlib.datasets.source import find_source
 from simlib.fit import FORMS
 from simlib.fit.objective import objective_for
-from simlib.runs.foreign import Reading
+from simlib.runs.foreign import TableReading
 
 EXAMPLES = """
 \b
@@ -69,7 +69,7 @@ Examples:
 @json_option
 def command(
     table: str,
-    reading: Reading,
+    reading: TableReading,
     share: float,
     fit_where: str | None,
     other: str | None,

@@ -25,7 +25,7 @@ from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Comparison, Target, compare
 from simlib.fit.comparefile import CATALOG, ComparisonFile
 from simlib.fit.objective import objective_for
-from simlib.runs.foreign import Reading
+from simlib.runs.foreign import TableReading
 
 HELD_OUT: dict[str, tuple[HeldOutRun, ...]] = {"t5-c4": (T5_XL,)}  # that the release measured
 EXAMPLES = """
@@ -60,7 +60,7 @@ Examples:
 @json_option
 def command(
     table: str,
-    reading: Reading,
+    reading: TableReading,
     forms: tuple[str, ...],
     held_out: str | None,
     delta: float | None,

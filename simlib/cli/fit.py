@@ -34,7 +34,7 @@ from simlib.fit import FORMS, QUANTITIES, FittedLaw, fit, stages
 from simlib.fit.authors import release_fit
 from simlib.fit.objective import objective_for
 from simlib.laws.law import Indices
-from simlib.runs.foreign import Reading
+from simlib.runs.foreign import TableReading
 from simlib.runs.table import RunTable
 
 PROFILE_RESAMPLES = 200
@@ -89,7 +89,7 @@ Examples:
 @json_option
 def command(
     table: str,
-    reading: Reading,
+    reading: TableReading,
     form: str,
     delta: float | None,
     log: bool | None,

@@ -12,9 +12,9 @@ import click
 import simlib
 from simlib.analysis.curveforecast import (
     CATALOG,
-    Curve,
+    CurveExample,
     CurveScores,
-    Example,
+    LossCurve,
     forecast,
     learn,
     read_curves,
@@ -83,7 +83,7 @@ def command(
         scores.append(found)
         step = max(1, len(finished) // SHOWN)
         examples += [
-            Example(c.name, share, c.data.tolist(), c.loss.tolist(), f)
+            CurveExample(c.name, share, c.data.tolist(), c.loss.tolist(), f)
             for c, f in list(zip(finished, forecasts, strict=True))[::step][:SHOWN]
         ]
         for method in found.methods:
@@ -99,7 +99,7 @@ def command(
         CATALOG.write(path, CurveScores(path.stem, level, groups, made, scores, examples))
 
 
-def _curves(table: str, columns: tuple[str, str, str, str, str]) -> list[Curve]:
+def _curves(table: str, columns: tuple[str, str, str, str, str]) -> list[LossCurve]:
     if table in CURVES.names():
         return shipped_curves(table)
     return read_curves(
@@ -107,7 +107,9 @@ def _curves(table: str, columns: tuple[str, str, str, str, str]) -> list[Curve]:
     )
 
 
-def _forecast(finished: list[Curve], begun: list[Curve], end: float | None, level: float) -> None:
+def _forecast(
+    finished: list[LossCurve], begun: list[LossCurve], end: float | None, level: float
+) -> None:
     if end is None or not end > 0:
         raise InputError("--end says on how much data the unfinished curves will end: a number")
     for curve in begun:

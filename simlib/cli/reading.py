@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from simlib.runs.foreign import Pick, Reading, parse_columns, parse_names
+from simlib.runs.foreign import Pick, TableReading, parse_columns, parse_names
 
 OPTIONS = (
     click.option(
@@ -34,7 +34,7 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         **options: Any,
     ) -> Any:
         pick = Pick(where or "", parse_names(last_per), parse_names(best_per))
-        reading = Reading(parse_columns(columns) if columns else {}, pick)
+        reading = TableReading(parse_columns(columns) if columns else {}, pick)
         return command(*arguments, reading=reading, **options)
 
     for option in reversed(OPTIONS):

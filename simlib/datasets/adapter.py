@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from simlib.datasets.download import fetch
 from simlib.errors import InputError
-from simlib.runs.foreign import Pick, Reading, parse_columns
+from simlib.runs.foreign import Pick, TableReading, parse_columns
 
 FOLDER = Path(__file__).parent / "tables"
 
@@ -44,10 +44,10 @@ class Adapter(BaseModel):
         return fetch(self.file, self.url, self.sha256) if self.url else FOLDER / self.file
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> TableReading:
         """How the file is read."""
         pick = Pick(self.where, self.last_per, self.best_per)
-        return Reading(parse_columns(self.columns), pick)
+        return TableReading(parse_columns(self.columns), pick)
 
 
 def adapter_names() -> list[str]:

@@ -14,7 +14,7 @@ from simlib.runs.cellfile import is_csv, read_cells
 from simlib.runs.foreign import (
     ESSENTIAL,
     NAMED,
-    Reading,
+    TableReading,
     read_foreign,
     refuse_mixture,
     refuse_units,
@@ -33,15 +33,17 @@ class Source:
     curves: bool = False  # points along runs, which err together
 
 
-def find_source(table: str, count: Count = "nominal", reading: Reading | None = None) -> Source:
+def find_source(
+    table: str, count: Count = "nominal", reading: TableReading | None = None
+) -> Source:
     """A released table by name, one with an adapter, a shipped one, or the reader's own by path.
 
     What `reading` says takes the place of what an adapter says of the same field. Raises InputError
     for a table that cannot be had or read.
     """
-    reading = reading or Reading()
+    reading = reading or TableReading()
     if table in TABLE_NAMES:
-        if reading != Reading():
+        if reading != TableReading():
             raise InputError(
                 f"{table} is read as its authors wrote it: leave --columns and rows out"
             )
@@ -66,17 +68,17 @@ def find_source(table: str, count: Count = "nominal", reading: Reading | None = 
     return Source(table, runs.finished, hashlib.sha256(path.read_bytes()).hexdigest(), path)
 
 
-def _over(said: Reading, given: Reading) -> Reading:
+def _over(said: TableReading, given: TableReading) -> TableReading:
     """An adapter's reading, with what the user gave in the place of the same part of it."""
     parts = {name: value for name, value in vars(given.pick).items() if value}
-    return Reading({**said.columns, **given.columns}, replace(said.pick, **parts))
+    return TableReading({**said.columns, **given.columns}, replace(said.pick, **parts))
 
 
-def _own(path: Path, reading: Reading) -> RunTable:
+def _own(path: Path, reading: TableReading) -> RunTable:
     """The reader's own table; columns that nothing reads are named in one line, and left."""
     header = [name.strip() for name in next(iter(read_cells(path)), [])]
     own = set(header) - set(FIELDS)
-    if reading == Reading() and is_csv(path) and not (own and set(ESSENTIAL) <= set(header)):
+    if reading == TableReading() and is_csv(path) and not (own and set(ESSENTIAL) <= set(header)):
         return read_table(path)
     if unread := reading.unread(header):
         more = f" and {len(unread) - NAMED} more" if len(unread) > NAMED else ""

@@ -73,7 +73,7 @@ class Expression:
         Raises InputError for what is no expression and for a column that there is not.
         """
         tree, names = self._parsed(list(columns))
-        walk = _Walk(self.text, columns, names, rows)
+        walk = _TreeWalk(self.text, columns, names, rows)
         try:
             with np.errstate(all="ignore"):
                 return walk.value(tree)
@@ -108,7 +108,7 @@ def _is_odd(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Walk:
+class _TreeWalk:
     """One walk over an expression's tree."""
 
     text: str

@@ -38,7 +38,7 @@ class Pick:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TableReading:
     """How a file becomes a run table: an expression for each field, and which rows count."""
 
     columns: Mapping[str, Expression] = field(default_factory=dict)

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from simlib.analysis.curveforecast import (
-    Curve,
+    LossCurve,
     forecast,
     learn,
     load_scores,
@@ -28,7 +28,7 @@ def curves(count=60, noise=0.0, groups=6, seed=0):
     for i in range(count):
         loss = 4 * (DATA / DATA[0]) ** -rng.uniform(0.05, 0.2)
         loss[-1] *= np.exp(rng.normal(0, noise))
-        found.append(Curve(f"run {i}", f"size {i % groups}", DATA, loss))
+        found.append(LossCurve(f"run {i}", f"size {i % groups}", DATA, loss))
     return found
 
 
@@ -42,7 +42,7 @@ def test_curves_that_bend_alike_are_told_exactly():
 
 def test_the_slope_is_that_of_the_recent_points_only():
     loss = np.where(DATA < 1e9, 9.0, 3.0 * (DATA / 1e9) ** -0.3)
-    assert slope(Curve("a", "a", DATA, loss)) == pytest.approx(-0.3)
+    assert slope(LossCurve("a", "a", DATA, loss)) == pytest.approx(-0.3)
 
 
 def test_intervals_hold_as_many_ends_as_they_say():
@@ -52,7 +52,7 @@ def test_intervals_hold_as_many_ends_as_they_say():
 
 def test_a_power_law_alone_is_right_where_the_curve_is_one():
     loss = 2 + 3 * (DATA / DATA[0]) ** -0.5
-    begun = Curve("a", "a", DATA, loss).until(0.6)
+    begun = LossCurve("a", "a", DATA, loss).until(0.6)
     assert power_law_end(begun, DATA[-1]) == pytest.approx(loss[-1], rel=1e-4)
 
 

@@ -15,7 +15,7 @@ from simlib.datasets.download import find
 from simlib.datasets.source import find_source
 from simlib.errors import InputError
 from simlib.runs.expression import Expression
-from simlib.runs.foreign import Pick, Reading
+from simlib.runs.foreign import Pick, TableReading
 
 BOOK = Path(__file__).parents[2] / "book"
 
@@ -65,9 +65,9 @@ def test_a_file_is_found_in_any_folder_and_the_user_may_read_it_otherwise(tmp_pa
     fake_table(tmp_path, monkeypatch)
     source = find_source("other")
     assert (len(source.runs), source.curves) == (3, True)
-    ends = find_source("other", reading=Reading(pick=Pick(last_per=("run",))))
+    ends = find_source("other", reading=TableReading(pick=Pick(last_per=("run",))))
     assert (ends.runs.loss.tolist(), ends.curves) == ([2.5, 2.4], False)
-    bits = find_source("other", reading=Reading({"loss": Expression("loss*ln2")}))
+    bits = find_source("other", reading=TableReading({"loss": Expression("loss*ln2")}))
     np.testing.assert_allclose(bits.runs.loss, np.log(2) * source.runs.loss)
 
 

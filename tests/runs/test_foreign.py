@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from simlib.errors import InputError
 from simlib.runs.expression import Expression
-from simlib.runs.foreign import Pick, Reading, parse_columns, read_foreign, refuse_mixture
+from simlib.runs.foreign import Pick, TableReading, parse_columns, read_foreign, refuse_mixture
 from simlib.runs.table import RunTable
 
 TRUTH = grid(random_law(np.random.default_rng(3)), 0.005, np.random.default_rng(3))
@@ -248,7 +248,7 @@ def test_what_cannot_be_computed_is_explained(log, columns, pick, said):
 
 
 def test_columns_that_nothing_reads_are_named(log):
-    reading = Reading(parse_columns(OF_LOG), Pick("nll > 0"))
+    reading = TableReading(parse_columns(OF_LOG), Pick("nll > 0"))
     assert reading.unread(["run", "step", "dense", "total", "nll", "val-router", "lr"]) == [
         "run",
         "val-router",
