@@ -318,7 +318,8 @@ def error_map(files: Sequence[ComparisonFile], order: Sequence[str]) -> alt.Laye
     text = """log-RMSE of each form on runs that were held out of its fit, a column for each set of
         runs and what was held out, darker the farther above the least of its column. A form that
         is light all along predicts well everywhere."""
-    chart = alt.layer(cells, texts).properties(height=30 * len(order))
+    # wider than a phone, where it scrolls: numbers in narrower cells would run into each other
+    chart = alt.layer(cells, texts).properties(width=42 * len(columns), height=30 * len(order))
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
