@@ -241,7 +241,7 @@ class _Caption:
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
         words = f"<strong>{self.number}</strong> {html.escape(self.text)}"
-        style = "font-size: .9em; color: var(--pst-color-text-muted); margin-top: -.8rem"
+        style = "font-size: .9em; color: var(--pst-color-text-muted); margin: 0"
         return {
             "text/html": f'<p class="chart-caption" style="{style}">{words}</p>',
             "text/plain": f"{self.number} {self.text}",

@@ -70,7 +70,8 @@ class Derivation:
 
 
 _STYLE = """<style>
-.derivation svg {{ width: 100%; font-size: 12px; fill: currentColor; }}
+.derivation {{ overflow-x: auto; }}
+.derivation svg {{ width: 100%; min-width: 34rem; font-size: 12px; fill: currentColor; }}
 .derivation .curve {{ fill: none; stroke: var(--pst-color-primary); stroke-width: 2; }}
 .derivation .kept {{ fill: var(--pst-color-primary); }}
 .derivation .gone {{ fill: none; stroke: var(--pst-color-border); }}

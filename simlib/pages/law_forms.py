@@ -304,7 +304,7 @@ def error_map(files: Sequence[ComparisonFile], order: Sequence[str]) -> alt.Laye
     )
     y = alt.Y("form:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=200, grid=False))
     base = alt.Chart(alt.Data(values=values)).encode(x=x, y=y)
-    legend = alt.Legend(title="Error, over the least of the column", format=".1f")
+    legend = alt.Legend(title="Error over the least", format=".1f")
     scale = alt.Scale(scheme="tealblues", domain=[1, MOST_SHOWN], clamp=True)
     cells = base.mark_rect().encode(
         color=alt.Color("ratio:Q", scale=scale, legend=legend),
@@ -315,12 +315,11 @@ def error_map(files: Sequence[ComparisonFile], order: Sequence[str]) -> alt.Laye
         text=alt.Text("error:Q", format=".1%"),
         color=alt.condition(dark, alt.value("white"), alt.value("black")),
     )
-    best = {v["held out"]: v["form"] for v in values if v["ratio"] == 1}
-    said = "; ".join(f"{where}, {form}" for where, form in best.items())
-    text = f"""log-RMSE of each form on runs that were held out of its fit, a column for each set of
+    text = """log-RMSE of each form on runs that were held out of its fit, a column for each set of
         runs and what was held out, darker the farther above the least of its column. A form that
-        is light all along predicts well everywhere. The least errors: {said}."""
-    chart = alt.layer(cells, texts).properties(height=30 * len(order))
+        is light all along predicts well everywhere."""
+    # wider than a phone, where it scrolls: numbers in narrower cells would run into each other
+    chart = alt.layer(cells, texts).properties(width=42 * len(columns), height=30 * len(order))
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
