@@ -134,7 +134,7 @@ def residuals(law_file: FittedLaw, runs: RunTable, spread: Spread) -> alt.LayerC
             y=y,
             color=alt.Color("size:N", title="Non-zero parameters", scale=scale),
             shape=alt.Shape(
-                "sparsity:O",
+                "sparsity:N",
                 title="Sparsity",
                 scale=shapes,
                 legend=alt.Legend(labelExpr="format(datum.value, '.4~p')"),

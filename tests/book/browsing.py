@@ -26,6 +26,7 @@ class Watch:
     external: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def attach(self, page: Page) -> None:
         """Collect from `page` and let it load local addresses only."""
@@ -46,10 +47,8 @@ class Watch:
         page.on("response", response)
         page.on("requestfailed", lambda r: self.failed.append(r.url))
         page.on("pageerror", lambda e: self.errors.append(str(e)))
-        page.on(
-            "console",
-            lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None,
-        )
+        kept = {"error": self.errors, "warning": self.warnings}
+        page.on("console", lambda m: kept.get(m.type, []).append(m.text))
 
     def assert_clean(self) -> None:
         """Nothing left the machine, nothing failed to load, nothing complained."""

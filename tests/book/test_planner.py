@@ -239,6 +239,7 @@ def test_the_page_computes_what_simlib_computes(opened: Opener, move: str) -> No
         assert planner.position(name) != before
     assert_same(planner)
     page.watch.assert_clean()
+    assert not page.watch.warnings
 
 
 def test_every_shipped_joint_law_can_be_chosen(opened: Opener) -> None:

@@ -1,4 +1,4 @@
-"""A description is the first paragraph; a card has a picture where the address is known."""
+"""A description is the first paragraph of a page; a card has a picture where a site is known."""
 
 import pytest
 from docutils.core import publish_doctree
