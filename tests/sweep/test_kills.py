@@ -23,8 +23,8 @@ from simlib.sweep import engine, expand, sweep
 from simlib.sweep.allotted import pack_runs
 from simlib.sweep.collect import collect
 
-KILLS = int(os.environ.get("SIMLIB_KILLS", "14"))
-CHAIN = 8  # kills of one sweep
+KILLS = int(os.environ.get("SIMLIB_KILLS", "16"))
+CHAIN = 4  # kills of one sweep
 SHORT = BASE | {"steps": 120}
 IMAGES = {"family": "vit", "corpus": "glyphs", "depth": 1, "warmup_steps": 10, "mask_interval": 5}
 KINDS = {

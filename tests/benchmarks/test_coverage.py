@@ -80,3 +80,19 @@ def test_an_interval_that_misses_the_law_is_counted_as_a_miss(coverage):
     found = fit(table.runs, resamples=20, profile_resamples=20)
     wrong = replace(table, law=replace(table.law, b_N=3 * table.law.b_N))
     assert not any(kind["b_N"] for kind in coverage.held(wrong, found).values() if "b_N" in kind)
+
+
+def test_a_bottom_that_all_usual_starts_miss_is_found(coverage):
+    """A table of the pathological ones, from a point where scipy finds a lower end."""
+    import numpy as np
+
+    from simlib.fit import DEFAULT_OBJECTIVE, JOINT, fit
+    from simlib.fit.newton import minimise
+    from simlib.fit.preparation import prepare
+
+    _, runs = coverage.optima.pathological(4)
+    at, _, begin = prepare(runs, JOINT, DEFAULT_OBJECTIVE, 25, np.random.default_rng(0))
+    corner = np.array([[-6.4, 11.9, -0.3, 0.35, 0.0, 0.6, 0.4]])
+    least = coverage.optima.least_of_scipy(at.problem, corner)
+    assert minimise(at.problem, begin)[1].min() > least * (1 + 1e-5)
+    assert fit(runs, resamples=0, profile_resamples=0).value <= least * (1 + 1e-6)
