@@ -158,13 +158,6 @@ def slider(
     return alt.param(name=name, value=value, bind=bind)
 
 
-def widths(field: str, names: Sequence[str]) -> alt.StrokeWidth:
-    """Lines that lie on each other: each thinner than those before it, so that all are seen."""
-    thickest, step = 7.0, 5.5 / max(len(names) - 1, 1)
-    scale = alt.Scale(domain=list(names), range=[thickest - i * step for i in range(len(names))])
-    return alt.StrokeWidth(f"{field}:O", sort=list(names), scale=scale, legend=None)
-
-
 def band(data: Any, x: alt.X, low: str, high: str, colour: str = FITTED) -> alt.Chart:
     """Shaded interval between the fields `low` and `high` along `x`, to lay under a line."""
     mark = alt.Chart(data).mark_area(opacity=0.18, color=colour, line=False)
@@ -302,5 +295,4 @@ __all__: Sequence[str] = [
     "slider",
     "sparsity_colour",
     "sparsity_scale",
-    "widths",
 ]
