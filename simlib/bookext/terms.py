@@ -48,13 +48,14 @@ def link_first_uses(document: nodes.document, known: dict[str, Meaning], address
 
 
 def _running(document: nodes.document) -> Iterator[nodes.Text]:
-    for paragraph in document.findall(nodes.paragraph):
-        for text in paragraph.findall(nodes.Text):
-            parent: Any = text.parent
-            while parent is not paragraph and not isinstance(parent, OUTSIDE):
-                parent = parent.parent
-            if parent is paragraph:
-                yield text
+    """Texts whose nearest block is a paragraph, outside of links, code and formulas."""
+    for text in document.findall(nodes.Text):
+        parent: Any = text.parent
+        # glued values may hang in the tree by one side only
+        while parent is not None and not isinstance(parent, (nodes.paragraph, *OUTSIDE)):
+            parent = parent.parent
+        if isinstance(parent, nodes.paragraph) and text in text.parent.children:
+            yield text
 
 
 def _parts(text: str, left: dict[str, Meaning], address: str) -> Iterator[nodes.Node]:
