@@ -10,8 +10,11 @@ SCRIPT = "access.js"  # makes what scrolls reachable by keyboard
 
 
 def mended(body: str) -> str:
-    """The HTML of a page whose header cells all say something: an empty one is no header."""
-    return _EMPTY_HEADER.sub(r"<td\1>\2</td>", body)
+    """The HTML of a page whose header cells all say something: an empty one is no header.
+
+    Entries of the bibliography lose a role that no `div` may have.
+    """
+    return _EMPTY_HEADER.sub(r"<td\1>\2</td>", body).replace(' role="doc-biblioentry"', "")
 
 
 def framed(page: str) -> str:

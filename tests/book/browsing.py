@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page, Request, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
-READY = "() => [...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready)"
+# a chart that waits for a reader's rows is hidden until it has them
+READY = (
+    "() => [...document.querySelectorAll('.vega-figure')]"
+    ".every(f => f.dataset.ready || !f.offsetParent)"
+)
 
 
 def pages() -> list[str]:
@@ -45,10 +49,15 @@ class Watch:
 
         page.route("**/*", route)
         page.on("response", response)
-        page.on("requestfailed", lambda r: self.failed.append(r.url))
+        page.on("requestfailed", self._fail)
         page.on("pageerror", lambda e: self.errors.append(str(e)))
         kept = {"error": self.errors, "warning": self.warnings}
         page.on("console", lambda m: kept.get(m.type, []).append(m.text))
+
+    def _fail(self, request: Request) -> None:
+        # a page that is left while its icon loads has lost nothing
+        if not (request.url.endswith("favicon.svg") and request.failure == "net::ERR_ABORTED"):
+            self.failed.append(request.url)
 
     def assert_clean(self) -> None:
         """Nothing left the machine, nothing failed to load, nothing complained."""

@@ -33,6 +33,7 @@ def pages_with(mark: str) -> list[str]:
     return [n for n, f in files.items() if not f.is_file() or mark in f.read_text(encoding="utf-8")]
 
 
+SHOWN = ".vega-figure:visible"
 CHARTS, SLIDERS = pages_with('class="vega-spec"'), pages_with('"input":"range"')
 
 
@@ -41,7 +42,7 @@ def test_page_is_complete_without_a_network_and_names_what_it_shows(
     opened: Opener, name: str
 ) -> None:
     page = opened(name)
-    states = page.page.eval_on_selector_all(".vega-figure", "fs => fs.map(f => f.dataset.ready)")
+    states = page.page.eval_on_selector_all(SHOWN, "fs => fs.map(f => f.dataset.ready)")
     assert set(states) <= {"light"}
     assert page.page.evaluate(UNNAMED) == []
     assert violations(page.page) == []
@@ -57,7 +58,7 @@ def test_page_works_opened_as_a_file(opened: Opener, name: str) -> None:
 def test_page_fits_a_phone_in_the_dark(opened: Opener, name: str) -> None:
     page = opened(name, width=390, dark=True)
     assert page.page.evaluate(SIDEWAYS) <= 0
-    states = page.page.eval_on_selector_all(".vega-figure", "fs => fs.map(f => f.dataset.ready)")
+    states = page.page.eval_on_selector_all(SHOWN, "fs => fs.map(f => f.dataset.ready)")
     assert set(states) <= {"dark"}
     assert violations(page.page) == []
     page.watch.assert_clean()
@@ -84,7 +85,7 @@ def test_every_slider_moves_its_chart_by_keyboard(opened: Opener, name: str) -> 
 def test_numbers_of_every_chart_are_one_click_away(opened: Opener, name: str) -> None:
     page = opened(name).page
     # one that waits for a reader's own table is not shown yet
-    for figure in page.query_selector_all(".vega-figure:visible"):
+    for figure in page.query_selector_all(SHOWN):
         figure.query_selector(".vega-numbers > summary").click()
         link = figure.wait_for_selector(".vega-numbers a[download$='.csv']")
         lines = page.evaluate("u => fetch(u).then(r => r.text())", link.get_attribute("href"))

@@ -22,9 +22,9 @@ from simlib.datasets.published import available, released_runs
 from simlib.errors import InputError
 from simlib.fit import JOINT, FittedLaw, fit
 from simlib.fit.bootstrap import AGREE, refit, resample_runs
-from simlib.fit.diagnosis import WIDE
 from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from simlib.fit.preparation import prepare
+from simlib.fit.profile import WIDE
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.runs.cells import Columns, cell_index, curve_index
