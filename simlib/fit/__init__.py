@@ -51,7 +51,7 @@ __all__ = [
 
 ABSENT = -12.0  # log of an amplitude in nats: it is on its way to its bound, ever more slowly
 EQUAL = 1e-6  # relative distance within which two starts have one end
-WIDE, SMOOTH = 8, 10.0  # times as many starts where the first ones differ; times the delta
+MORE_STARTS, SMOOTH = 8, 10.0  # times as many where the first ones differ; times the delta
 MANY = 5000  # runs above which a sample of so many tells the starts apart
 
 
@@ -91,7 +91,7 @@ def fit(
     prepared, data, begin = prepare(runs, form, objective, starts, rng)
     form, units, problem = prepared.form, prepared.units, prepared.problem
     stage("starts")
-    wide = prepared.wide_starts(WIDE * starts, np.random.default_rng([seed, WIDE]))
+    wide = prepared.wide_starts(MORE_STARTS * starts, np.random.default_rng([seed, MORE_STARTS]))
     theta, value, converged, agreeing = _optimum(problem, begin, wide)
     law = form.to_law(theta, units)
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)

@@ -15,7 +15,8 @@ import altair as alt
 from pydantic import ValidationError
 
 import simlib
-from simlib.fit import ABSENT, MANY, bootstrap, newton, problem
+from simlib.fit import ABSENT, EQUAL, MANY, MORE_STARTS, SMOOTH, bootstrap, newton, problem
+from simlib.fit.diagnosis import AGREEMENT
 from simlib.fit.fittedlaw import ENOUGH, SIGNIFICANT
 from simlib.fit.objective import DEFAULT_OBJECTIVE
 from simlib.fit.observations import DIGITS
@@ -99,6 +100,10 @@ def _settings() -> dict[str, float]:
         "steps": newton.STEPS,
         "many": MANY,
         "agree": bootstrap.AGREE,
+        "equal": EQUAL,
+        "agreement": AGREEMENT,
+        "wide": MORE_STARTS,
+        "smooth": SMOOTH,
         "nothing": bootstrap.NOTHING,
         "long": bootstrap.LONG,
         "least_squares": bootstrap.LEAST_SQUARES,

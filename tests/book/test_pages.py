@@ -14,7 +14,7 @@ PAGES = pages()
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 UNNAMED = """() => [
   ...[...document.querySelectorAll('main img')].filter(i => !i.alt).map(i => i.outerHTML),
-  ...[...document.querySelectorAll('.vega-figure')]
+  ...[...document.querySelectorAll('.vega-figure')].filter(f => f.offsetParent)
        .map(f => f.querySelector('[role=graphics-document]')?.getAttribute('aria-label') ?? '')
        .filter(text => text.split(' ').length < 5),
   ...[...document.querySelectorAll('main input:not([type=hidden])')]

@@ -37,7 +37,9 @@ self.fitReport = (data, { lossOf, interval, general }) => {
     const { agreeing, convergedMembers, members } = found;
     return [
       statusOf(found) === "not converged" && "the fit did not converge: its coefficients mean nothing",
-      agreeing < 0.5 && `only ${share(agreeing)} of ${data.starts} starts agree on the best objective`,
+      statusOf(found) === "at bound" && "the fit ends at a bound: its coefficients have no bootstrap interval there, "
+        + "and simlib fit gives one-sided profile intervals",
+      agreeing < data.settings.agreement && `only ${share(agreeing)} of ${data.starts} starts agree on the best objective`,
       tooFew(found) && `only ${convergedMembers} of ${members.length} refits of resampled runs converged: `
         + "their intervals mean little",
       ...Object.entries(intervals).map(([name, ends]) => unidentified(name, ends)),
@@ -81,7 +83,8 @@ self.fitReport = (data, { lossOf, interval, general }) => {
   const lawFile = (name, { columns, objective, seed }, found, made) => {
     const off = logResiduals(found.coefficients, columns);
     const worst = off.reduce((at, r, i) => (Math.abs(r) > Math.abs(off[at]) ? i : at), 0);
-    const intervals = found.members.length ? Object.fromEntries(form.names.map(
+    const given = found.members.length && statusOf(found) !== "at bound";
+    const intervals = given ? Object.fromEntries(form.names.map(
       (key, i) => [key, interval(found.members, (member) => member[i])])) : {};
     const digits = (value) => Number(value.toPrecision(data.significant));
     return {
@@ -95,14 +98,12 @@ self.fitReport = (data, { lossOf, interval, general }) => {
       status: statusOf(found),
       members: found.members.length,
       converged_members: found.convergedMembers,
-      converged_residual_members: 0,
       agreeing: found.agreeing,
       starts: data.starts,
       log_rmse: Math.sqrt(off.reduce((sum, r) => sum + r * r, 0) / off.length),
       worst: { row: worst, log_residual: off[worst] },
       level,
       intervals,
-      residual_intervals: {},
       profile_intervals: {},
       quantities: {},
       warnings: warningsOf(found, intervals),

@@ -185,35 +185,59 @@ self.fitSolver = (law, form, settings) => {
       (amplitude ? Math.log(between(0.02, 0.7) * middle) : between(0.05, 1.5))));
   };
 
+  /**
+   * Random starts from a far wider range: terms that are nearly absent, any slope.
+   * @param {number[]} losses  (runs), nats
+   * @param {number} count
+   * @param {function(): number} random  uniform in [0, 1)
+   * @returns {Float64Array[]}  (count) of (k)
+   */
+  const wideStarts = (losses, count, random) => randomStarts(losses, count, random).map((start) =>
+    start.map((value, i) => {
+      if (form.amplitudes[i]) return value + 2 * Math.log(1 - random());
+      return form.lower[i] < 0 ? 12 * random() - 6 : 0.02 * (5 / 0.02) ** random();
+    }));
+
   const lowest = (ends) => ends.reduce((best, end) => (end.value < best.value ? end : best));
   const evenly = (runs) => new Float64Array(runs).fill(1 / runs);
+
+  // The ends of starts, and of the optima that these have in a smoother objective.
+  const more = (sample, starts) => {
+    const end = (start, delta) => minimise(sample, evenly(sample.runs), start, { delta });
+    const smooth = starts.map((start) => end(start, settings.smooth * sample.delta).theta);
+    return [...starts, ...smooth].map((start) => end(start, sample.delta));
+  };
 
   /**
    * The lowest end of the starts and the share of them that agrees with it.
    *
    * Where there are many runs, a sample of them decides which end is best. Where steps did not do,
-   * only the best end goes on.
+   * only the best end goes on. Starts that do not all end at one point may all have missed the best:
+   * then wide ones follow, each also by way of the optimum of a smoother objective.
    * @param {Object} problem
    * @param {Float64Array[]} starts
+   * @param {function(number): Float64Array[]} wide  as many wide starts as it is asked for
    * @param {function(number): void} told  how many starts have ended
    * @returns {End & {agreeing: number}}
    */
-  const optimum = (problem, starts, told) => {
-    const { many, agree, nothing, long } = settings;
+  const optimum = (problem, starts, wide, told) => {
+    const { many, agree, equal, nothing, long } = settings;
     const sampled = problem.runs > many;
     const places = Array.from({ length: many }, (_, i) => Math.floor((i * (problem.runs - 1)) / (many - 1)));
     const sample = sampled ? law.someRuns(problem, places) : problem;
-    const ends = starts.map((start, i) => {
+    const first = starts.map((start, i) => {
       const end = minimise(sample, evenly(sample.runs), start);
       told(i + 1);
       return end;
     });
-    const best = lowest(ends);
-    const near = ends.filter(({ value }) => value <= best.value * (1 + agree) + nothing);
+    const agreeing = (near, least) =>
+      first.filter(({ value }) => value <= least * (1 + near) + nothing).length / first.length;
+    const differ = agreeing(equal, lowest(first).value) < settings.agreement;
+    const best = lowest(differ ? [...first, ...more(sample, wide(settings.wide * starts.length))] : first);
     const again = sampled || !best.converged;
     const last = again ? minimise(problem, evenly(problem.runs), best.theta, { steps: long }) : best;
-    return { ...last, agreeing: near.length / ends.length };
+    return { ...last, agreeing: agreeing(agree, best.value) };
   };
 
-  return { minimise, randomStarts, optimum };
+  return { minimise, randomStarts, wideStarts, optimum };
 };

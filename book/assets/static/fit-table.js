@@ -7,6 +7,7 @@
  * @property {string} name  a column, or a number
  * @property {number} factor  what the values are multiplied with
  * @property {boolean} complement  whether the value is one minus that
+ * @property {boolean} logged  whether the value is the logarithm of that
  */
 
 /**
@@ -139,7 +140,8 @@ self.fitTable = (rules) => {
 
   // ---- columns ------------------------------------------------------------------------------
   /**
-   * The source of a field: `column`, `column*number`, a number; `1-column` for a sparsity.
+   * The source of a field: `column`, `column*number` or `column*ln2`, `log(column)`, a number;
+   * `1-column` for a sparsity.
    * @param {string} field
    * @param {string} written
    * @returns {Source}
@@ -148,28 +150,31 @@ self.fitTable = (rules) => {
   const sourceOf = (field, written) => {
     const text = written.trim();
     const complement = field === "sparsity" && text.startsWith("1-");
+    const logged = /^log\(([^()*]+)\)$/.exec(text);
+    if (logged) return { name: logged[1].trim(), factor: 1, complement, logged: true };
     const [name, ...factors] = (complement ? text.slice(2) : text).split("*");
     if (!name.trim()) {
       throw new InputError("columns are written as field=column pairs with fields such as "
         + `${essential.join(", ")}; got ${quoted(`${field}=${text}`)}`);
     }
     const factor = factors.length ? factors.join("*").trim() : "1";
-    const value = parsed(factor);
+    const value = factor === "ln2" ? Math.LN2 : parsed(factor);
     if (value === undefined) {
-      throw new InputError(`${quoted(`${field}=${text}`)}: after * comes a number, got ${quoted(factor)}`);
+      throw new InputError(`${quoted(`${field}=${text}`)}: this page multiplies a column by a number alone, got `
+        + `${quoted(factor)}; simlib fit takes expressions of columns`);
     }
-    return { name: name.trim(), factor: value, complement };
+    return { name: name.trim(), factor: value, complement, logged: false };
   };
 
   // Values of a field in the unit of a run table, as text; counts become whole numbers.
-  const valueOf = (row, header, field, { name, factor, complement }) => {
+  const valueOf = (row, header, field, { name, factor, complement, logged }) => {
     const at = header.indexOf(name);
     const text = at < 0 ? name : row[at].trim();
     if (!isNumber(text)) return text;
-    const value = parsed(text) * factor;
+    const value = logged ? Math.log(parsed(text)) : parsed(text) * factor;
     if (counts.includes(field)) return Number.isFinite(value) ? rounded(value) : text;
     if (complement) return floatText(Number((1 - value).toFixed(12)));
-    return factor === 1 ? text : floatText(value);
+    return factor === 1 && !logged ? text : floatText(value);
   };
 
   const derivesNonzero = (known) =>
@@ -225,7 +230,7 @@ self.fitTable = (rules) => {
     }
     if (most.loss > rules.most_nats) {
       throw new InputError(`${path}: loss reaches ${general(most.loss)}, more than any cross-entropy in `
-        + "nats; if it is a perplexity, take its logarithm, if it is in bits, write loss=COLUMN*0.6931");
+        + "nats; if it is a perplexity, write loss=log(COLUMN), if it is in bits, write loss=COLUMN*ln2");
     }
   };
 

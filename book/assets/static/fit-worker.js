@@ -24,7 +24,8 @@
       const random = bootstrap.generator(seed);
       const problem = law.makeProblem(columns, objective);
       const cold = solver.randomStarts(columns.L, starts, random);
-      const best = solver.optimum(problem, cold, (done) => told("starts", done, starts));
+      const wide = (count) => solver.wideStarts(columns.L, count, random);
+      const best = solver.optimum(problem, cold, wide, (done) => told("starts", done, starts));
       const weights = bootstrap.resampledRuns(bootstrap.GROUPS[group](columns), resamples, random);
       const ends = resamples ? bootstrap.refit(problem, weights, best.theta, cold, told) : [];
       scope.postMessage({

@@ -230,6 +230,7 @@
   box.querySelector(".planner-read").addEventListener("click", () => takeLaw(box.querySelector("textarea").value));
   box.querySelector("[type=file]").addEventListener("change", async ({ target }) => {
     if (target.files.length) takeLaw(await target.files[0].text());
+    target.value = ""; // so that the same file, changed, can be chosen again
   });
   page.addEventListener("dragover", (event) => event.preventDefault());
   page.addEventListener("drop", async (event) => {
