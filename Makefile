@@ -1,6 +1,6 @@
 # Targets start from a bare clone: the first one makes .venv, later ones find it ready.
 .DEFAULT_GOAL := help
-.PHONY: help book test test-fast inputs bench bench-smoke lock env laws evidence verify-rows readme-chart clean clean-caches
+.PHONY: help book pdf epub test test-fast inputs kills coverage cells bench bench-smoke lock env laws evidence verify-rows readme-chart clean clean-caches
 
 # the first Python that is new enough and not too new
 define RUN
@@ -17,10 +17,14 @@ endef
 help:
 	@echo "make book    build the book and print its path; open the printed file in a browser, no server needed"
 	@echo "             (repeat it to preview an edit: only pages that depend on the edit run again)"
+	@echo "make pdf     print the whole book with Chromium; make epub  make an e-book of it"
 	@echo "make test    lint, types, import rules, tests, the book with warnings as errors, the book in Chromium;"
 	@echo "             as root on Linux also that opening the book, a plan, a fit and training need no network"
 	@echo "make test-fast  lint, imports and the tests that are not marked slow: about two minutes on an idle machine"
 	@echo "make inputs  put 20,000 damaged files and strange options through the commands"
+	@echo "make kills   kill sweeps of every kind 200 times, damage their files, and see what is lost"
+	@echo "make coverage  count how often intervals hold the truth of drawn laws (hours; goes on where it stopped)"
+	@echo "make cells   run the code cells of every page, in order, in a process of its own"
 	@echo "make bench   time every row of the benchmark suite into the table that ships (keep the machine idle)"
 	@echo "make bench-smoke  see whether every row still runs, in tiny sizes"
 	@echo "make env     only make .venv with the pinned requirements"
@@ -34,6 +38,12 @@ help:
 book:
 	$(call RUN,book)
 
+pdf:
+	$(call RUN,pdf)
+
+epub:
+	$(call RUN,epub)
+
 test:
 	$(call RUN,test)
 
@@ -42,6 +52,16 @@ test-fast:
 
 inputs: env
 	SIMLIB_INPUTS=20000 .venv/bin/pytest -q tests/cli/test_any_input.py
+
+kills: env
+	SIMLIB_KILLS=200 .venv/bin/pytest -q -s tests/sweep/test_kills.py
+
+coverage: env
+	.venv/bin/python benchmarks/optima.py
+	SIMLIB_SHIP=1 .venv/bin/python benchmarks/coverage.py --save joint
+
+cells: env
+	SIMLIB_CELLS=all .venv/bin/pytest -q -n 2 tests/bookext/test_start.py -k fresh_process
 
 bench:
 	$(call RUN,bench)

@@ -110,6 +110,22 @@ def book() -> None:
     say(f"the book is ready after {time.monotonic() - started:.0f} s, open {INDEX}")
 
 
+def pdf() -> None:
+    """The whole book as one PDF; see paper.py."""
+    book()
+    script = ROOT / ".ci" / "paper.py"
+    run(BIN / "python", script, check="the book could not be printed, see above")
+
+
+def epub() -> None:
+    """The whole book as an e-book, whose charts are pictures; see ebook.py."""
+    ensure_env()
+    command = (BIN / "jupyter-book", "build", ".", "--builder", "custom")
+    run(*command, "--custom-builder", "epub", check="the e-book could not be made, see above")
+    script = ROOT / ".ci" / "ebook.py"
+    run(BIN / "python", script, check="the e-book could not be finished, see above")
+
+
 # ---- tests and lock ------------------------------------------------------------------------
 
 
@@ -174,6 +190,7 @@ def lock() -> None:
     say(f"wrote {path}")
 
 
+SHIPS = {"SIMLIB_SHIP": "1"}  # nobody else may replace what ships: see simlib/cli/output.py
 TIMED = ("hardware", "benchmarks")  # folders of what is measured, on a machine that is idle
 
 
@@ -183,8 +200,7 @@ def laws() -> None:
     shipped = (ROOT / "simlib" / "datasets").rglob("*.json")
     for path in sorted(p for p in shipped if p.parent.name not in TIMED):
         program, *arguments = shlex.split(json.loads(path.read_text())["made"]["command"])
-        # nobody else may replace what ships: see simlib/cli/output.py
-        ships = {**os.environ, "SIMLIB_SHIP": "1"}
+        ships = {**os.environ, **SHIPS}
         run(BIN / program, *arguments, env=ships, check=f"{path.name} could not be made, see above")
 
 
@@ -204,7 +220,8 @@ def bench(*options: str) -> None:
     """Run the benchmark suite; see benchmarks/suite.py."""
     ensure_env()
     suite = ROOT / "benchmarks" / "suite.py"
-    run(BIN / "python", suite, *options, check="a row of the suite failed, see above")
+    reason = "a row of the suite failed, see above"
+    run(BIN / "python", suite, *options, env={**os.environ, **SHIPS}, check=reason)
 
 
 def readme_chart() -> None:
@@ -218,6 +235,7 @@ def main() -> int:
     """Run the task named on the command line; 1 with one sentence if it fails."""
     tasks = {
         **{"env": ensure_env, "book": book, "test": test, "test-fast": test_fast, "lock": lock},
+        **{"pdf": pdf, "epub": epub},
         **{
             "bench": lambda: bench("--book", "--save", "cpu"),
             "bench-smoke": lambda: bench("--smoke"),

@@ -1,6 +1,6 @@
 """Is sparse really faster? Products with sparse weights against dense ones, in turn.
 
-Example: python benchmarks/hardware.py --save cpu
+Example: python benchmarks/hardware.py --save my-cpu.json
          python benchmarks/hardware.py --device cuda --save my-gpu.json
 
 A CPU is measured with one thread in float32, a GPU with its 2:4 units in float16. On a CPU whole
@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 import click
 import torch
 
+from simlib.cli.output import force_option, saved
 from simlib.runs.config import RunConfig
 from simlib.runs.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
 from simlib.simulate.kerneltimes import CATALOG, TimingFile
@@ -97,9 +98,11 @@ def whole_models(
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--width", "widths", type=int, multiple=True, default=(128, 256, 512, 1024))
 @click.option("--rounds", default=9, show_default=True, help="Measurements of every product.")
-@click.option("--save", required=True, help="A path ending in .json, or the name of a shipped one.")
-def main(device: str, widths: tuple[int, ...], rounds: int, save: str) -> None:
+@click.option("--save", required=True, help="A path ending in .json.")
+@force_option
+def main(device: str, widths: tuple[int, ...], rounds: int, save: str, force: bool) -> None:
     """Measure every kernel, product and shape, and save them after each width."""
+    path = saved(save, CATALOG.folder, force)
     names = kernels_here(device)
     packages = [n for n in ("torch", "scipy", "sparseprop") if find_spec(n)]
     made = {
@@ -115,13 +118,13 @@ def main(device: str, widths: tuple[int, ...], rounds: int, save: str) -> None:
             for rows in (TRAINING_ROWS, *SERVING_ROWS):
                 timings += time_shape(width, rows, sparsity, rounds, device=device)
         # after every width: what a slow machine has measured is kept
-        CATALOG.write(CATALOG.path(save), TimingFile(machine(device), made, timings))
-        click.echo(f"width {width}: {len(timings)} timings in {CATALOG.path(save)}")
+        CATALOG.write(path, TimingFile(machine(device), made, timings))
+        click.echo(f"width {width}: {len(timings)} timings in {path}")
     if device == "cpu" and "compiled" in names:
         whole_models(
             rounds,
             lambda steps, serving: CATALOG.write(
-                CATALOG.path(save), TimingFile(machine(device), made, timings, steps, serving)
+                path, TimingFile(machine(device), made, timings, steps, serving)
             ),
         )
 

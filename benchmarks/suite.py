@@ -1,12 +1,13 @@
 """Every row of the benchmark suite: ours and what people use, in turn, in one go.
 
     python benchmarks/suite.py                    all rows but the book, on the screen
-    python benchmarks/suite.py --book --save cpu  all rows, and shipped as the book's table
+    python benchmarks/suite.py --book --save mine.json   all rows, and kept in a file
     python benchmarks/suite.py --only joint-fit   one row
     python benchmarks/suite.py --smoke            tiny sizes: only whether every row still runs
 
 Each row is a process of its own: one that fails is recorded as failed with its reason, and the
 others go on. With --save the file is written after every row; with --only, its other rows stay.
+`make bench` writes the table that ships.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 import click
 from pydantic import TypeAdapter
 
+from simlib.cli.output import force_option, saved
 from simlib.pages.benchfile import CATALOG, TITLES, BenchFile, Case, Row
 from simlib.sweep.worker import KEEP_MEMORY
 
@@ -214,7 +216,8 @@ def text(row: Row) -> str:
 @click.option("--only", type=click.Choice(list(TITLES)), multiple=True, help="These rows alone.")
 @click.option("--smoke", is_flag=True, help="Tiny sizes: whether every row runs, not how fast.")
 @click.option("--book", is_flag=True, help="Build the book in a clone, too: adds minutes.")
-@click.option("--save", help="A path ending in .json, or the name of a shipped one.")
+@click.option("--save", help="Write a file: a path ending in .json.")
+@force_option
 @click.option("--child", type=click.Choice(list(TITLES)), hidden=True)
 @click.option("--to", hidden=True)
 def main(
@@ -222,6 +225,7 @@ def main(
     smoke: bool,
     book: bool,
     save: str | None,
+    force: bool,
     child: str | None,
     to: str | None,
 ) -> None:
@@ -230,7 +234,7 @@ def main(
         Path(to).write_bytes(ROW.dump_json(measure(child, smoke)))
         return
     names = only or tuple(n for n in TITLES if n != "book" or book or smoke)
-    path = CATALOG.path(save) if save else None
+    path = saved(save, CATALOG.folder, force or bool(only)) if save else None
     old = CATALOG.load(str(path)) if path and path.is_file() and only else None
     rows, began = {row.name: row for row in old.rows} if old else {}, time.perf_counter()
     about = made(sys.argv[1:], os.getloadavg()[0])

@@ -12,6 +12,8 @@ APART = {
     "native.py": "compiled kernels, made again when they are gone",
     "bookext/assets.py": "the book's scripts, made again by a build",
     "bookext/freshness.py": "what a cached page was made with",
+    "bookext/search.py": "what the built book's search shows, made again by a build",
+    "bookext/start.py": "what a built book links to, made again by a build",
     "corpora": "corpora, built again from their source",
     "sweep/carried.py": "runs before the library can be imported",
     "sweep/worker.py": "logs",

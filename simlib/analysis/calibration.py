@@ -16,6 +16,8 @@ from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array, Indices
 from simlib.runs.cells import curve_index
+from simlib.runs.expression import Expression
+from simlib.runs.foreign import ESSENTIAL
 from simlib.runs.table import RunTable
 from simlib.simulate.forecast import Distance, allowed_misses, forecast
 
@@ -134,20 +136,66 @@ def fit_small_predict_large(
     With `whole` the ensemble draws curves of one sparsity and size whole. Raises InputError for a
     part that cannot identify the law.
     """
-    small, large = smaller_half(runs, share)
-    clusters = curve_index(small.sparsity, small.nonzero_params) if whole else None
-    law_file = fit_table(
-        small, form, objective, name=name, resamples=resamples, seed=seed, clusters=clusters
+    return fit_some_predict_others(
+        *smaller_half(runs, share),
+        form,
+        objective,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+        name=name,
+        whole=whole,
     )
-    return calibrate(law_file, large, level=level, fitted_runs=len(small))
+
+
+def fit_some_predict_others(
+    some: RunTable,
+    others: RunTable,
+    form: AnyForm = JOINT,
+    objective: Objective = DEFAULT_OBJECTIVE,
+    *,
+    level: float = 0.9,
+    resamples: int = 1000,
+    seed: int = 0,
+    name: str = "some",
+    whole: bool = False,
+) -> Calibration:
+    """Fit some runs, forecast others, and score it; see `fit_small_predict_large`."""
+    clusters = curve_index(some.sparsity, some.nonzero_params) if whole else None
+    law_file = fit_table(
+        some, form, objective, name=name, resamples=resamples, seed=seed, clusters=clusters
+    )
+    return calibrate(law_file, others, level=level, fitted_runs=len(some.finished))
+
+
+def parted(runs: RunTable, fitted: str) -> tuple[RunTable, RunTable]:
+    """The runs for which an expression over the four columns of a fit is true, and the others.
+
+    Raises InputError for what is no such expression, and where either part is empty.
+    """
+    runs = runs.finished
+    columns = {name: list(map(str, getattr(runs, name).tolist())) for name in ESSENTIAL}
+    true = Expression(fitted).values(columns, len(runs))
+    if true.dtype != bool or true.all() or not true.any():
+        raise InputError(
+            f"{fitted!r:.80} has to be true for some runs and false for others, such as "
+            "nonzero_params<1e9"
+        )
+    chosen = [
+        [r for r, t in zip(runs, true, strict=True) if bool(t) is part] for part in (True, False)
+    ]
+    return RunTable(chosen[0]), RunTable(chosen[1])
 
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """A score with the name of its table, the share of it that was fitted, and how it was made."""
+    """A score with the name of its table, what of it was fitted, and how it was made.
+
+    `share` is None where an expression, or another table, parts what is fitted from the rest.
+    """
 
     name: str
-    share: float
+    share: float | None
     made: dict[str, str]
     score: Score
 

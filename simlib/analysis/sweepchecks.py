@@ -10,8 +10,7 @@ from scipy import stats
 
 from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.errors import InputError
-from simlib.fit import Interval, Objective, fit_table, log_residuals
-from simlib.fit.diagnosis import WIDE
+from simlib.fit import Objective, fit_table, log_residuals
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array
@@ -218,11 +217,5 @@ def order(
 
 
 def identified(law_file: FittedLaw) -> dict[str, bool]:
-    """Which coefficients the runs identify: those with a profile interval that is not too wide."""
-    return {name: closed(interval) for name, interval in law_file.profile_intervals.items()}
-
-
-def closed(interval: Interval) -> bool:
-    """Whether a profile interval tells a positive number within a factor."""
-    low, high = interval
-    return low is not None and high is not None and low > 0 and high / low <= WIDE
+    """Which coefficients the runs identify; see `FittedLaw.unidentified`."""
+    return {name: name not in law_file.unidentified for name in law_file.profile_intervals}

@@ -89,17 +89,28 @@ def closure(root: Path, text: str) -> set[Path]:
             package = module if is_package else module.rpartition(".")[0]
             pending |= named_modules(path.read_text(encoding="utf-8"), package)
             if is_package:
-                files |= {p for p in path.parent.iterdir() if p in everything and p.suffix != ".py"}
+                files |= {p for p in _data_files(path.parent) if p in everything}
     return files
 
 
+def _data_files(package: Path) -> Iterator[Path]:
+    """Files of a package that are not Python, those in folders that are no packages included."""
+    for path in package.iterdir():
+        if path.is_dir() and not (path / "__init__.py").is_file():
+            yield from (p for p in path.rglob("*") if p.suffix != ".py")
+        elif path.suffix != ".py":
+            yield path
+
+
 def _listing(value: str) -> str:
-    """An environment value and, where it names a folder, the names and sizes of what is in it."""
-    folder = Path(value)
-    if not value or not folder.is_dir():
+    """An environment value; where it names folders, the names and sizes of what is in them."""
+    folders = [Path(part) for part in value.split(os.pathsep)]
+    if not value or not any(folder.is_dir() for folder in folders):
         return value
-    files = sorted((p.name, p.stat().st_size) for p in folder.iterdir() if p.is_file())
-    return "\n".join(f"{name} {size}" for name, size in files)
+    found = (p for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_file())
+    return "\n".join(
+        f"{name} {size}" for name, size in sorted((p.name, p.stat().st_size) for p in found)
+    )
 
 
 def digest(root: Path, page: Path) -> str:

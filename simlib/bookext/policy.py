@@ -16,9 +16,13 @@ from typing import Any
 
 from sphinx.jinja2glue import BuiltinTemplateLoader
 
+from simlib.bookext.access import framed
+
 _INLINE = re.compile(r"<script\b(?![^>]*\b(?:src|type)=)[^>]*>(.*?)</script>", re.DOTALL)
 _HANDLER = re.compile(r"\son[a-z]+=\"([^\"]*)\"")
 _HEAD = "<head>"
+# pages whose scripts compute in a worker, made of their own text, on what a reader hands them
+_COMPUTING = ("book/your_fit",)
 
 
 def _sources(scripts: Iterable[str]) -> list[str]:
@@ -26,12 +30,13 @@ def _sources(scripts: Iterable[str]) -> list[str]:
     return sorted(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
-def policy(frame: str) -> str:
-    """The policy of a page, given the page as it is without its body.
+def policy(frame: str, name: str = "") -> str:
+    """The policy of a page, given the page as it is without its body, and its name.
 
     Inline scripts and event handlers of `frame` are allowed by their SHA-256. Charts and formulas
     write styles into the page, so styles may stand there; `blob:` is what a chart's numbers are
-    downloaded as.
+    downloaded as. A page that computes on a reader's own table starts a worker from a `blob:`, and
+    nothing on it may connect to anything, not even to where the book lies.
     """
     inline = _sources(_INLINE.findall(frame))
     handlers = _sources(map(html.unescape, _HANDLER.findall(frame)))
@@ -46,17 +51,21 @@ def policy(frame: str) -> str:
         "form-action": "'self'",
         "base-uri": "'none'",
     }
-    return "; ".join(f"{name} {value}" for name, value in rules.items())
+    if name in _COMPUTING:
+        rules |= {"worker-src": "blob:", "connect-src": "blob:"}
+    return "; ".join(f"{rule} {value}" for rule, value in rules.items())
 
 
 class Templates(BuiltinTemplateLoader):
     """Sphinx's own templates, each page with its policy before anything else."""
 
     def render(self, template: str, context: dict[str, Any]) -> str:
-        """The page; a template without a head is left as it is."""
+        """The page; a template without a head and a page of an e-book are left as they are."""
         page = super().render(template, context)
-        if _HEAD not in page:
+        if _HEAD not in page or context.get("builder") == "epub":  # whose readers run no scripts
             return page
         frame = super().render(template, {**context, "body": ""})
-        tag = f'<meta http-equiv="Content-Security-Policy" content="{policy(frame)}">'
+        page = framed(page)
+        name = str(context.get("pagename", ""))
+        tag = f'<meta http-equiv="Content-Security-Policy" content="{policy(frame, name)}">'
         return page.replace(_HEAD, f"{_HEAD}\n    {tag}", 1)

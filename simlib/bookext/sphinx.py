@@ -5,10 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from simlib.bookext.access import mend_page
 from simlib.bookext.assets import assemble
+from simlib.bookext.cards import add_tags
 from simlib.bookext.dependencies import digest
 from simlib.bookext.execute import execute_ahead
 from simlib.bookext.freshness import drop_stale
+from simlib.bookext.search import add_scripts, write_texts
+from simlib.bookext.start import add_to_page, write_downloads
 
 STATUS_PAGE = "book/status"  # carries the date of the build, so it is read again every time
 
@@ -62,4 +66,10 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", _offline_assets, priority=10)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-before-read-docs", _execute_due)
+    app.connect("html-page-context", add_to_page)
+    app.connect("html-page-context", add_scripts)
+    app.connect("html-page-context", mend_page)
+    app.connect("html-page-context", add_tags)
+    app.connect("build-finished", write_downloads)
+    app.connect("build-finished", write_texts)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

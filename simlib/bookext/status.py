@@ -8,7 +8,7 @@ from pathlib import Path
 from simlib.pages.tables import Table
 
 
-def _processor() -> str:
+def processor() -> str:
     """Model name of the processor as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -35,7 +35,7 @@ def _memory() -> str:
 def machine() -> Table:
     """Processor, cores, memory, system and Python."""
     rows = [
-        ("Processor", _processor()),
+        ("Processor", processor()),
         ("Cores", str(_usable_cores())),
         ("Memory", _memory()),
         ("System", f"{platform.system()} {platform.machine()}"),

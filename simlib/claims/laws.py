@@ -120,9 +120,9 @@ def data_factor(sources: Sources, runs: RunSet) -> Measured:
     if runs in RELEASED and runs.table not in sources.tables:
         found = sources.comparison(runs.table).assessment("data-factor")
         density = 1 - SPARSITY
-        ends = [density**end for end in found.intervals["h"] if end is not None]
+        ends = [density**end for end in found.intervals.get("h", ()) if end is not None]
         if len(ends) < 2:
-            raise InputError("the wider law's exponent of data has an open interval")
+            raise InputError("the wider law's exponent of data has no closed interval")
         return Measured(density ** found.coefficients["h"], (min(ends), max(ends)))
     law_file = sources.view(runs).wider("data-factor")
     law, members = law_file.law, law_file.ensemble

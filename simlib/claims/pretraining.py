@@ -69,7 +69,7 @@ def _settings(sources: Sources, runs: RunSet) -> list[Multiple]:
 
 
 def _part(m: Multiple) -> str:
-    return f"{percent(m.sparsity, 1)} of {m.dense_params:,}, {m.data_seen:,} tokens"
+    return f"{percent(m.sparsity, 1)} of {m.dense_params:,}, {m.data_seen:,} bytes"
 
 
 def _break_even(multiple: Multiple) -> float:

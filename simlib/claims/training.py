@@ -22,6 +22,7 @@ from simlib.runs.table import RunTable
 CLOSE = 0.01  # of the loss: a smaller difference is called close
 NOTHING = 0.0025  # of the loss: a smaller difference contradicts nothing
 ONE_LAW = 1.05  # factor on a pattern's worth that a doubling of size may have
+ONE_LAW_REGION = Region(1 / ONE_LAW, ONE_LAW)
 STABLE = 2.0  # factor on the spread over seeds that is still called as stable
 GENTLE, HARSH = ("2:4", "4:8"), ("1:4", "2:8")
 KINDS = ("random choice", "1:4", "block4x4")
@@ -175,7 +176,7 @@ CLAIMS = (
                 "worth over unstructured, factor a doubling of size",
                 "least squares of the log of the worth that the law of language models gives each "
                 "pair, on log2 N and log2 D; Student's t joined with the law's ensemble",
-                Region(1 / ONE_LAW, ONE_LAW),
+                ONE_LAW_REGION,
                 "x",
                 (PATTERNS,),
                 pattern_drift,

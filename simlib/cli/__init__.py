@@ -13,6 +13,10 @@ from simlib.errors import InputError
 # name -> (object that holds the command, one line for the list of commands)
 COMMANDS = {
     "fit": ("simlib.cli.fit:command", "Fit the joint law to a run table, with intervals."),
+    "tables": ("simlib.cli.tables:command", "Tables that others published, and can be fitted."),
+    "twins": ("simlib.cli.twins:command", "Forecast sparse models against dense twins."),
+    "audit": ("simlib.cli.audit:command", "Hold published fits to their own objective."),
+    "forecast": ("simlib.cli.forecast:command", "Forecast the end of a training curve."),
     "compare": ("simlib.cli.compare:command", "Compare forms of a law on one run table."),
     "optimum": ("simlib.cli.optimum:command", "Optimal sparsity at a model size and a budget."),
     "optimum-grid": ("simlib.cli.optimumgrid:command", "Runs that test a predicted optimum."),
@@ -29,6 +33,7 @@ COMMANDS = {
     "collect": ("simlib.cli.carry:collect", "Add the runs that a carried grid left."),
     "claims": ("simlib.cli.claims:command", "Each claim, what decides it, and the verdict."),
     "curves": ("simlib.cli.curves:command", "Keep training curves of recorded runs in one file."),
+    "reproduce": ("simlib.cli.reproduce:command", "Run the notebooks: has a finding changed?"),
     "notebook": ("simlib.cli.notebook:command", "Run a notebook of the book with parameters."),
 }
 

@@ -17,6 +17,7 @@ from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import compute_powers
 from simlib.claims.sources import MEASURED, Sources
 from simlib.cli.options import json_option, seed_option
+from simlib.cli.output import force_option, free, shipping
 from simlib.errors import InputError
 from simlib.pages.claims import as_objects, as_text, power_text
 
@@ -57,9 +58,7 @@ Examples:
     help="Measure a shipped table's evidence on every rule that asks it.",
 )
 @seed_option
-@click.option(
-    "--save/--no-save", default=True, help="Write what was computed where the book finds it."
-)
+@force_option
 @json_option
 def command(
     only: tuple[str, ...],
@@ -68,28 +67,36 @@ def command(
     tables: int,
     measured: str | None,
     seed: int,
-    save: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
-    """Decide each claim from the shipped laws and run tables: estimates, intervals, verdicts."""
+    """Decide each claim from the shipped laws and run tables: estimates, intervals, verdicts.
+
+    What --power finds of a grid is written beside it. What it, or --measure, finds of a shipped
+    table is only said, and written where the book finds it if SIMLIB_SHIP=1 is set.
+    """
     if design:
-        _power(design, grid, tables, seed, save)
+        _power(design, grid, tables, seed, force)
     elif measured:
-        _measure(measured, save)
+        _measure(measured)
     else:
         outcomes = scorecard(only=only)
         click.echo(json.dumps(as_objects(outcomes)) if as_json else as_text(outcomes))
 
 
-def _power(name: str, grid: str | None, tables: int, seed: int, save: bool) -> None:
+def _power(name: str, grid: str | None, tables: int, seed: int, force: bool) -> None:
     if name not in DESIGNS:
         raise InputError(f"no virtual table is made like {name!r}; there are {', '.join(DESIGNS)}")
+    # beside a grid that is not trained yet: the shipped file is of the shipped table
+    path = POWERS.path(name) if grid is None else Path(grid).with_suffix(".power.json")
+    if grid is not None:
+        free(path, force)
     design = DESIGNS[name] if grid is None else planned_design(name, grid)
     given = f" --grid {grid}" if grid else ""
     made = _made(f"simlib claims --power {name}{given} --tables {tables} --seed {seed}")
     found = compute_powers(RULES, design, tables=tables, seed=seed, made=made)
-    if save:  # beside a grid that is not trained yet: the shipped file is of the shipped table
-        POWERS.write(Path(grid).with_suffix(".power.json") if grid else POWERS.path(name), found)
+    if grid is not None or shipping():
+        POWERS.write(path, found)
     click.echo(power_text(found))
 
 
@@ -103,13 +110,13 @@ def planned_design(name: str, path: str) -> VirtualSet:
     return of_rows(like.runs, says, lambda: rows, base=like.base.over(rows), scatter=like.scatter)
 
 
-def _measure(name: str, save: bool) -> None:
+def _measure(name: str) -> None:
     known = {runs.table: runs for runs in MEASURED}
     if name not in known:
         raise InputError(f"no rule asks a table {name!r}; there are {', '.join(known)}")
     made = _made(f"simlib claims --measure {name}") | {"table_sha256": table_hash(name)}
     found = measure(RULES, known[name], Sources(), made)
-    if save:
+    if shipping():
         EVIDENCE.write(EVIDENCE.path(name), found)
     click.echo(f"{name}: {len(found.evidence)} answers, {len(found.missing)} rules without one")
 

@@ -17,6 +17,7 @@ from simlib.cli.options import (
     seed_option,
 )
 from simlib.cli.output import force_option, saved
+from simlib.cli.reading import reading_options
 from simlib.datasets import load_runs
 from simlib.datasets.published import T5_XL, HeldOutRun
 from simlib.datasets.source import find_source
@@ -24,6 +25,7 @@ from simlib.errors import InputError
 from simlib.fit.compare import COMPARED, Comparison, Target, compare
 from simlib.fit.comparefile import CATALOG, ComparisonFile
 from simlib.fit.objective import objective_for
+from simlib.runs.foreign import TableReading
 
 HELD_OUT: dict[str, tuple[HeldOutRun, ...]] = {"t5-c4": (T5_XL,)}  # that the release measured
 EXAMPLES = """
@@ -37,6 +39,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--runs", "table", required=True, help="A released or shipped table, or a path.")
+@reading_options
 @click.option(
     "--form", "forms", type=click.Choice(COMPARED), multiple=True, help="Several; all by default."
 )
@@ -57,6 +60,7 @@ Examples:
 @json_option
 def command(
     table: str,
+    reading: TableReading,
     forms: tuple[str, ...],
     held_out: str | None,
     delta: float | None,
@@ -70,7 +74,7 @@ def command(
 ) -> None:
     """Compare forms of a law on one table: fit, held-out errors, criteria, tests, predictions."""
     path = saved(save, CATALOG.folder, force) if save else None
-    source = find_source(table)
+    source = find_source(table, reading=reading)
     found = compare(
         source.runs,
         forms or COMPARED,

@@ -116,3 +116,17 @@ def _type(annotation: Any) -> click.ParamType:
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         annotation = next(k for k in kinds if k is not type(None))
     return _NUMBERS.get(annotation, click.STRING)
+
+
+regime_option = click.option(
+    "--regime",
+    "cut",
+    is_flag=True,
+    help="Fit only the data from where learning no longer speeds up.",
+)
+curves_option = click.option(
+    "--curves",
+    "whole",
+    is_flag=True,
+    help="Draw the runs of a sparsity and size together: they err together.",
+)

@@ -1,7 +1,7 @@
 """Where a command writes: what is there already stays, unless the user says otherwise.
 
-The files that ship with the library are made again by `make laws`, which sets SIMLIB_SHIP=1: then
-each is replaced by the command that it records.
+The files that ship with the library are written only where SIMLIB_SHIP=1 is set, as `make laws` and
+`make bench` do: then each is replaced by the command that it records.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def free(path: str | Path, force: bool) -> Path:
         return path
     if path.resolve().is_relative_to(FOLDER.resolve()):
         raise InputError(
-            f"{path} lies among the files that ship with simlib, which only `make laws` writes: "
-            "choose another folder"
+            f"{path} lies among the files that ship with simlib, which only `make laws` and "
+            "`make bench` write: choose another folder"
         )
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the path of a file")

@@ -33,6 +33,7 @@ Examples:
   simlib plan --law t5-c4-refit --flops 1e23 --hardware h100 --gpus 1024 --serve-tokens 1e13
   simlib plan --law t5-c4-refit --gpu-hours 5e4 --hardware a100 --memory 24 --json
   simlib plan --law t5-c4-refit --target-loss 1.4
+  simlib plan --law t5-c4-refit --nonzero-params 1e9 --flops 1e22 --cost sparse
   simlib plan --law t5-c4-refit --flops 1e22 --unique-data 1e10
   simlib plan --law t5-c4-refit --flops 1e21 --checkpoint-params 1e9 --checkpoint-data 1e11
 """
@@ -80,6 +81,7 @@ FRONT_POINTS = 12
     help="Tokens to be served; the budget pays for them too.",
 )
 @click.option("--serve-zeros", is_flag=True, help="Zeros cost as much as values at inference.")
+@click.option("--nonzero-params", type=float, help="Fix the non-zero parameters of every run.")
 @click.option("--max-params", type=float, help="Ceiling on non-zero parameters.")
 @click.option("--max-data", type=float, help="Ceiling on tokens or images.")
 @click.option(
@@ -131,6 +133,8 @@ def command(**options: Any) -> None:
     model's savings; the warnings say what they are without.
     """
     _refuse_without_hardware(options)
+    if options["front"] and options["nonzero_params"] is not None:
+        raise InputError("--front shows all sizes and --nonzero-params fixes one: give one of them")
     law_file = load_law(options["law_name"])
     cluster = _cluster(options)
     cost = parse_speedups(options["speedup"]) if options["speedup"] else cost_model(options["cost"])
@@ -220,6 +224,7 @@ def _limits(law_file: FittedLaw, options: dict[str, Any], cluster: Cluster | Non
         options["serve_tokens"],
         options["serve_zeros"],
         options["unique_data"],
+        fixed_params=options["nonzero_params"],
     )
 
 

@@ -20,7 +20,14 @@ from simlib.analysis.predictions import (
 from simlib.analysis.regime import regime
 from simlib.cli.compare import HELD_OUT
 from simlib.cli.fit import made
-from simlib.cli.options import MOST_RESAMPLES, json_option, level_option, seed_option
+from simlib.cli.options import (
+    MOST_RESAMPLES,
+    curves_option,
+    json_option,
+    level_option,
+    regime_option,
+    seed_option,
+)
 from simlib.cli.output import force_option, saved
 from simlib.datasets import load_law
 from simlib.datasets.source import find_source
@@ -55,18 +62,8 @@ Examples:
 @click.option(
     "--share", type=float, help="Fit this share of RUNS, the smaller ones, and predict the others."
 )
-@click.option(
-    "--regime",
-    "cut",
-    is_flag=True,
-    help="Fit only the data from where learning no longer speeds up.",
-)
-@click.option(
-    "--curves",
-    "whole",
-    is_flag=True,
-    help="Draw the runs of a sparsity and size together: they err together.",
-)
+@regime_option
+@curves_option
 @level_option
 @click.option(
     "--resamples",

@@ -11,14 +11,15 @@ import click
 
 from simlib import datasets
 from simlib.cli.options import workers_option
+from simlib.cli.output import force_option, saved
 from simlib.errors import InputError
 from simlib.pages.notebooks import notebook_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from simlib.runs.verification import Repeat
     from simlib.sweep.again import RecordedRow
-
-NAME = "rows"  # of the shipped file
 
 EXAMPLES = """
 \b
@@ -41,24 +42,27 @@ Examples:
 )
 @click.option("--seed", type=int, help="Of the draw.  [default: today's date]")
 @workers_option
-@click.option("--save", is_flag=True, help="Write the result where the book finds it.")
+@click.option("--save", help="Write a file: a path ending in .json.")
+@force_option
 def command(
     count: int,
     tables: tuple[str, ...],
     hours: float | None,
     seed: int | None,
     workers: int | None,
-    save: bool,
+    save: str | None,
+    force: bool,
 ) -> None:
     """Train rows of the shipped tables again, drawn by chance, and compare their losses.
 
     On the kind of processor and with the versions that made a row its loss must be equal to the
     bit, elsewhere within the stated tolerance. Exit code 1 if one is not.
     """
-    from simlib.runs.verification import TOLERANCE
+    from simlib.runs.verification import CATALOG, TOLERANCE
     from simlib.sweep.again import absent, draw, recorded_rows
     from simlib.train.settings import commit
 
+    path = saved(save, CATALOG.folder, force) if save else None
     source = commit()  # before it trains: what is edited meanwhile is not what runs
     seed = int(datetime.date.today().strftime("%Y%m%d")) if seed is None else seed
     rows = recorded_rows(notebook_folder() / "grids", datasets.FOLDER, tables)
@@ -83,10 +87,10 @@ def command(
         f"{len(repeats) - failed} of {len(repeats)} agree: to the bit on the same kind of "
         f"machine, within {TOLERANCE:.0%} elsewhere"
     )
-    if save:
+    if path:
         given = [f"--rows {count}", *(f"--table {name}" for name in tables), f"--seed {seed}"]
         given += [] if hours is None else [f"--hours {hours:g}"]
-        _save(repeats, {"command": f"simlib verify-rows {' '.join(given)}", "commit": source})
+        _save(path, repeats, {"command": f"simlib verify-rows {' '.join(given)}", "commit": source})
     sys.exit(1 if failed else 0)
 
 
@@ -115,10 +119,10 @@ def _line(found: Repeat) -> str:
     )
 
 
-def _save(repeats: list[Repeat], made: dict[str, str]) -> None:
+def _save(path: Path, repeats: list[Repeat], made: dict[str, str]) -> None:
     from simlib.runs.verification import CATALOG, TOLERANCE, Verification
     from simlib.train.settings import cpu, versions
 
     today = datetime.date.today().isoformat()
     made |= {"date": today, "cpu": cpu(), "versions": versions()}
-    CATALOG.write(CATALOG.path(NAME), Verification(made, TOLERANCE, tuple(repeats)))
+    CATALOG.write(path, Verification(made, TOLERANCE, tuple(repeats)))

@@ -11,6 +11,7 @@ from simlib.fit.fittedlaw import FittedLaw, read_law
 from simlib.runs.table import RunTable, read_table
 
 FOLDER = Path(__file__).parent
+WORLD = FOLDER / "world"  # laws of tables that others published
 
 
 def table_names() -> list[str]:
@@ -19,8 +20,13 @@ def table_names() -> list[str]:
 
 
 def law_names() -> list[str]:
-    """Names of the shipped law files."""
+    """Names of the shipped law files of pruned models, to plan with."""
     return sorted(p.stem for p in FOLDER.glob("*.json"))
+
+
+def world_law_names() -> list[str]:
+    """Names of the shipped laws of tables that others published."""
+    return sorted(p.stem for p in WORLD.glob("*.json"))
 
 
 def table_path(name: str) -> Path:
@@ -36,6 +42,8 @@ def load_runs(name: str) -> RunTable:
 @cache
 def load_law(name: str) -> FittedLaw:
     """A shipped law file by name, or one of the reader's own by path."""
+    if name in world_law_names():
+        return read_law(WORLD / f"{name}.json")
     return read_law(_find(name, ".json", "law", law_names()))
 
 

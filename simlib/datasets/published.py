@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import platformdirs
 
+from simlib.datasets.download import fetch
 from simlib.errors import InputError
 from simlib.laws.law import Array
 from simlib.paper import PRUNE_END, PRUNE_START
@@ -56,7 +54,7 @@ T5_XL = HeldOutRun("T5-XL", 0.75, 48 * 12 * 1024**2, 500_000 * TOKENS_PER_STEP, 
 
 
 def find_file(which: Released) -> Path:
-    """The released file in `$SIMLIB_DATA`, in the cache, or downloaded there; its hash is checked.
+    """The released file, found or downloaded: see `simlib.datasets.download.fetch`.
 
     Raises InputError that says what to do where the file is neither present nor reachable, and
     for a file with another content.
@@ -64,32 +62,7 @@ def find_file(which: Released) -> Path:
     if which not in get_args(Released):
         raise InputError(f"released runs are 'vit' or 't5', not {which!r}")
     name, sha256 = FILES[which]
-    folder = os.environ.get("SIMLIB_DATA")
-    if folder and (Path(folder) / name).is_file():
-        return _checked(Path(folder) / name, sha256)
-    cache = Path(platformdirs.user_cache_dir("simlib")) / "released"
-    url = f"{REPOSITORY}/{COMMIT}/jaxpruner/projects/bigsparse/{name}"
-    import pooch  # not at the top: it takes long to import
-
-    try:
-        pooch.get_logger().setLevel("WARNING")
-        return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=name, path=cache))
-    except Exception as error:  # network, proxy and file system errors have no common base
-        raise InputError(
-            f"the authors' file {name} is not at hand and could not be downloaded "
-            f"({type(error).__name__}); put it into a folder and set SIMLIB_DATA to that folder, "
-            f"or run once with network access to github.com"
-        ) from error
-
-
-def _checked(path: Path, sha256: str) -> Path:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sha256:
-        raise InputError(
-            f"{path.name} in $SIMLIB_DATA is not the released file: its SHA-256 begins "
-            f"{found[:12]}, not {sha256[:12]}; remove it to download the right one"
-        )
-    return path
+    return fetch(name, f"{REPOSITORY}/{COMMIT}/jaxpruner/projects/bigsparse/{name}", sha256)
 
 
 def available(which: Released) -> bool:

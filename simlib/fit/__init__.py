@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
-from simlib.fit.bootstrap import AGREE, LONG, NOTHING, resample_residuals, resample_runs
-from simlib.fit.diagnosis import derived, ensemble_intervals, log_residuals, warnings_of
+from simlib.fit.bootstrap import AGREE, LONG, NOTHING, resample_runs
+from simlib.fit.diagnosis import AGREEMENT, derived, ensemble_intervals, log_residuals, warnings_of
 from simlib.fit.fittedlaw import FittedLaw, Range, Residual, Status
 from simlib.fit.newton import minimise
 from simlib.fit.objective import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
@@ -50,6 +50,8 @@ __all__ = [
 ]
 
 ABSENT = -12.0  # log of an amplitude in nats: it is on its way to its bound, ever more slowly
+EQUAL = 1e-6  # relative distance within which two starts have one end
+MORE_STARTS, SMOOTH = 8, 10.0  # times as many where the first ones differ; times the delta
 MANY = 5000  # runs above which a sample of so many tells the starts apart
 
 
@@ -66,19 +68,19 @@ def fit(
     seed: int = 0,
     quantities: Mapping[str, Quantity] | None = None,
     clusters: Indices | None = None,
-    by_residuals: bool = True,
     stage: Callable[[str], None] = lambda _: None,
 ) -> FittedLaw:
     """Fit `form` to a run table from a cold start, with ensembles and profile intervals.
 
-    `resamples` is the size of each bootstrap ensemble, 0 for none; `profile_resamples` calibrates
+    `resamples` is the size of the bootstrap ensemble, 0 for none; `profile_resamples` calibrates
     the profile intervals, 0 for none; a form with a coefficient that is searched outside the solver
     (`Outer`) has none and says so among its warnings. Raises
     InputError for a table that cannot identify the form (see `observations.columns`). A fit that
     did not converge has status "not converged". `quantities` get a profile interval, too, such as
     `QUANTITIES` of the joint law. `clusters` (runs,) numbers the groups of runs that the ensemble
-    draws whole, such as `simlib.runs.cells.curve_index`; without `by_residuals` there is no
-    ensemble of resampled residuals. `stage` is told what begins; see `stages`.
+    draws whole, such as `simlib.runs.cells.curve_index`. `stage` is told what begins; see `stages`.
+    Where the fit ends at a bound, the ensemble gives its coefficients no interval: only the profile
+    intervals, one-sided there, hold their share (`benchmarks/coverage.py`).
     """
     if starts < 1 or resamples < 0 or profile_resamples < 0 or not 0 < level < 1:
         raise InputError(
@@ -89,14 +91,20 @@ def fit(
     prepared, data, begin = prepare(runs, form, objective, starts, rng)
     form, units, problem = prepared.form, prepared.units, prepared.problem
     stage("starts")
-    theta, value, converged, agreeing = _optimum(problem, begin)
+    wide = prepared.wide_starts(MORE_STARTS * starts, np.random.default_rng([seed, MORE_STARTS]))
+    theta, value, converged, agreeing = _optimum(problem, begin, wide)
     law = form.to_law(theta, units)
     residuals = log_residuals(law, data.S, data.N, data.D, data.L)
     worst = int(np.argmax(np.abs(residuals)))
-    by_runs, residual = _ensembles(prepared, theta, resamples, rng, clusters, by_residuals, stage)
-    ensemble, again = (None if refits is None else refits.law for refits in (by_runs, residual))
+    status = _status(theta, converged, form)
+    refits = _refits(prepared, theta, resamples, rng, clusters, stage)
+    ensemble = None if refits is None else refits.law
     wanted = dict(quantities or {})
-    profiles = _profiles(prepared, theta, profile_resamples, level, rng, wanted, stage)
+    if profile_resamples and prepared.outer is None:
+        resampled = resample_runs(problem, profile_resamples, rng, clusters)
+        profiles = _profiles(prepared, theta, resampled, level, status, wanted, stage)
+    else:
+        profiles = {}
     found = FittedLaw(
         name=name,
         law=law,
@@ -105,17 +113,15 @@ def fit(
         runs=len(data),
         range=Range.of(data.S, data.N, data.D),
         value=value,
-        status=_status(theta, converged, form),
-        converged_members=0 if by_runs is None else int(by_runs.converged.sum()),
-        converged_residual_members=0 if residual is None else int(residual.converged.sum()),
+        status=status,
+        converged_members=0 if refits is None else int(refits.converged.sum()),
         agreeing=agreeing,
         starts=starts,
         log_rmse=float(np.sqrt((residuals**2).mean())),
         worst=Residual(worst, float(residuals[worst])),
         condition_number=_condition_number(problem, theta),
         level=level,
-        intervals=ensemble_intervals(ensemble, level),
-        residual_intervals=ensemble_intervals(again, level),
+        intervals={} if status == "at bound" else ensemble_intervals(ensemble, level),
         profile_intervals={key: profiles[key] for key in form.names if key in profiles},
         quantities={
             key: derived(wanted[key], law, ensemble, level, profiles[key])
@@ -123,7 +129,6 @@ def fit(
             if key in profiles
         },
         seed=seed,
-        residual_ensemble=again,
     )
     said = warnings_of(found)
     if prepared.outer and profile_resamples:
@@ -163,7 +168,6 @@ def fit_table(
         profile_resamples=profile_resamples,
         seed=seed,
         clusters=clusters,
-        by_residuals=False,
     )
 
 
@@ -189,9 +193,12 @@ def _form_of(sparsity: Array) -> Form:
     return JOINT if sparsity.any() else DENSE
 
 
-def _optimum(problem: Problem, begin: Array) -> tuple[Array, float, bool, float]:
+def _optimum(problem: Problem, begin: Array, wide: Array) -> tuple[Array, float, bool, float]:
     """The best end of the starts, its objective, whether it converged, the share that agrees.
 
+    Starts that do not all end at one point may all have missed the best. Then more are taken, from
+    a `wide` range (starts, k), each of them also by way of the optimum of an objective with a delta
+    so large that it has fewer bottoms.
     Where there are many runs, a sample of them decides which end is best, and only that end is
     brought to the optimum of all. Runs that cannot tell a term from none leave a valley that falls
     ever more slowly towards a bound: there, too, only the best end goes on.
@@ -199,12 +206,23 @@ def _optimum(problem: Problem, begin: Array) -> tuple[Array, float, bool, float]
     runs = len(problem.design)
     sample = problem.runs(np.linspace(0, runs - 1, MANY).astype(int)) if runs > MANY else problem
     ends, values, converged = minimise(sample, begin)
+    if _agreeing(values, EQUAL) < AGREEMENT:
+        smooth = minimise(sample, wide, delta=SMOOTH * problem.objective.delta)[0]
+        more = minimise(sample, np.vstack([wide, smooth]))
+        ends, values = np.vstack([ends, more[0]]), np.concatenate([values, more[1]])
+        converged = np.concatenate([converged, more[2]])
     best = int(np.argmin(values))
-    agreeing = float((values <= values[best] * (1 + AGREE) + NOTHING).mean())
+    agreeing = _agreeing(values[: len(begin)], AGREE, values[best])
     if runs > MANY or not converged[best]:
         ends, values, converged = minimise(problem, ends[best : best + 1], max_steps=LONG)
         best = 0
     return ends[best], float(values[best]), bool(converged[best]), agreeing
+
+
+def _agreeing(values: Array, near: float, best: float | None = None) -> float:
+    """The share of objectives (starts,) within a relative distance of the best, or of `best`."""
+    best = float(values.min()) if best is None else best
+    return float((values <= best * (1 + near) + NOTHING).mean())
 
 
 def _status(theta: Array, converged: bool, form: Form) -> Status:
@@ -231,47 +249,45 @@ def _condition_number(problem: Problem, theta: Array) -> float:
     return float(np.linalg.cond(jacobian / length))
 
 
-def _ensembles(
+def _refits(
     prepared: PreparedForm,
     theta: Array,
     members: int,
     rng: np.random.Generator,
     clusters: Indices | None,
-    both: bool,
     stage: Callable[[str], None],
-) -> tuple[Refits | None, Refits | None]:
+) -> Refits | None:
     if members == 0:
-        return None, None
+        return None
     stage("resampled runs")
-    by_runs = prepared.refit(
-        resample_runs(prepared.problem, members, rng, clusters), theta, members
-    )
-    if not both:
-        return by_runs, None
-    stage("resampled residuals")
-    drawn = resample_residuals(prepared.problem, theta, members, rng)
-    return by_runs, prepared.refit(drawn, theta, members)
+    drawn = resample_runs(prepared.problem, members, rng, clusters)
+    return prepared.refit(drawn, theta, members)
 
 
 def _profiles(
     prepared: PreparedForm,
     theta: Array,
-    members: int,
+    resampled: Problem,
     level: float,
-    rng: np.random.Generator,
+    status: Status,
     quantities: Mapping[str, Quantity],
     stage: Callable[[str], None],
 ) -> dict[str, Interval]:
+    """Profile intervals by coefficient and quantity, calibrated by a batch of resampled tables.
+
+    Beside a bound a table drawn from the fit can err to one side only, so its thresholds are too
+    low for a law that does not lie there; all rise alike where none is bound, so each takes the
+    largest.
+    """
     form, units, problem = prepared.form, prepared.units, prepared.problem
-    if members == 0 or prepared.outer is not None:
-        return {}
     grip = np.linalg.norm(_jacobian(problem, theta), axis=0)
     found = [coefficient_axis(name, form, units, theta, grip) for name in form.names]
     axes = [axis for axis in found if axis is not None]
     axes += [quantity_axis(name, q, form, units, theta, grip) for name, q in quantities.items()]
     stage("profile thresholds")
-    resampled = resample_residuals(problem, theta, members, rng)
     rises = thresholds(axes, theta, resampled, prepared.cold, level)
+    if status == "at bound":
+        rises = np.full_like(rises, rises.max())
     stage("profiles")
     ends = profile_intervals(problem, axes, theta, rises)
     return {axis.name: interval for axis, interval in zip(axes, ends, strict=True)}
@@ -279,4 +295,4 @@ def _profiles(
 
 def stages(resamples: int, profile_resamples: int) -> int:
     """How many stages a fit names at most, for a progress bar."""
-    return 1 + 2 * (resamples > 0) + 2 * (profile_resamples > 0)
+    return 1 + (resamples > 0) + 2 * (profile_resamples > 0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from simlib.fit.fittedlaw import ENOUGH, Derived, FittedLaw
-from simlib.fit.profile import Interval
+from simlib.fit.profile import Interval, wide
 from simlib.fit.quantity import Quantity
 from simlib.laws.law import Array, Law
 
-WIDE = 4.0  # an interval whose ends differ by more than this factor does not identify a coefficient
+AGREEMENT = 0.9  # share of starts below which the reader is told that the others end elsewhere
 
 
 def warnings_of(found: FittedLaw) -> list[str]:
@@ -17,7 +17,12 @@ def warnings_of(found: FittedLaw) -> list[str]:
     said = []
     if found.status == "not converged":
         said.append("the fit did not converge: its coefficients mean nothing")
-    if found.agreeing < 0.5:
+    if found.status == "at bound":
+        said.append(
+            "the fit ends at a bound: its coefficients have profile intervals alone, and these are "
+            "one-sided there"
+        )
+    if found.agreeing < AGREEMENT:
         said.append(
             f"only {found.agreeing:.0%} of {found.starts} starts agree on the best objective"
         )
@@ -62,8 +67,7 @@ def _identification(name: str, interval: Interval | None, kind: str, level: floa
     if low is None or high is None:
         side = " and ".join(s for s, e in (("below", low), ("above", high)) if e is None)
         return [head + f"is open {side}"]
-    least, most = sorted((abs(low), abs(high)))
-    if low <= 0 < high or most > WIDE * least:
+    if wide(interval):
         return [head + f"runs from {low:.3g} to {high:.3g}"]
     return []
 

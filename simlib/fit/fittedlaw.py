@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from simlib.errors import InputError
 from simlib.files import replace_file
 from simlib.fit.objective import Objective
-from simlib.fit.profile import Interval
+from simlib.fit.profile import Interval, wide
 from simlib.laws.law import Array, JointLaw, Law
 from simlib.laws.registry import FORMS
 
@@ -66,14 +66,13 @@ class Range(NamedTuple):
 class FittedLaw:
     """A law with its ensemble, how far to trust it, and how it was made.
 
-    `ensemble` is a law whose coefficients have shape (members,), one member a resample of the runs;
-    `residual_ensemble`, of resampled residuals, is not kept in a file. `value` is the objective
-    reached, `agreeing` the share of `starts` random starts that end within 1e-3 (relative) of it.
-    `intervals` and `residual_intervals` are the ensembles' quantiles at `level`,
-    `profile_intervals` come from the objective; None marks an end that does not exist. `quantities`
-    are numbers that follow from the law, with both kinds of interval. `converged_members` and
-    `converged_residual_members` count refits that converged; None where that is not known, as every
-    other number is NaN or 0. `start_values` and `start_success` are the ends of the starts of the
+    `ensemble` is a law whose coefficients have shape (members,), one member a resample of the runs.
+    `value` is the objective reached, `agreeing` the share of `starts` random starts that end within
+    1e-3 (relative) of it. `intervals` are the ensemble's quantiles at `level`, none for a fit at a
+    bound; `profile_intervals` come from the objective; None marks an end that does not exist.
+    `quantities` are numbers that follow from the law, with both kinds of interval.
+    `converged_members` counts refits that converged; None where that is not known, as every other
+    number is NaN or 0. `start_values` and `start_success` are the ends of the starts of the
     procedure of the release.
     """
 
@@ -86,7 +85,6 @@ class FittedLaw:
     value: float = math.nan
     status: Status | None = None
     converged_members: int | None = None
-    converged_residual_members: int | None = None
     agreeing: float = math.nan
     starts: int = 0
     log_rmse: float = math.nan
@@ -94,7 +92,6 @@ class FittedLaw:
     condition_number: float = math.nan
     level: float = 0.9
     intervals: dict[str, Interval] = field(default_factory=dict)
-    residual_intervals: dict[str, Interval] = field(default_factory=dict)
     profile_intervals: dict[str, Interval] = field(default_factory=dict)
     quantities: dict[str, Derived] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -102,7 +99,6 @@ class FittedLaw:
     made: dict[str, str] = field(default_factory=dict)
     start_values: tuple[float, ...] = ()
     start_success: tuple[bool, ...] = ()
-    residual_ensemble: Law | None = None
 
     @property
     def form(self) -> str:
@@ -151,11 +147,12 @@ class FittedLaw:
 
     @property
     def unidentified(self) -> list[str]:
-        """Coefficients that the fit's warnings call not identified."""
+        """Coefficients of which an interval, profile or resampled, is open or wider than `WIDE`."""
+        known = (self.profile_intervals, self.intervals)
         return [
             name
             for name in self.law.names()
-            if any(text.startswith(f"{name} is not identified") for text in self.warnings)
+            if any(wide(found[name]) for found in known if name in found)
         ]
 
     @property
@@ -230,8 +227,7 @@ class FittedLaw:
             lines.append(f"{self.agreeing:.0%} of {self.starts} starts agree")
         if self.refits:
             lines.append(
-                f"{self.converged_members} of {self.refits} refits of resampled runs "
-                f"converged, {self.converged_residual_members} of resampled residuals"
+                f"{self.converged_members} of {self.refits} refits of resampled runs converged"
             )
         lines += self._rows()
         lines += [f"warning: {sentence}" for sentence in self.warnings]
@@ -265,7 +261,6 @@ class FittedLaw:
             "status": self.status,
             "members": self.refits,
             "converged_members": self.converged_members,
-            "converged_residual_members": self.converged_residual_members,
             "values": list(self.start_values) or None,
             "success": list(self.start_success) or None,
             "agreeing": _known(self.agreeing),
@@ -275,7 +270,6 @@ class FittedLaw:
             "condition_number": _known(self.condition_number),
             "level": self.level,
             "intervals": self.intervals,
-            "residual_intervals": self.residual_intervals,
             "profile_intervals": self.profile_intervals,
             "quantities": {name: found._asdict() for name, found in self.quantities.items()},
             "warnings": list(self.warnings),
@@ -310,9 +304,9 @@ class FittedLaw:
 # and what the procedure of the release reaches
 FITTED = (
     *("huber", "runs", "range", "objective", "status"),
-    *("members", "converged_members", "converged_residual_members", "agreeing", "starts"),
+    *("members", "converged_members", "agreeing", "starts"),
     *("log_rmse", "worst", "condition_number", "level"),
-    *("intervals", "residual_intervals", "profile_intervals", "quantities"),
+    *("intervals", "profile_intervals", "quantities"),
     *("warnings", "seed", "made"),
 )
 RELEASED = (
@@ -366,7 +360,6 @@ def _fitted(content: dict[str, Any], name: str) -> FittedLaw:
         value=_number(content.get("objective")),
         status=content.get("status"),
         converged_members=content.get("converged_members"),
-        converged_residual_members=content.get("converged_residual_members"),
         agreeing=_number(content.get("agreeing")),
         starts=int(content.get("starts") or 0),
         log_rmse=_number(content.get("log_rmse")),
@@ -374,7 +367,6 @@ def _fitted(content: dict[str, Any], name: str) -> FittedLaw:
         condition_number=_number(content.get("condition_number")),
         level=float(content.get("level", 0.9)),
         intervals=_intervals(content.get("intervals")),
-        residual_intervals=_intervals(content.get("residual_intervals")),
         profile_intervals=_intervals(content.get("profile_intervals")),
         quantities={
             key: Derived(
@@ -418,8 +410,10 @@ def _check(law: Law, ensemble: Law | None, content: dict[str, Any]) -> None:
         if not 0 <= low <= high:
             raise ValueError(f"the range of {name} is not two numbers, the smaller one first")
     for key, kind in (("made", dict), ("warnings", list)):
-        if not isinstance(content.get(key, kind()), kind):
-            raise ValueError(f"{key!r} is not a {kind.__name__}")
+        kept = content.get(key, kind())
+        words = kept.values() if isinstance(kept, dict) else kept
+        if not isinstance(kept, kind) or not all(isinstance(word, str) for word in words):
+            raise ValueError(f"{key!r} is not a {kind.__name__} of words")
 
 
 def _number(value: Any) -> float:

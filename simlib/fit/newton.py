@@ -18,6 +18,7 @@ from simlib.fit.problem import Held, Hold, Problem
 from simlib.laws.law import Array, Bools, Indices
 
 TOLERANCE = 1e-9  # relative fall of the objective that the next step still promises
+STEPS = 200  # at most, from one start
 BLOCK = 128  # members whose derivatives are taken together: their arrays stay in the cache
 DAMPING, LESS, MORE = 0.1, 0.3, 8.0  # at first, after a step taken, after a step refused
 RIDGE = 1e-9  # keeps the metric invertible along directions that the runs do not see
@@ -173,7 +174,7 @@ def minimise(
     problem: Problem,
     theta: Array,
     delta: float | None = None,
-    max_steps: int = 200,
+    max_steps: int = STEPS,
     hold: Held | None = None,
 ) -> tuple[Array, Array, Bools]:
     """Local minima from starts theta (members, k): theta, objective and converged, per member.

@@ -50,6 +50,14 @@ class PreparedForm:
         ends, values = refit_with_search(batch, self._design, self.value, theta, members)
         return Refits(self.outer.at(values).to_law(ends.theta, self.units), ends.converged)
 
+    def wide_starts(self, count: int, rng: np.random.Generator) -> Array:
+        """Random starts (count, k) from a far wider range than `cold`: absent terms, any slope."""
+        begin = _starts(self.data, self.form, count, rng)
+        steep = np.exp(rng.uniform(np.log(0.02), np.log(5), begin.shape))
+        free = np.where(self.form.lower < 0, rng.uniform(-6, 6, begin.shape), steep)
+        fallen = begin - rng.exponential(2, begin.shape)
+        return np.where(self.form.amplitudes, fallen, free)
+
     def _design(self, value: float) -> Array:
         assert self.outer is not None
         return self.outer.at(value).design(self.data.S, self.data.N, self.data.D, self.units)

@@ -1,9 +1,11 @@
 """Profile intervals: how far a quantity can move before the objective rises too much.
 
-The threshold of "too much" is calibrated, not taken from a table: tables are drawn from the fitted
-law with resampled residuals, each is refitted freely and with the quantity held at the value that
-generated it, and the threshold is the level's quantile of the rise. This keeps the interval honest
-for a Huber objective, whose rises do not follow a chi-squared law.
+The threshold of "too much" is calibrated, not taken from a table: runs are drawn with replacement,
+each such table is refitted freely and with the quantity held at the fit's own value, and the
+threshold is the level's quantile of the rise. This keeps the interval honest for a Huber objective,
+whose rises do not follow a chi-squared law. Tables of resampled residuals would not do: a fit close
+to absolute values passes through as many runs as it has coefficients, and the residuals that this
+leaves at zero make every threshold too low.
 
 All ends of the profiles are one batch of the solver, and so are all calibration tables.
 """
@@ -23,21 +25,31 @@ from simlib.fit.quantity import Axis
 from simlib.laws.law import Array, Indices
 
 Interval: TypeAlias = tuple[float | None, float | None]
+WIDE = 4.0  # an interval whose ends differ by more than this factor does not identify a coefficient
 
 FIRST, LONGEST = 0.02, 2.0  # steps out along a profile
 NEAR = 1e-4  # an end is found where the root of the rise is within this of the threshold's
 ROUNDS = 60  # points of a profile, several times what it takes
 
 
+def wide(interval: Interval) -> bool:
+    """Whether an interval is open, holds 0, or has ends that differ by more than `WIDE` times."""
+    low, high = interval
+    if low is None or high is None:
+        return True
+    least, most = sorted((abs(low), abs(high)))
+    return low <= 0 < high or not most <= WIDE * least
+
+
 def thresholds(
     axes: Sequence[Axis], theta: Array, resampled: Problem, cold: Array, level: float
 ) -> Array:
     """For each axis, the rise of the objective that a share `level` of tables keeps to."""
-    tables = len(resampled.target)
+    tables = len(resampled.weights)
     free = refit(resampled, theta, tables, cold)
     which = np.repeat(np.arange(len(axes)), tables)
     u = np.array([axis.start for axis in axes])[which]
-    batch = replace(resampled, target=np.tile(resampled.target, (len(axes), 1)))
+    batch = replace(resampled, weights=np.tile(resampled.weights, (len(axes), 1)))
     held = _held_ends(batch, axes, which, u, theta, np.tile(free.theta, (len(axes), 1)))
     rise = np.maximum(held.value.reshape(len(axes), tables) - free.value, 0)
     return np.asarray(np.quantile(rise, level, axis=1))

@@ -1,4 +1,4 @@
-"""The joint law with one thing more, for tests of what it leaves out."""
+"""The joint law with one thing more, for tests of what it leaves out, and without its data term."""
 
 from __future__ import annotations
 
@@ -159,4 +159,40 @@ DATA_EXPONENT = Form(
     {**SIZE, "q": Shifted("v", per_D="v", scale="a_D"), "v": Free(), **DATA},
     _data_exponent_rows,
     curved=VALLEYS,
+)
+
+
+@dataclass(frozen=True)
+class FixedDataLaw(AdditiveLaw):
+    """`L = (a_S (1-S)^b_S + c_S) N^-b_N + c`: the joint law for runs on one amount of data.
+
+    What the data term is at that amount is part of c, so that c is no floor.
+    """
+
+    a_S: Coefficient
+    b_S: Coefficient
+    c_S: Coefficient
+    b_N: Coefficient
+    c: Coefficient
+
+    def size(self, S: Array, N: Array) -> Array:
+        """`(a_S (1-S)^b_S + c_S) N^-b_N`."""
+        return np.asarray((self.a_S * (1 - S) ** self.b_S + self.c_S) * N**-self.b_N)
+
+    def data(self, S: Array, D: Array) -> Array:
+        """Nothing."""
+        return np.zeros_like(D)
+
+
+def _fixed_data_rows(S: Array, n: Array, d: Array) -> list[Row]:
+    return [*_size_rows(S, n), FLOOR]
+
+
+FIXED_DATA = Form(
+    "fixed-data",
+    FixedDataLaw,
+    {**SIZE, "c": DATA["c"]},
+    _fixed_data_rows,
+    curved=VALLEYS[1:],
+    distinct=(3, 3, 1),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from simlib.errors import InputError
-from simlib.laws.extensions import DATA_EXPONENT, DATA_FACTOR, SIZE_EXPONENT
+from simlib.laws.extensions import DATA_EXPONENT, DATA_FACTOR, FIXED_DATA, SIZE_EXPONENT
 from simlib.laws.form import AnyForm
 from simlib.laws.law import DENSE, JOINT
 from simlib.laws.rivals import (
@@ -20,7 +20,7 @@ from simlib.laws.rivals import (
 _ALL: tuple[AnyForm, ...] = (
     *(JOINT, DENSE),
     *(DENSITY_POWER, AVERAGE_PARAMS, FREE_MULTIPLIER, CAPACITY, EXPERTS, ACTIVATION),
-    *(SIZE_EXPONENT, DATA_FACTOR, DATA_EXPONENT),
+    *(SIZE_EXPONENT, DATA_FACTOR, DATA_EXPONENT, FIXED_DATA),
 )
 FORMS: MappingProxyType[str, AnyForm] = MappingProxyType({form.name: form for form in _ALL})
 

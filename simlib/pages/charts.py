@@ -4,7 +4,9 @@ A page calls `enable()` once; from then on an Altair chart is drawn offline, fol
 dark theme, fills the width of the column, and carries its numbers.
 """
 
+import html
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -163,7 +165,7 @@ def band(data: Any, x: alt.X, low: str, high: str, colour: str = FITTED) -> alt.
 
 
 def loss_against(
-    data: Any, x: alt.X, sparsities: ArrayLike, title: str = "Loss (nats per token)"
+    data: Any, x: alt.X, sparsities: ArrayLike, title: str = "Loss (nats)"
 ) -> alt.LayerChart:
     """Measured losses as lines with points, one colour a sparsity.
 
@@ -207,22 +209,67 @@ def _theme() -> alt.theme.ThemeConfig:
     return themed
 
 
+class _Captions:
+    """Numbers the charts of a page and prints the description of each one below it."""
+
+    def __init__(self) -> None:
+        self.printed = 0
+        self.pending: list[str] = []
+
+    def flush(self) -> None:
+        """Print the captions of the charts that the cell which has just run has shown."""
+        from IPython.display import display
+
+        pending, self.pending = self.pending, []
+        for text in pending:
+            self.printed += 1
+            display(_Caption(self.printed, text))
+
+
+class _Caption:
+    """A line below a chart."""
+
+    def __init__(self, number: int, text: str) -> None:
+        self.number, self.text = f"Figure {number}.", text
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        words = f"<strong>{self.number}</strong> {html.escape(self.text)}"
+        style = "font-size: .9em; color: var(--pst-color-text-muted); margin: 0"
+        return {
+            "text/html": f'<p class="chart-caption" style="{style}">{words}</p>',
+            "text/plain": f"{self.number} {self.text}",
+        }
+
+
+_captions = _Captions()
+
+
 def _bundle(spec: dict[str, Any]) -> dict[str, Any]:
     import vl_convert
 
     narrowed = {**spec, "width": STATIC_WIDTH} if spec.get("width") == "container" else spec
+    if "description" in spec:
+        _captions.pending.append(spec["description"])
+    described = html.escape(spec.get("description", "chart"))
+    picture = vl_convert.vegalite_to_svg(narrowed)
     return {
         VEGALITE_MIME: spec,
-        "image/svg+xml": vl_convert.vegalite_to_svg(narrowed),
+        "image/svg+xml": picture.replace("<svg ", f'<svg role="img" aria-label="{described}" ', 1),
         "text/plain": spec.get("description", "chart"),
     }
 
 
 def enable() -> None:
-    """Draw the charts of this process offline, in the book's look; call it once a page."""
+    """Draw the charts of this process offline, in the book's look; call it once a page.
+
+    In a notebook each chart is followed by its number and description.
+    """
     alt.theme.enable("simlib")
     alt.renderers.register("simlib", _bundle)
     alt.renderers.enable("simlib")
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell and _captions.flush not in shell.events.callbacks["post_execute"]:
+        shell.events.register("post_execute", _captions.flush)
 
 
 __all__: Sequence[str] = [

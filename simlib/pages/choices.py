@@ -11,7 +11,9 @@ import numpy as np
 
 from simlib.analysis.contrasts import Estimate, Pairs, against_dense, arms, match
 from simlib.analysis.numbers import number, percent, with_interval
-from simlib.analysis.worth import Trend, log_multipliers, multiplier, trend, unexplained
+from simlib.analysis.worth import log_multipliers, multiplier, trend, unexplained
+from simlib.claims.estimates import ends
+from simlib.claims.training import ONE_LAW_REGION
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
 from simlib.pages import charts
@@ -180,11 +182,12 @@ def trend_table(contrasts: Sequence[Pairs], law_file: FittedLaw) -> Table:
     rows = []
     for pairs in contrasts:
         found = trend(pairs, law_file)
-        drifts = ("undetermined",) * 2 if found is None else tuple(map(_factor, found))
-        left = percent(unexplained(pairs, law_file.joint), 2)
-        rows.append((pairs.label, *drifts, left, says(found)))
-    header = ("each doubling of size", "each doubling of data", "loss left unexplained", "one law?")
-    return Table(("pattern", *header), rows)
+        cells: tuple[str, ...] = ("undetermined",) * 4
+        if found is not None:
+            cells = tuple(text(slope) for slope in found for text in (_factor, says))
+        rows.append((pairs.label, *cells, percent(unexplained(pairs, law_file.joint), 2)))
+    doublings = ("each doubling of size", "one law?", "each doubling of data", "one law?")
+    return Table(("pattern", *doublings, "loss left unexplained"), rows)
 
 
 def dense_table(runs: RunTable) -> Table:
@@ -199,12 +202,11 @@ def dense_table(runs: RunTable) -> Table:
     return Table(("arm", "sparsity", "pairs", "loss against dense", "verdict"), rows)
 
 
-def says(found: Trend | None) -> str:
-    """What a trend says to the statement that one multiplier holds everywhere."""
-    if found is None:
-        return "cannot be tested"
-    drifting = [name for name, slope in found._asdict().items() if slope.sign]
-    return f"rejected: drifts with {' and '.join(drifting)}" if drifting else "not rejected"
+def says(slope: Estimate) -> str:
+    """What a drift of log worth says to one multiplier everywhere, by the rule of claim C12."""
+    low, high = ends(slope.map(lambda v: float(np.exp(v))).interval)
+    answers = {"supports": "yes", "contradicts": "no", "undecided": "undecided"}
+    return answers[ONE_LAW_REGION.answer((low, high))]
 
 
 def _factor(slope: Estimate) -> str:

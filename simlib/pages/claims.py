@@ -35,7 +35,8 @@ def estimate_text(evidence: Evidence) -> str:
     value = written(evidence.value, evidence.unit)
     if low == high:
         return value
-    return f"{value} ({written(low, evidence.unit)} to {written(high, evidence.unit)})"
+    unit = "" if evidence.unit == "x" else evidence.unit
+    return f"{value} ({written(low, unit)} to {written(high, unit)})"
 
 
 def region_text(region: Region, unit: Unit) -> str:

@@ -8,16 +8,27 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.regime import regime
 from simlib.claims import counts
-from simlib.claims.crossover import Crossover, beyond, data_at, in_units, multiples, noise
+from simlib.claims.crossover import (
+    Crossover,
+    at_equal_cost,
+    beyond,
+    data_at,
+    dense_law,
+    in_units,
+    multiples,
+    noise,
+)
 from simlib.claims.estimates import of_law
-from simlib.claims.pairs import SHORT, DensePairs
+from simlib.claims.pairs import SHORT, DensePairs, pairs
 from simlib.errors import InputError
 from simlib.fit import FittedLaw
 from simlib.laws.law import DenseLaw, JointLaw
-from simlib.laws.optimum import CostModel, break_even_multiple
+from simlib.laws.optimum import COSTS, CostModel, break_even_multiple
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.runs.cells import nominal_sparsities
 from simlib.runs.table import RunTable
 
 DIGITS = 2  # of a multiple of the dense optimum
@@ -332,3 +343,68 @@ def count_table(tables: Mapping[str, RunTable]) -> Table:
                 cells = ("", "", str(refusal))
             rows.append((name, kind, count, *cells))
     return Table(header, rows)
+
+
+EQUAL = ("equal data", "equal training cost, zeros not skipped")
+
+
+def in_regime(runs: RunTable) -> RunTable:
+    """The runs in the regime of a law; all of them where learning still speeds up at the end."""
+    try:
+        return regime(runs).holds(runs)
+    except InputError:
+        return runs
+
+
+def both_comparisons(runs: RunTable) -> dict[str, DensePairs]:
+    """Sparse settings beside dense ones of equal size: once on equal data, once at equal cost.
+
+    Raises InputError where a setting has no such partner in the table.
+    """
+    law = dense_law(runs)
+    found = pairs(runs, law), at_equal_cost(runs, law, COSTS["dense"])
+    return dict(zip(EQUAL, found, strict=True))
+
+
+def side_by_side(found: Mapping[str, DensePairs], runs: RunTable, data: str) -> alt.FacetChart:
+    """Gain of sparsity along training, a panel for what is held equal; `data` names the data."""
+    columns = [
+        charts.rows(
+            equal=name,
+            data=part.own_data_seen,
+            gain=part.gain,
+            sparsity=nominal_sparsities(part.sparsity),
+            nonzero_params=part.nonzero_params,
+        ).values
+        for name, part in found.items()
+    ]
+    values = [row for rows in columns for row in rows]
+    sparsities = [row["sparsity"] for row in values]
+    x = charts.log_x("data", f"{data} seen by the sparse model", nice=False, padding=10)
+    y = alt.Y("gain:Q", title="Loss below that of dense", axis=alt.Axis(format="+.0%"))
+    base = alt.Chart().encode(x=x, color=charts.sparsity_colour(sparsities))
+    layers = [
+        alt.Chart().mark_rule(color=charts.GREY[0]).encode(y=alt.YDatum(0)),
+        base.mark_point(filled=True, size=35, opacity=0.6).encode(y=y),
+        base.mark_line().encode(y=alt.Y("mean(gain):Q")),
+    ]
+    panels = alt.layer(*layers).properties(width=270, height=220)
+    facet = alt.Facet("equal:N", title=None, sort=list(found))
+    chart = panels.facet(facet, columns=2, data=alt.Data(values=values))
+    text = f"""How far the loss of a sparse model lies below that of the dense model of as many
+        non-zero parameters, against the data of the sparse one, a colour a sparsity, a dot a
+        setting, a line through the means over sizes. On the left both see the same data, on the
+        right both cost the same to train. {both_sentence(found, runs)}"""
+    faceted: alt.FacetChart = charts.describe(chart, text)
+    return faceted
+
+
+def both_sentence(found: Mapping[str, DensePairs], runs: RunTable) -> str:
+    """In how many pairs sparse is better, by more than seeds explain, in each comparison."""
+    data, cost = found.values()
+    better = [int((part.gain > noise(part, runs)).sum()) for part in (data, cost)]
+    return (
+        f"On equal data the sparse model is better, by more than seeds explain, in {better[0]} of "
+        f"{len(data)} pairs; at equal training cost, where zeros cost as much as weights, in "
+        f"{better[1]} of {len(cost)}."
+    )

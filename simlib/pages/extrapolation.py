@@ -14,17 +14,17 @@ from simlib.pages.tables import Table
 
 
 def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
-    """Measured over predicted loss of every run, a row a form, on the form's mean interval."""
+    """Predicted over measured loss of every run, a row a form, on the form's mean interval."""
     points = [
-        {"form": h.form, "error": float(m / p - 1), "sparsity": run.sparsity, "run": run.run_id}
+        {"form": h.form, "error": float(p / m - 1), "sparsity": run.sparsity, "run": run.run_id}
         for h in found
         for run, m, p in zip(h.runs, h.measured, h.loss, strict=True)
     ]
     spans = [
         {
             "form": h.form,
-            "low": float((h.low / h.loss).mean() - 1),
-            "high": float((h.high / h.loss).mean() - 1),
+            "low": float((h.loss / h.high).mean() - 1),
+            "high": float((h.loss / h.low).mean() - 1),
         }
         for h in found
     ]
@@ -34,7 +34,7 @@ def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
     marks = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=55, opacity=0.8)
     layers = (
         bar.encode(
-            x=alt.X("low:Q", title="Measured over predicted loss", axis=axis), x2="high:Q", y=y
+            x=alt.X("low:Q", title="Predicted over measured loss", axis=axis), x2="high:Q", y=y
         ),
         marks.encode(
             x=alt.X("error:Q", axis=axis),
@@ -44,7 +44,7 @@ def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
         ),
     )
     said = "; ".join(f"{h.form} {h.inside} of {len(h)}" for h in found)
-    text = f"""Measured over predicted loss minus one of every predicted run, a row a form, coloured
+    text = f"""Predicted over measured loss minus one of every predicted run, a row a form, coloured
         by sparsity, on a bar of the mean interval of {percent(level)}. Inside their own intervals:
         {said}."""
     chart = alt.layer(*layers).properties(height=max(60, 32 * len(found)))

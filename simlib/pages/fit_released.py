@@ -14,6 +14,7 @@ from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Law
 from simlib.pages import charts
 from simlib.pages.law_answers import estimate
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
 from simlib.runs.table import RunTable
 
@@ -150,7 +151,7 @@ def extrapolation(law_files: Sequence[FittedLaw], run: HeldOutRun, level: float)
             f, lambda law: law(run.sparsity, run.nonzero_params, run.data_seen), level
         )
         low, high = ends or (None, None)
-        values.append({"law": f.name, "loss": loss, "low": low, "high": high})
+        values.append({"law": spoken(f.name), "loss": loss, "low": low, "high": high})
     x = alt.X("loss:Q", title=f"Loss of {run.name} (nats per token)", scale=alt.Scale(zero=False))
     base = alt.Chart(alt.Data(values=values)).encode(y=alt.Y("law:N", title=None))
     bars = base.mark_rule(strokeWidth=3, color=charts.FITTED).encode(

@@ -17,6 +17,7 @@ from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, chinchilla_sparsity, compute_multiple
 from simlib.pages import charts
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
 
 NO_LIMIT = 1e6  # a weight worth more dense ones than that says that the runs show no limit
@@ -37,7 +38,7 @@ def estimate(
 def coefficient_table(law_files: Sequence[FittedLaw]) -> Table:
     """Coefficients of each law in raw units, one column a law, with intervals where there are."""
     names = JointLaw.names()
-    header = ("coefficient", *(f.name for f in law_files))
+    header = ("coefficient", *(spoken(f.name) for f in law_files))
     rows = [
         (
             name,
@@ -60,7 +61,9 @@ def multiplier_table(law_files: Sequence[FittedLaw], level: float = 0.9) -> Tabl
         lambda law: law.multiplier_limit,
     ]
     header = ("law", *(percent(S, 1).replace(".0%", "%") for S in SPARSITIES), "limit")
-    rows = [(f.name, *(_worth(*estimate(f, q, level)) for q in quantities)) for f in law_files]
+    rows = [
+        (spoken(f.name), *(_worth(*estimate(f, q, level)) for q in quantities)) for f in law_files
+    ]
     return Table(header, rows)
 
 
@@ -90,7 +93,7 @@ def where_it_pays_table(law_files: Sequence[FittedLaw], cost: str, level: float 
         for S in (0.0, 0.5, 0.75):
             quantity = partial(compute_multiple, S=S, cost=cost)
             cells.append(with_interval(*estimate(f, quantity, level)) + " ×")
-        rows.append((f.name, *cells))
+        rows.append((spoken(f.name), *cells))
     return Table(header, rows)
 
 
@@ -227,9 +230,18 @@ def loss_against_size(law: JointLaw) -> alt.Chart:
 
 
 def bands(
-    columns: Sequence[alt.Data], x: str, y: str, x_title: str, y_title: str, log: bool = False
+    columns: Sequence[alt.Data],
+    x: str,
+    y: str,
+    x_title: str,
+    y_title: str,
+    log: bool = False,
+    most: float | None = None,
 ) -> alt.LayerChart:
-    """One line with its interval for each law; data have the fields law, x, y, low and high."""
+    """One line with its interval for each law; data have the fields law, x, y, low and high.
+
+    `most` ends the vertical axis: what lies above is cut off.
+    """
     rows = [row for data in columns for row in data.values]
     names = list(dict.fromkeys(row["law"] for row in rows))
     colours = alt.Scale(domain=names, range=[light for light, _ in charts.SERIES][: len(names)])
@@ -239,8 +251,10 @@ def bands(
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=axis, color=alt.Color("law:N", scale=colours, title="Law")
     )
-    shade = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=y_title), y2="high:Q")
-    scale = alt.Scale(zero=False)
-    line = base.mark_line().encode(y=alt.Y(f"{y}:Q", title=y_title, scale=scale))
+    scale = alt.Scale(zero=False) if most is None else alt.Scale(zero=False, domainMax=most)
+    shade = base.mark_area(opacity=0.18, clip=True).encode(
+        y=alt.Y("low:Q", title=y_title, scale=scale), y2="high:Q"
+    )
+    line = base.mark_line(clip=True).encode(y=alt.Y(f"{y}:Q", title=y_title, scale=scale))
     layered: alt.LayerChart = shade + line
     return layered

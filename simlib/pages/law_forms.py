@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import altair as alt
+import numpy as np
 
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.fit.compare import Assessment, TargetForecast
 from simlib.fit.comparefile import ComparisonFile
 from simlib.fit.nested import NestedTest
 from simlib.pages import charts
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
 
 HELD_OUT = ("one size", "one sparsity", "largest size", "longest training")
@@ -29,6 +31,7 @@ GRANTED = {
     "exponent of data": "sparsity changes neither amount nor exponent of the data term",
 }
 ABOUT = 0.05  # relative difference of two errors that is called none
+MOST_SHOWN = 3.0  # times the least error, beyond which a cell of the map grows no darker
 NO_DIFFERENCE = 2.0  # of BIC: less than this hardly tells two forms apart
 
 
@@ -38,7 +41,7 @@ def error_table(file: ComparisonFile) -> Table:
     least_bic = min(a.bic for a in rows)
     least_aicc = min(a.aicc for a in rows if a.aicc is not None)
     return Table(
-        (f"form, {file.name}", "coefficients", "in sample", *HELD_OUT, "AICc", "BIC"),
+        (f"form, {spoken(file.name)}", "coefficients", "in sample", *HELD_OUT, "AICc", "BIC"),
         [
             (
                 a.form,
@@ -65,7 +68,7 @@ def error_cell(assessment: Assessment, name: str) -> str:
 def refusals(files: Sequence[ComparisonFile]) -> Table:
     """Why there is a dash: one row a reason."""
     said = {
-        (file.name, h.name, h.refused.replace(f"{a.form} law", "law")): None
+        (spoken(file.name), h.name, h.refused.replace(f"{a.form} law", "law")): None
         for file in files
         for a in file.comparison.assessments
         for h in a.holdouts
@@ -94,7 +97,7 @@ def test_table(files: Sequence[ComparisonFile], significance: float) -> Table:
         [
             (
                 test.question,
-                file.name,
+                spoken(file.name),
                 "yes" if is_shown(test, significance) else "not shown",
                 f"{test.p_runs:.2g}",
                 f"{test.p_curves:.2g}",
@@ -132,7 +135,7 @@ def _tests(files: Sequence[ComparisonFile]) -> list[_Tested]:
 def verdict_table(files: Sequence[ComparisonFile], significance: float) -> Table:
     """What each smaller form takes for granted, and what each table says to it."""
     return Table(
-        ("taken for granted", *(file.name for file in files)),
+        ("taken for granted", *(spoken(file.name) for file in files)),
         [
             (statement, *(verdict(file, name, significance) for file in files))
             for name, statement in GRANTED.items()
@@ -213,7 +216,7 @@ def use_table(files: Sequence[ComparisonFile], tie: float) -> Table:
         for purpose, held_out in PURPOSES.items()
     ]
     rows.append(("fit against number of coefficients", *(_names(simplest_forms(f)) for f in files)))
-    return Table(("to predict", *(file.name for file in files)), rows)
+    return Table(("to predict", *(spoken(file.name) for file in files)), rows)
 
 
 def _names(forms: list[Assessment]) -> str:
@@ -234,10 +237,97 @@ def times_among_best(files: Sequence[ComparisonFile], form: str, tie: float) -> 
     return sum(form in names for names in decided), len(decided)
 
 
+class Rank(NamedTuple):
+    """How a form does over all uses: how often best or as good, its usual error over the least."""
+
+    form: str
+    coefficients: int
+    among: int
+    decided: int
+    ratio: float
+
+
+def ranking(files: Sequence[ComparisonFile], tie: float) -> list[Rank]:
+    """Every form that some table compares, best first: most often among the best, then nearest."""
+    forms = {a.form: a.parameters for file in files for a in file.comparison.assessments}
+    ratios = _over_least(files)
+    found = [
+        Rank(
+            form,
+            count,
+            *times_among_best(files, form, tie),
+            float(np.median([r["ratio"] for r in ratios if r["form"] == form] or [np.nan])),
+        )
+        for form, count in forms.items()
+    ]
+    return sorted(found, key=lambda rank: (-rank.among, rank.ratio))
+
+
+def ranking_table(ranks: Sequence[Rank]) -> Table:
+    """The ranking, one row a form."""
+    rows = [
+        (r.form, str(r.coefficients), f"{r.among} of {r.decided}", f"{number(r.ratio)} ×")
+        for r in ranks
+    ]
+    header = ("form", "coefficients", "best or as good", "median held-out error, over the least")
+    return Table(header, rows)
+
+
+def _over_least(files: Sequence[ComparisonFile]) -> list[dict[str, Any]]:
+    """Held-out errors of every form as multiples of the least on the same runs."""
+    values = []
+    for file in files:
+        for held_out in HELD_OUT:
+            known = {
+                a.form: error
+                for a in file.comparison.assessments
+                if (error := a.holdout(held_out).log_rmse) is not None
+                and not a.holdout(held_out).unpredicted
+            }
+            where = f"{spoken(file.name).removesuffix(', published')}: {held_out}"
+            values += [
+                {"form": form, "held out": where, "error": e, "ratio": e / min(known.values())}
+                for form, e in known.items()
+            ]
+    return values
+
+
+def error_map(files: Sequence[ComparisonFile], order: Sequence[str]) -> alt.LayerChart:
+    """Held-out error of every form by what was held out, darker the farther above the least."""
+    values = _over_least(files)
+    columns = list(dict.fromkeys(v["held out"] for v in values))
+    x = alt.X(
+        "held out:N",
+        title=None,
+        sort=columns,
+        axis=alt.Axis(labelAngle=-45, labelLimit=240, grid=False),
+    )
+    y = alt.Y("form:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=200, grid=False))
+    base = alt.Chart(alt.Data(values=values)).encode(x=x, y=y)
+    legend = alt.Legend(title="Error over the least", format=".1f")
+    scale = alt.Scale(scheme="tealblues", domain=[1, MOST_SHOWN], clamp=True)
+    cells = base.mark_rect().encode(
+        color=alt.Color("ratio:Q", scale=scale, legend=legend),
+        tooltip=["form:N", "held out:N", alt.Tooltip("error:Q", format=".2%")],
+    )
+    dark = f"datum.ratio > {(1 + MOST_SHOWN) / 2}"
+    texts = base.mark_text(fontSize=10).encode(
+        text=alt.Text("error:Q", format=".1%"),
+        color=alt.condition(dark, alt.value("white"), alt.value("black")),
+    )
+    text = """log-RMSE of each form on runs that were held out of its fit, a column for each set of
+        runs and what was held out, darker the farther above the least of its column. A form that
+        is light all along predicts well everywhere."""
+    # wider than a phone, where it scrolls: numbers in narrower cells would run into each other
+    chart = alt.layer(cells, texts).properties(width=42 * len(columns), height=30 * len(order))
+    layered: alt.LayerChart = charts.describe(chart, text)
+    return layered
+
+
 def coefficient_table(file: ComparisonFile) -> Table:
     """Coefficients of every form with their intervals, one row a form."""
     return Table(
-        (f"form, {file.name}", "coefficients in raw units"),
+        (f"form, {spoken(file.name)}", "coefficients in raw units"),
         [
             (
                 a.form,
@@ -252,45 +342,6 @@ def coefficient_table(file: ComparisonFile) -> Table:
 
 
 NO_TITLE = alt.Axis(labelLimit=200)
-
-
-def held_out_errors(file: ComparisonFile) -> alt.Chart:
-    """Error of each form in sample and on what was held out of its fit."""
-    found = file.comparison
-    values = [
-        {"form": a.form, "runs": name, "error": error}
-        for a in found.assessments
-        for name, error in (("in sample", a.log_rmse), *((h.name, h.log_rmse) for h in a.holdouts))
-        if error is not None
-    ]
-    order = [a.form for a in found.assessments]
-    kinds = ["in sample", *HELD_OUT]
-    scale = alt.Scale(domain=kinds, range=[light for light, _ in (charts.GREY, *charts.SERIES[:4])])
-    shapes = alt.Scale(domain=kinds, range=["circle", "square", "diamond", "triangle-up", "cross"])
-    legend = alt.Legend(columns=2)  # as many as fit a phone
-    chart = (
-        alt.Chart(alt.Data(values=values))
-        .mark_point(filled=True, size=90, opacity=0.9)
-        .encode(
-            x=alt.X(
-                "error:Q",
-                title="log-RMSE",
-                scale=alt.Scale(type="log", nice=False),
-                axis=alt.Axis(format=".1%", tickCount=6),
-            ),
-            y=alt.Y("form:N", title=None, sort=order, axis=NO_TITLE),
-            color=alt.Color("runs:N", title=None, scale=scale, legend=legend),
-            shape=alt.Shape("runs:N", title=None, scale=shapes, legend=legend),
-            tooltip=["form:N", "runs:N", alt.Tooltip("error:Q", format=".2%")],
-        )
-    )
-    joint = found.assessment("joint")
-    worst = max(values, key=lambda value: float(str(value["error"])))
-    text = f"""Error of each form on the {found.runs} runs of {file.name}, in sample and on runs
-        held out of its fit. The joint law's error in sample is {percent(joint.log_rmse, 2)}; the
-        largest error of all is that of {worst["form"]} on {worst["runs"]}."""
-    described: alt.Chart = charts.describe(chart.properties(height=280), text)
-    return described
 
 
 def forecasts(file: ComparisonFile, run: str) -> alt.LayerChart:

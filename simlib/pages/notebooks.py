@@ -102,6 +102,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in notebook_folder().glob("*.md"))
 
 
+def title(page: str) -> str:
+    """The heading of a page of the checkout, such as `notebooks/pruners.md`."""
+    text = (notebook_folder().parent / page).read_text(encoding="utf-8")
+    return next(line[2:].strip() for line in text.splitlines() if line.startswith("# "))
+
+
 def find(name: str) -> Path:
     """Path of the notebook called `name`, or at the path `name`.
 

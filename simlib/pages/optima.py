@@ -12,6 +12,7 @@ from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import chinchilla_flops, contour, optimal_sparsity
 from simlib.pages import charts
 from simlib.pages.law_answers import bands
+from simlib.pages.names import spoken
 
 CONTOURS = (0.0, 0.25, 0.5, 0.75, 0.875)
 SIZES = np.geomspace(1e6, 1e12, 25)
@@ -50,10 +51,12 @@ def contours(law_file: FittedLaw, cost: str, sizes: Array = SIZES) -> alt.LayerC
         .encode(x=x, y=y)
     )
     title = {"dense": "Dense training cost", "sparse": "Sparse training cost"}[cost]
-    text = f"""{title}, law {law_file.name}: the compute at which 0, 25, 50, 75 and 87.5 percent
+    text = f"""{title}, {spoken(law_file.name)}: compute at which 0, 25, 50, 75 and 87.5 percent
         sparsity is optimal, against non-zero parameters, both logarithmic. The lines are straight
         and parallel to each other and to the dashed line of dense compute-optimal sizes."""
-    chart = (lines + optimum).properties(title=f"{title} ({law_file.name}; dashed: dense optimum)")
+    chart = (lines + optimum).properties(
+        title=f"{title} ({spoken(law_file.name)}; dashed: dense optimum)"
+    )
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
@@ -71,7 +74,9 @@ def sparsity_against_compute(
     for f in law_files:
         low, high = f.interval(best, dims=1, level=level)
         columns.append(
-            charts.rows(law=f.name, multiple=MULTIPLES, sparsity=best(f.joint), low=low, high=high)
+            charts.rows(
+                law=spoken(f.name), multiple=MULTIPLES, sparsity=best(f.joint), low=low, high=high
+            )
         )
     title = {"dense": "Dense training cost", "sparse": "Sparse training cost"}[cost]
     chart = bands(

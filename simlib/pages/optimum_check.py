@@ -18,6 +18,9 @@ from simlib.pages.tables import Table
 SIGNIFICANCE = 0.05  # of the test for lack of fit
 
 
+LAW, RUNS = "the law fitted before", "runs and their means"
+
+
 def point_text(point: Point) -> str:
     """`6,144 non-zero, 9.00e10 FLOP, sparse cost`."""
     return f"{point.nonzero_params:,} non-zero, {number(point.flops)} FLOP, {point.cost} cost"
@@ -114,35 +117,42 @@ def loss_at_point(check: Check, law_file: FittedLaw) -> alt.LayerChart:
     point = check.point
     S = np.linspace(0, max(point.sparsities), 60)
     D = cost_model(point.cost).data_seen(S, point.nonzero_params, point.flops)
-    curve = charts.rows(sparsity=S, loss=law_file.joint(S, point.nonzero_params, D))
+    losses = law_file.joint(S, point.nonzero_params, D)
+    curve = charts.rows(sparsity=S, loss=losses, series=LAW)
     runs = [
-        {"sparsity": arm.sparsity, "loss": run.loss, "data": arm.data_seen}
+        {"sparsity": arm.sparsity, "loss": run.loss, "data": arm.data_seen, "series": RUNS}
         for arm in check.arms
         for run in arm.runs
     ]
-    means = [{"sparsity": arm.sparsity, "loss": arm.loss} for arm in check.arms]
-    x = alt.X("sparsity:Q", title="Sparsity", axis=alt.Axis(format="%"))
-    y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
-    law = alt.Chart(curve).mark_line(color=charts.FITTED).encode(x=x, y=y)
-    marks = (
-        alt.Chart(alt.Data(values=runs))
-        .mark_point(filled=True, size=40, color=charts.ORANGE[0], opacity=0.6)
-        .encode(x=x, y=y)
-    )
-    line = alt.Chart(alt.Data(values=means)).mark_line(color=charts.ORANGE[0]).encode(x=x, y=y)
-    predicted = _rule(point.optimum, charts.FITTED, [5, 3])
-    measured = _rule(check.best, charts.ORANGE[0], [2, 2])
+    means = [{"sparsity": arm.sparsity, "loss": arm.loss, "series": RUNS} for arm in check.arms]
+    colours = alt.Scale(domain=[LAW, RUNS], range=[charts.FITTED, charts.ORANGE[0]])
+    encoding = {
+        "x": alt.X("sparsity:Q", title="Sparsity", axis=alt.Axis(format="%")),
+        "y": alt.Y("loss:Q", title="Loss (nats per byte)", scale=alt.Scale(zero=False)),
+        "color": alt.Color("series:N", scale=colours, legend=alt.Legend(title=None)),
+    }
+    law = alt.Chart(curve).mark_line().encode(**encoding)
+    marks = alt.Chart(alt.Data(values=runs)).mark_point(filled=True, size=40, opacity=0.6)
+    line = alt.Chart(alt.Data(values=means)).mark_line().encode(**encoding)
+    predicted = _rule(point.optimum, "predicted", charts.FITTED, [5, 3], 8)
+    measured = _rule(check.best, "measured", charts.ORANGE[0], [2, 2], 22)
     text = f"""{point_text(point)}: loss against sparsity where more sparsity buys size and pays in
         data. Orange points are runs, the orange line their means, the blue line is the law that was
         fitted before. Dashed vertical lines stand at the predicted optimum, blue,
         {percent(point.optimum)}, and at the measured one, orange, {measured_text(check)}."""
     layered: alt.LayerChart = charts.describe(
-        (law + line + marks + predicted + measured).properties(title=point_text(point)), text
+        (law + line + marks.encode(**encoding) + predicted + measured).properties(
+            title=point_text(point)
+        ),
+        text,
     )
     return layered
 
 
-def _rule(sparsity: float, colour: str, dash: list[int]) -> alt.Chart:
-    mark = alt.Chart(alt.Data(values=[{"at": sparsity}])).mark_rule(color=colour, strokeDash=dash)
-    rule: alt.Chart = mark.encode(x="at:Q")
-    return rule
+def _rule(sparsity: float, name: str, colour: str, dash: list[int], down: int) -> alt.LayerChart:
+    """A vertical line with its name beside it, `down` pixels below its upper end."""
+    base = alt.Chart(alt.Data(values=[{"at": sparsity, "name": name}]))
+    rule = base.mark_rule(color=colour, strokeDash=dash).encode(x="at:Q")
+    text = base.mark_text(align="left", dx=4, color=colour, fontSize=12)
+    layered: alt.LayerChart = rule + text.encode(x="at:Q", y=alt.value(down), text="name:N")
+    return layered

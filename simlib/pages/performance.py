@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import altair as alt
+
 from simlib.analysis.numbers import number
+from simlib.pages import charts
 from simlib.pages.benchfile import TITLES, BenchFile, Case, Goal, Row
 from simlib.pages.tables import Table
 
@@ -29,6 +32,36 @@ def _standing(row: Row | None) -> tuple[str, str]:
 
 def _versus(case: Case) -> str:
     return f"{case.name}, against {case.against}" if case.against else case.name
+
+
+def ratios(measured: BenchFile) -> alt.LayerChart:
+    """How many times better than its rival each case is, with quartiles, a row of dots a row."""
+    values = [
+        {
+            "row": TITLES[row.name],
+            "case": f"{case.name}, against {case.against}",
+            "ratio": case.ratio,
+            "low": case.low or case.ratio,
+            "high": case.high or case.ratio,
+        }
+        for row in measured.rows
+        for case in row.cases
+        if case.ratio is not None and case.against
+    ]
+    y = alt.Y("row:N", title=None, sort=list(TITLES.values()), axis=alt.Axis(labelLimit=260))
+    base = alt.Chart(alt.Data(values=values)).encode(y=y)
+    title = "Times better than the rival"
+    dots = base.mark_point(filled=True, size=60, opacity=0.8, color=charts.FITTED).encode(
+        x=charts.log_x("ratio", title), tooltip=["case:N", alt.Tooltip("ratio:Q", format=".3")]
+    )
+    bars = base.mark_rule(color=charts.FITTED).encode(x=charts.log_x("low", title), x2="high:Q")
+    even = alt.Chart(alt.Data(values=[{"even": 1}])).mark_rule(strokeDash=[5, 3]).encode(x="even:Q")
+    ahead = sum(float(str(v["ratio"])) > 1 for v in values)
+    text = f"""How many times better than its rival this library is, in time or in memory, a dot a
+        case with its quartiles, a row for each row of the suite, logarithmic. Right of the dashed
+        line ours is better: in {ahead} of {len(values)} cases."""
+    layered: alt.LayerChart = charts.describe(alt.layer(even, bars, dots), text)
+    return layered
 
 
 def row_table(row: Row) -> Table:

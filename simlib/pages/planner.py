@@ -8,11 +8,14 @@ that those formulas need is handed over here.
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import altair as alt
 
+from simlib.analysis.calibration import demanded_widening
+from simlib.analysis.numbers import count
 from simlib.datasets import law_names, load_law
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
@@ -20,12 +23,30 @@ from simlib.laws.intervals import LEVEL
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import COSTS
 from simlib.pages import charts
+from simlib.pages.answer import PRESETS
 from simlib.pages.optima import CONTOURS
 from simlib.pages.scripts import data_script
 from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN
+from simlib.simulate.sense import SMALLEST, chance_loss
 from simlib.simulate.speedup import two_four_cost
 
+# what a law was fitted to, and how
+LAW_WORDS = {
+    "gpt-laptop": "our small GPT runs",
+    "t5-c4": "T5 on C4, as published",
+    "t5-c4-authors": "T5 on C4, the authors' procedure run again",
+    "t5-c4-authors-sum": "T5 on C4, the authors' procedure with the sum of errors",
+    "t5-c4-refit": "T5 on C4, fitted here",
+    "t5-c4-refit-body": "T5 on C4, fitted here, weights counted as built",
+    "t5-c4-refit-total": "T5 on C4, fitted here, embeddings counted too",
+    "t5-laptop": "our small T5 runs",
+    "vit-jft": "ViT on JFT-4B, as published",
+    "vit-jft-authors": "ViT on JFT-4B, the authors' procedure run again",
+    "vit-jft-refit": "ViT on JFT-4B, fitted here",
+    "vit-laptop": "our small ViT runs",
+}
+MOST_SPARSE = 0.999  # the ceiling of the command that gives the same plan
 COST_LABELS = {"dense": "dense: masks save nothing", "sparse": "sparse: zeros are skipped"}
 ROWS = {
     "S": "Sparsity",
@@ -77,14 +98,24 @@ def planner_data(laws: dict[str, FittedLaw]) -> dict[str, Any]:
             "far_size_or_data": FAR_SIZE_OR_DATA,
             "far_compute": FAR_COMPUTE,
             "far_density": FAR_DENSITY,
+            "smallest": SMALLEST,
+            "most_sparse": MOST_SPARSE,
         },
         "laws": {name: _law_data(law_file) for name, law_file in laws.items()},
+        # by the run table behind a law, for a law that the reader brings
+        "widening": {f.table: demanded_widening(f) for f in laws.values() if f.table},
+        "chance": {f.table: chance_loss(f) for f in laws.values() if f.table},
     }
 
 
 def _law_data(law_file: FittedLaw) -> dict[str, Any]:
     ensemble = law_file.ensemble
+    scatter = law_file.log_rmse
     return {
+        "noise": None if math.isnan(scatter) else scatter,
+        "widen": demanded_widening(law_file),
+        "chance": chance_loss(law_file),
+        "why_not": law_file.why_not,
         "names": law_file.joint.names(),
         "law": law_file.joint.vector().tolist(),
         "members": [] if ensemble is None else ensemble.vector().tolist(),
@@ -101,10 +132,14 @@ class Planner:
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
         page = (
             '<div class="planner"><link rel="stylesheet" href="../_static/planner.css">'
-            f'<div class="planner-controls">{self._law()}{self._cost()}{_sliders()}</div>'
+            f'<div class="planner-controls">{self._law()}{self._cost()}{_presets()}{_sliders()}'
+            f"</div>{OWN_LAW}"
             '<p class="planner-fitted"></p>'
             f'<p class="planner-said" role="status"></p>{_table()}<p class="planner-warned"></p>'
+            '<p class="planner-same">The same from the command line: '
+            '<code class="planner-command"></code></p>'
             f"{data_script(planner_data(self.laws))}"
+            '<script defer src="../_static/page-shown.js"></script>'
             '<script defer src="../_static/planner-law.js"></script>'
             '<script defer src="../_static/planner.js"></script>'
             "<noscript><p>The plan is computed by JavaScript in the page.</p></noscript></div>"
@@ -137,8 +172,34 @@ class Planner:
 
 
 def _law_label(name: str, law_file: FittedLaw) -> str:
-    members = 0 if law_file.ensemble is None else len(law_file.ensemble.vector())
-    return f"{name}, {members} refits" if members else f"{name}, no interval"
+    refits = f"{law_file.refits} refits" if law_file.refits else "no interval"
+    words = LAW_WORDS.get(name)
+    return f"{words} ({name}, {refits})" if words else f"{name} ({refits})"
+
+
+OWN_LAW = """<details class="planner-own"><summary>Plan with a law of your own</summary>
+<p>Drop a law file here, choose one or paste its text: what <code>simlib fit --save</code> writes.
+It is read in this page and sent nowhere; a link does not carry it.</p>
+<p><label>Law file <input type="file" accept=".json,application/json"></label></p>
+<p><label for="planner-pasted">Its text</label>
+<textarea id="planner-pasted" rows="3" spellcheck="false"></textarea>
+<button type="button" class="planner-read">Read it</button></p>
+<p class="planner-own-said" role="status"></p></details>"""
+
+
+def _presets() -> str:
+    """Buttons that set size and compute to those of a dense run that people recognise."""
+    buttons = " ".join(
+        f'<button type="button" data-N="{math.log10(p.nonzero_params):.2f}" data-C="'
+        f'{math.log10(FLOP_PER_PARAMETER_AND_DATUM * p.nonzero_params * p.data_seen):.2f}">'
+        f"{count(p.nonzero_params)} on {count(p.data_seen)}</button>"
+        for p in PRESETS
+    )
+    return (
+        '<div role="group" aria-labelledby="planner-presets">'
+        '<span id="planner-presets">Size and compute of a known run</span>'
+        f'<div class="planner-choices planner-presets">{buttons}</div></div>'
+    )
 
 
 def _sliders() -> str:
@@ -151,25 +212,60 @@ def _sliders() -> str:
 
 
 def _table() -> str:
-    head = "".join(f'<th scope="col">{title}</th>' for title in RUNS.values())
+    """The runs of the plan, with room before them for those of a plan that is kept."""
+    return (
+        '<div class="planner-table" tabindex="0" role="region" aria-label="Runs of the plan">'
+        f"{run_table(RUNS, kept=True)}</div>"
+        '<p class="planner-choices"><button type="button" class="planner-keep">Keep this plan to '
+        'compare</button> <button type="button" class="planner-drop" hidden>Drop the kept plan'
+        "</button></p>"
+    )
+
+
+def run_table(runs: dict[str, str], kept: bool = False) -> str:
+    """A table of the rows of a plan, with a column for each run, which a script fills.
+
+    With `kept` there are hidden columns before them, for the same runs of another plan.
+    """
+    hidden = 'class="planner-kept" hidden'
+    plans = (
+        f'<tr><td></td><th scope="colgroup" colspan="{len(runs)}" {hidden}>Kept plan: '
+        '<span class="planner-kept-said"></span></th>'
+        f'<th scope="colgroup" colspan="{len(runs)}">This plan</th></tr>'
+    )
+    before = "".join(f'<th scope="col" {hidden}>{title}</th>' for title in runs.values())
+    titles = "".join(f'<th scope="col">{title}</th>' for title in runs.values())
     body = "".join(
         f'<tr><th scope="row">{title}</th>'
-        + "".join(f'<td data-run="{run}" data-key="{key}"></td>' for run in RUNS)
+        + "".join(f'<td {hidden} data-kept="{r}" data-key="{key}"></td>' for r in runs if kept)
+        + "".join(f'<td data-run="{run}" data-key="{key}"></td>' for run in runs)
         + "</tr>"
         for key, title in ROWS.items()
     )
-    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+    head = f"{plans * kept}<tr><td></td>{before * kept}{titles}</tr>"
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
 def loss_chart() -> alt.LayerChart:
     """Loss against sparsity with its band, the three runs, and the interval of the best sparsity.
 
-    The script of the page fills the data `curve` and `runs`.
+    A kept plan is a dashed line. The script of the page fills the data `curve` and `runs`.
     """
     x = alt.X("S:Q", title="Sparsity", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1]))
     room = alt.Scale(zero=False, padding=20)  # pixels, for the name below the lowest point
     y = alt.Y("loss:Q", title="Predicted loss (nats)", scale=room)
-    curve = alt.Chart(alt.NamedData("curve"))
+    kept = "datum.plan === 'kept'"
+    curve = (
+        alt.Chart(alt.NamedData("curve"))
+        .mark_line()
+        .encode(
+            x=x,
+            y=y,
+            detail="plan:N",
+            strokeDash=alt.condition(kept, alt.value([5, 4]), alt.value([1, 0])),
+            opacity=alt.condition(kept, alt.value(0.6), alt.value(1)),
+        )
+    )
     shade = charts.band(alt.NamedData("curve"), x, "low", "high")
     runs = alt.Chart(alt.NamedData("runs")).encode(y=y)
     spread = runs.mark_rule(strokeWidth=5, opacity=0.5, color=charts.ORANGE[0]).encode(
@@ -183,7 +279,7 @@ def loss_chart() -> alt.LayerChart:
         .encode(x=x, text="run:N")
         for equal, dy in (("!==", -14), ("===", 17))
     ]
-    layered = alt.layer(shade, curve.mark_line().encode(x=x, y=y), spread, points, *named)
+    layered = alt.layer(shade, curve, spread, points, *named)
     return layered.properties(datasets={"curve": [], "runs": []})
 
 

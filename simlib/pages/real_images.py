@@ -131,6 +131,7 @@ def worth_table(
     return Table(("sparsity", *(f"R(S), {name}" for name in fits), "R(S), Wu et al."), rows)
 
 
+PANELS = 2  # beside each other
 PASSES = 40.0  # to which the curves of worth reach
 
 
@@ -152,7 +153,9 @@ def losses(runs: RepeatedRuns) -> alt.FacetChart:
     )
     layers = alt.layer(base.mark_line(), base.mark_point(filled=True, size=45))
     layers = layers.properties(width=250, height=260)
-    chart = layers.facet(column=alt.Column("size:N", title=None), data=alt.Data(values=values))
+    order = [_weights(N) for N in sorted({s.N for s in found})]
+    facet = alt.Facet("size:N", title=None, sort=order)
+    chart = layers.facet(facet, columns=PANELS, data=alt.Data(values=values))
     repeating = [s for s in found if most != s.U]
     rising = f"{sum(s.rises for s in repeating)} of {len(repeating)}"
     return charts.describe(

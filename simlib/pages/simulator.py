@@ -9,14 +9,15 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.calibration import Calibration, Score
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import count, number, percent, with_interval
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.intervals import quantile_interval
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts
 from simlib.pages.law_answers import bands
-from simlib.pages.tables import Table
+from simlib.pages.names import spoken
+from simlib.pages.tables import Lines, Table
 from simlib.runs.cells import nominal_sparsities
 from simlib.simulate.allocate import best_allocation, gain
 from simlib.simulate.blocks import summarise
@@ -52,7 +53,11 @@ def gain_against_sparsity(
         found = summarise(f, worth, SPARSITIES, level=level)
         columns.append(
             charts.rows(
-                law=f.name, sparsity=SPARSITIES, gain=found.value, low=found.low, high=found.high
+                law=spoken(f.name),
+                sparsity=SPARSITIES,
+                gain=found.value,
+                low=found.low,
+                high=found.high,
             )
         )
     even = (
@@ -62,7 +67,7 @@ def gain_against_sparsity(
     )
     chart = bands(columns, "sparsity", "gain", "Sparsity", "Worth of the budget, times") + even
     best = ", ".join(
-        f"{f.name} at {percent(float(SPARSITIES[np.argmax(worth(f.joint, SPARSITIES))]))}"
+        f"{spoken(f.name)} at {percent(float(SPARSITIES[np.argmax(worth(f.joint, SPARSITIES))]))}"
         for f in law_files
     )
     text = f"""{TITLES[cost]}: by how much a sparse run stretches a training budget, against
@@ -86,13 +91,13 @@ def sparsity_against_serving(
         members = best_allocation(law_file.members(), flops, model, within).S
         values[1:, i] = quantile_interval(members, level)
     data = charts.rows(
-        law=law_file.name, served=served, sparsity=values[0], low=values[1], high=values[2]
+        law=spoken(law_file.name), served=served, sparsity=values[0], low=values[1], high=values[2]
     )
     chart = bands([data], "served", "sparsity", "Tokens to serve", "Best sparsity", log=True)
     text = f"""Best sparsity against the number of tokens that a budget of {number(flops)} FLOP has
         to serve after training, {TITLES[cost].lower()}, with its band. It goes from
-        {percent(values[0, 0])} at {number(served[0])} tokens to {percent(values[0, -1])} at
-        {number(served[-1])}."""
+        {percent(values[0, 0])} at {count(served[0])} tokens to {percent(values[0, -1])} at
+        {count(served[-1])}."""
     layered: alt.LayerChart = charts.describe(chart.properties(title=TITLES[cost]), text)
     return layered
 
@@ -166,25 +171,25 @@ def widths_against_span(
 
 
 def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
-    """Measured over forecast loss of each run kept out of the fit, with the interval about it."""
+    """Forecast over measured loss of each run kept out of the fit, with its interval about it."""
     compute = found.distance.compute
     order = np.argsort(compute)
     data = charts.rows(
         compute=compute[order],
-        measured=(found.measured / found.loss)[order] - 1,
-        low=(found.low / found.loss)[order] - 1,
-        high=(found.high / found.loss)[order] - 1,
+        error=(found.loss / found.measured)[order] - 1,
+        low=(found.loss / found.high)[order] - 1,
+        high=(found.loss / found.low)[order] - 1,
     )
     x = charts.log_x("compute", "Compute, times the most that was fitted")
-    y_title = "Measured over forecast loss"
+    y_title = "Forecast over measured loss"
     base = alt.Chart(data).encode(x=x)
     bars = base.mark_rule(strokeWidth=3, opacity=0.35, color=charts.FITTED).encode(
         y=alt.Y("low:Q", title=y_title, axis=alt.Axis(format="+.1%")), y2="high:Q"
     )
     points = base.mark_point(filled=True, size=45, color=charts.ORANGE[0]).encode(
-        y=alt.Y("measured:Q", title=y_title)
+        y=alt.Y("error:Q", title=y_title)
     )
-    text = f"""{name}: measured over forecast loss minus one of {len(found)} runs kept out
+    text = f"""{name}: forecast over measured loss minus one of {len(found)} runs kept out
         of the fit, against their compute, each on a bar that is its {percent(found.level)}
         prediction interval. {percent(found.coverage)} of the points lie on their bars."""
     layered: alt.LayerChart = charts.describe((bars + points).properties(title=name), text)
@@ -200,9 +205,9 @@ def choices_table(choices: Sequence[Choice]) -> Table:
     """Runs side by side, one column each."""
     rows = [
         ("sparsity", *(_sparsity(c) for c in choices)),
-        ("non-zero parameters", *(number(c.nonzero_params) for c in choices)),
-        ("parameters under the mask", *(number(c.dense_params) for c in choices)),
-        ("tokens or images", *(number(c.data_seen) for c in choices)),
+        ("non-zero parameters", *(count(c.nonzero_params) for c in choices)),
+        ("parameters under the mask", *(count(c.dense_params) for c in choices)),
+        ("tokens or images", *(count(c.data_seen) for c in choices)),
         ("predicted loss", *(with_interval(c.loss, c.interval, 4) for c in choices)),
         ("training FLOP", *(number(c.train_flops) for c in choices)),
         ("serving FLOP", *(number(c.serve_flops) for c in choices)),
@@ -246,8 +251,8 @@ def story_table(plans: Mapping[str, Plan]) -> Table:
         (
             name,
             _sparsity(p.sparse),
-            number(p.sparse.nonzero_params),
-            number(p.sparse.data_seen),
+            count(p.sparse.nonzero_params),
+            count(p.sparse.data_seen),
             with_interval(p.sparse.loss, p.sparse.interval, 4),
             with_interval(p.dense.loss, p.dense.interval, 4),
             percent(p.probability_sparse_wins),
@@ -271,8 +276,8 @@ def measurement_table(found: Sequence[Measurement]) -> Table:
     rows = [
         (
             percent(m.sparsity, 1),
-            number(m.nonzero_params),
-            number(m.data_seen),
+            count(m.nonzero_params),
+            count(m.data_seen),
             number(m.flops),
             percent(m.explains),
             percent(m.changes_the_answer, 1),
@@ -347,9 +352,9 @@ def identified_table(law_file: FittedLaw) -> Table:
     return Table(("coefficient", "estimate", "resampled runs", "profile", "verdict"), rows)
 
 
-def sentences(said: Sequence[str], none: str = "nothing to warn of") -> Table:
-    """Warnings as a table of one column."""
-    return Table(("warning",), [(s,) for s in said] or [(none,)])
+def sentences(said: Sequence[str], none: str = "nothing to warn of") -> Lines:
+    """Warnings as a list."""
+    return Lines(spoken(s) for s in said or [none])
 
 
 PHASE_NAMES = {
@@ -400,14 +405,14 @@ def ways(law_file: FittedLaw, score: AccountingScore, level: float = 0.9) -> alt
             for d, y in zip(data, loss, strict=True)
         ]
         ends.append({"data": r.data_seen, "sparsity": s, "loss": float(way.loss[-1])})
-    x = charts.log_x("data", "Tokens seen")
-    y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
+    x = charts.log_x("data", "Bytes seen")
+    y = alt.Y("loss:Q", title="Loss (nats per byte)", scale=alt.Scale(zero=False))
     colour = charts.sparsity_colour(levels)
     line = alt.Chart(alt.Data(values=lines)).mark_line().encode(x=x, y=y, color=colour)
     point = alt.Chart(alt.Data(values=recorded)).mark_point(filled=True, size=26, opacity=0.7)
     end = alt.Chart(alt.Data(values=ends)).mark_point(shape="diamond", size=110, strokeWidth=2)
     chart = line + point.encode(x=x, y=y, color=colour) + end.encode(x=x, y=y, color=colour)
-    text = f"""Training loss against tokens seen of {len(shown)} runs that were kept out, one a
+    text = f"""Training loss against bytes seen of {len(shown)} runs that were kept out, one a
         sparsity: recorded points, the law's line raised by the measured gap, and a diamond for the
         law's loss at the end, after the learning rate has fallen. The lines of sparse runs bend
         upward while weights are pruned; the points leave the lines at the right end, where the

@@ -18,7 +18,6 @@ from simlib.analysis.sweepchecks import (
     LackOfFit,
     Order,
     before_power_law,
-    closed,
     data_steps,
     identified,
     interaction,
@@ -27,13 +26,14 @@ from simlib.analysis.sweepchecks import (
     without_shortest,
 )
 from simlib.fit import log_residuals
-from simlib.fit.diagnosis import WIDE
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.objective import Objective
+from simlib.fit.profile import WIDE, wide
 from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts, law_answers
 from simlib.pages.law_answers import bands, estimate
+from simlib.pages.names import spoken
 from simlib.pages.optima import contours
 from simlib.pages.recipes import NORMS, Attempt
 from simlib.pages.tables import Table
@@ -43,6 +43,7 @@ from simlib.runs.table import RunTable
 DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}
 LOSS = {"vit": "Loss (nats per image)"}
 ALONG = {"data_seen": "size", "nonzero_params": "data_seen"}  # the axis, and what is chosen
+ROOM = 2.0  # times the largest worth by a law, to which an axis of worth reaches
 POINTS = 40  # of a curve
 
 
@@ -73,9 +74,9 @@ def law_curves(law_file: FittedLaw, runs: RunTable, along: str) -> alt.LayerChar
         curve.transform_filter(keep).encode(**encoding),
         point.transform_filter(keep).encode(**encoding, tooltip=tooltip),
     )
-    text = f"""Measured losses of {len(runs)} runs as points and the curves of the law
-        {law_file.name} against {title.lower()}, one colour a sparsity. {titles[other]} is chosen
-        below the chart among {", ".join(options)}."""
+    text = f"""Measured losses of {len(runs)} runs as points and the curves of the law of
+        {spoken(law_file.name)} against {title.lower()}, one colour a sparsity; {titles[other]} is
+        chosen below the chart among {", ".join(options)}."""
     layered: alt.LayerChart = charts.describe(alt.layer(*layers).add_params(pick), text)
     return layered
 
@@ -133,7 +134,7 @@ def residuals(law_file: FittedLaw, runs: RunTable, spread: Spread) -> alt.LayerC
             y=y,
             color=alt.Color("size:N", title="Non-zero parameters", scale=scale),
             shape=alt.Shape(
-                "sparsity:O",
+                "sparsity:N",
                 title="Sparsity",
                 scale=shapes,
                 legend=alt.Legend(labelExpr="format(datum.value, '.4~p')"),
@@ -165,12 +166,18 @@ def multipliers(law_files: Sequence[FittedLaw], level: float = 0.9) -> alt.Layer
         if f.ensemble is not None:
             low, high = f.interval(worth, dims=1, level=level)
         columns.append(
-            charts.rows(law=f.name, sparsity=S, worth=worth(f.joint), low=low, high=high)
+            charts.rows(law=spoken(f.name), sparsity=S, worth=worth(f.joint), low=low, high=high)
         )
-    at = ", ".join(f"{number(float(f.joint.multiplier(0.75)))} for {f.name}" for f in law_files)
-    chart = bands(columns, "sparsity", "worth", "Sparsity", "Dense weights a weight is worth")
+    at = ", ".join(
+        f"{number(float(f.joint.multiplier(0.75)))} for {spoken(f.name)}" for f in law_files
+    )
+    most = ROOM * max(float(worth(f.joint).max()) for f in law_files)
+    cut = max(row["high"] or 0.0 for data in columns for row in data.values) > most
+    title = "Dense weights a weight is worth"
+    chart = bands(columns, "sparsity", "worth", "Sparsity", title, most=most if cut else None)
+    cut_off = f" The axis ends at {number(most, 2)}; an interval that reaches it goes on." * cut
     text = f"""Size of the dense model of equal loss over the non-zero weights, against sparsity,
-        with intervals of {percent(level)}. At 75 % sparsity it is {at}."""
+        with intervals of {percent(level)}. At 75 % sparsity it is {at}.{cut_off}"""
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
@@ -347,7 +354,7 @@ def identified_table(law_file: FittedLaw) -> Table:
     for name, found in law_file.quantities.items():
         pairs = [found.interval, found.profile_interval]
         texts = ["–" if pair is None else " to ".join(map(number, pair)) for pair in pairs]
-        rows.append((name, number(found.value), *texts, said[closed(found.profile_interval)]))
+        rows.append((name, number(found.value), *texts, said[not wide(found.profile_interval)]))
     return Table(("coefficient", "estimate", "resampled runs", "profile", "identified"), rows)
 
 
@@ -382,7 +389,7 @@ def exponent_table(
                 ", ".join(outside) or "none",
             )
         )
-    return Table(("", law_file.name, *(f.name for f in published), "outside"), rows)
+    return Table(("", spoken(law_file.name), *(spoken(f.name) for f in published), "outside"), rows)
 
 
 def _coefficient(law: JointLaw, name: str) -> Array:
@@ -486,6 +493,7 @@ class SweepFacts:
             "often": how_often(self.order),
             "growing": str(len(growing)),
             "later": str(len(self.steps) - 1),
+            "use": use_sentence(self.law_file),
             "regime": self._regime(data),
             "without": self._without(),
             "widest": number(high / low, 2),
@@ -516,6 +524,13 @@ class SweepFacts:
             f"the law's log-RMSE is {error}, and a weight at {percent(WORTH_AT)} sparsity is worth "
             f"{worth}"
         )
+
+
+def use_sentence(law_file: FittedLaw) -> str:
+    """Whether the law of a page may be used, and why not where it may not."""
+    if law_file.decides:
+        return "The law fitted here may be used within its runs."
+    return f"The law fitted here must not be used: {law_file.why_not}."
 
 
 def _status(law_file: FittedLaw) -> str:

@@ -2,118 +2,219 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from simlib.errors import InputError
+from simlib.runs.cellfile import read_cells
+from simlib.runs.cells import Array, Bools, Indices, numbered, size_index, sparsity_index
+from simlib.runs.expression import Expression, Values, numbers
 from simlib.runs.table import FIELDS, RunTable, table_of
 
 ESSENTIAL = ("nonzero_params", "sparsity", "data_seen", "loss")
 COUNTS = ("nonzero_params", "dense_params", "total_nonzero_params", "data_seen", "steps")
+LETTERS = {"S": "sparsity", "N": "nonzero_params", "D": "data_seen"}  # by which runs are grouped
 MOST_NATS = 20.0  # a uniform guess over 5e8 classes
-COMPLEMENT = "1-"
-DELIMITERS = ",;\t"
 FEWEST = 1e3  # parameters or data below which a column must be in thousands, millions or billions
+NAMED = 12  # columns that one line names
 
 
 @dataclass(frozen=True)
-class Column:
-    """Where a field's values are: `source` times `factor`, or a constant where it is a number.
+class Pick:
+    """Which rows of a table are its runs.
 
-    With `complement` the value is one minus that: a density makes a sparsity.
+    `where` keeps the rows for which it is true; of those, `last_per` keeps the one with most data
+    of each group, such as the end of each run, and of those `best_per` the one of least loss, such
+    as the tuned run of each cell. Groups are named by columns; `N`, `D` and `S` are sizes, data and
+    sparsities as `simlib.runs.cells` tells them apart.
     """
 
-    source: str
-    factor: float = 1.0
-    complement: bool = False
+    where: str = ""
+    last_per: tuple[str, ...] = ()
+    best_per: tuple[str, ...] = ()
 
 
-def parse_columns(text: str) -> dict[str, Column]:
-    """Fields and their columns from `nonzero_params=n*1e6,data_seen=tokens,sparsity=0`.
+@dataclass(frozen=True)
+class TableReading:
+    """How a file becomes a run table: an expression for each field, and which rows count."""
 
-    `sparsity=1-d` takes a column of densities. Raises InputError for a pair that cannot be read or
-    a field that a run table does not have.
+    columns: Mapping[str, Expression] = field(default_factory=dict)
+    pick: Pick = Pick()
+
+    def unread(self, header: Sequence[str]) -> list[str]:
+        """The columns of a file that nothing reads. Raises InputError for no expression."""
+        known = set(self.columns) | set(FIELDS)
+        expressions = [
+            *self.columns.values(),
+            *([Expression(self.pick.where)] * bool(self.pick.where)),
+        ]
+        used = set().union(*(e.columns(header) for e in expressions))
+        used |= {*self.pick.last_per, *self.pick.best_per}
+        return [name for name in header if name not in used and name not in known]
+
+
+def parse_columns(text: str) -> dict[str, Expression]:
+    """Fields and their expressions from `nonzero_params=n*1e6,sparsity=1-dense/total,data_seen=d`.
+
+    Raises InputError for a pair that cannot be read or a field that a run table does not have.
     """
     found = {}
-    for pair in text.split(","):
-        field, equals, source = (part.strip() for part in pair.partition("="))
-        complement = field == "sparsity" and source.startswith(COMPLEMENT)
-        source = source.removeprefix(COMPLEMENT) if complement else source
-        name, times, factor = (part.strip() for part in source.partition("*"))
-        if not (equals and name) or field not in FIELDS:
+    for pair in _split(text):
+        name, equals, source = (part.strip() for part in pair.partition("="))
+        if not (equals and source) or source.startswith("=") or name not in FIELDS:
             raise InputError(
                 f"columns are written as field=column pairs with fields such as "
                 f"{', '.join(ESSENTIAL)}; got {pair!r}"
             )
-        try:
-            found[field] = Column(name, float(factor) if times else 1.0, complement)
-        except ValueError as error:
-            raise InputError(f"{pair!r}: after * comes a number, got {factor!r}") from error
+        found[name] = Expression(source)
     return found
 
 
-def read_foreign(path: str | Path, columns: dict[str, Column]) -> RunTable:
-    """Read a CSV by its owner's column names; fields that keep their name need no entry.
+def parse_names(text: str | None) -> tuple[str, ...]:
+    """Names from a list with commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
-    Other columns are left out. Values are separated by commas, semicolons or tabs. Dense parameters
-    and sparsity stand in for non-zero parameters. Raises InputError naming what is missing, or
-    whose unit cannot be right, and the remedy.
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that stand in no quotes."""
+    parts, quote = [""], ""
+    for character in text:
+        if character == "," and not quote:
+            parts.append("")
+            continue
+        if character in "'\"":
+            quote = "" if character == quote else quote or character
+        parts[-1] += character
+    return parts
+
+
+def read_foreign(
+    path: str | Path, columns: Mapping[str, Expression], pick: Pick | None = None
+) -> RunTable:
+    """Read a table by its owner's column names; fields that keep their name need no entry.
+
+    `simlib.runs.cellfile` says which formats. Other columns are left out. Dense parameters and
+    sparsity stand in for non-zero parameters. Raises InputError naming what is missing, or whose
+    unit cannot be right, and the remedy.
     """
-    path = Path(path)
+    path, pick = Path(path), pick or Pick()
     rows = read_cells(path)
     if len(rows) < 2:
         raise InputError(f"{path}: there are no runs below the header")
-    header, body = [h.strip() for h in rows[0]], rows[1:]
-    known = {h: Column(h) for h in header if h in FIELDS} | columns
-    _refuse_missing(path, header, known)
-    for number, row in enumerate(body, start=2):
+    header = [name.strip() for name in rows[0]]
+    for number, row in enumerate(rows[1:], start=2):
         if row and len(row) != len(header):
             raise InputError(
                 f"{path}: row {number} has {len(row)} values where the header has {len(header)}"
             )
-    cells = [{f: _cell(row, header, f, c) for f, c in known.items()} for row in body if row]
-    fields = list(_with_nonzero(dict.fromkeys(known, "")))
-    filled = [list(_with_nonzero(row).values()) for row in cells]
-    table = table_of(path, fields, _plausible(path, fields, filled))
+    known = {h: Expression(h) for h in header if h in FIELDS} | dict(columns)
+    _refuse_missing(path, header, known, pick)
+    body = [[cell.strip() for cell in row] or [""] * len(header) for row in rows[1:]]
+    raw = dict(zip(header, map(list, zip(*body, strict=True)), strict=True))
+    values = _with_nonzero({f: _values(path, f, e, raw, len(body)) for f, e in known.items()})
+    kept = np.flatnonzero(np.array([any(row) for row in rows[1:]]))
+    kept = picked(path, raw, values, kept, pick)
+    if not len(kept):
+        raise InputError(f"{path}: no row is left by what --where keeps ({pick.where!r:.80})")
+    _refuse_unknown(path, raw, known, values, kept)
+    texts = {f: _texts(f, v, f in known and known[f].is_column(header)) for f, v in values.items()}
+    _refuse_implausible(path, {f: v[kept] for f, v in values.items()})
+    cells: list[list[str]] = [[] for _ in body]  # what is not kept stays empty, rows their numbers
+    for at in kept:
+        cells[at] = [texts[f][at] for f in texts]
+    table = table_of(path, list(texts), cells)
     refuse_mixture(table)
     return table
 
 
-def header_of(path: Path) -> tuple[list[str], list[str]]:
-    """The columns of a file, and those among them that no run table has.
-
-    Raises InputError for no table.
-    """
-    header = [name.strip() for name in next(iter(read_cells(path)), [])]
-    return header, [name for name in header if name not in FIELDS]
-
-
-def read_cells(path: Path) -> list[list[str]]:
-    """The cells of a file, row by row, header first. Raises InputError for no table."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        between = max(DELIMITERS, key=text.partition("\n")[0].count)
-        return list(csv.reader(io.StringIO(text), delimiter=between))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error})") from error
-
-
-def _refuse_missing(path: Path, header: list[str], known: dict[str, Column]) -> None:
-    for field, column in known.items():
-        if column.source not in header and not _is_number(column.source):
+def picked(
+    path: Path,
+    raw: Mapping[str, list[str]],
+    values: Mapping[str, Values],
+    kept: Indices,
+    pick: Pick,
+) -> Indices:
+    """The rows among `kept` that `pick` keeps, in their order. Raises InputError."""
+    if pick.where:
+        texts = {f: list(map(str, v)) for f, v in values.items()}
+        keep = Expression(pick.where).values({**texts, **raw}, len(next(iter(values.values()))))
+        if keep.dtype != bool:
             raise InputError(
-                f"{path}: there is no column {column.source!r} for {field}; there are "
-                f"{', '.join(header)}"
+                f"--where is true or false in each row, such as loss>0; got {pick.where!r}"
             )
-        if header.count(column.source) > 1:
+        kept = kept[keep[kept]]
+    for names, by, most in ((pick.last_per, "data_seen", True), (pick.best_per, "loss", False)):
+        if names and len(kept):
+            score = numbers(values[by])[kept] * (1 if most else -1)
+            score = np.where(np.isnan(score), -np.inf, score)
+            kept = kept[_greatest(score, numbered(_groups(path, raw, values, kept, names)))]
+    return kept
+
+
+def _greatest(score: Array, group: Indices) -> Bools:
+    """Whether each row is the first of greatest score in its group."""
+    order = np.lexsort((np.arange(len(score)), -score, group))
+    first = np.ones(len(score), dtype=bool)
+    first[1:] = np.diff(group[order]) > 0
+    found = np.zeros(len(score), dtype=bool)
+    found[order[first]] = True
+    return found
+
+
+def _groups(
+    path: Path,
+    raw: Mapping[str, list[str]],
+    values: Mapping[str, Values],
+    kept: Indices,
+    names: tuple[str, ...],
+) -> list[tuple[object, ...]]:
+    """What each kept row has in the named columns."""
+    keys: list[list[object]] = []
+    for name in names:
+        if name in LETTERS:
+            number = numbers(values[LETTERS[name]])[kept]
+            good = np.isfinite(number) & ((number > 0) if name != "S" else (number < 1))
+            if not good.all():
+                row = int(kept[int(np.argmin(good))]) + 2
+                raise InputError(
+                    f"{path}: row {row} has no {LETTERS[name]} to be grouped by: leave such rows "
+                    "out with --where"
+                )
+            keys.append((sparsity_index if name == "S" else size_index)(number).tolist())
+        elif name in raw:
+            keys.append([raw[name][at] for at in kept])
+        else:
             raise InputError(
-                f"{path}: {header.count(column.source)} columns are called "
-                f"{column.source!r}: give the one that holds {field} a name of its own"
+                f"{path}: there is no column {name!r} to group by; there are N, D, S and "
+                f"{', '.join(raw)}"
             )
-    missing = [name for name in ESSENTIAL if name not in _with_nonzero(dict.fromkeys(known, ""))]
+    return list(zip(*keys, strict=True))
+
+
+def _refuse_missing(
+    path: Path, header: list[str], known: Mapping[str, Expression], pick: Pick
+) -> None:
+    wanted = {f"for {name}": expression for name, expression in known.items()}
+    for what, expression in wanted.items():
+        try:
+            used = expression.columns(header)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        for name in sorted(used):
+            if name not in header:
+                raise InputError(
+                    f"{path}: there is no column {name!r} {what}; there are {', '.join(header)}"
+                )
+            if header.count(name) > 1:
+                raise InputError(
+                    f"{path}: {header.count(name)} columns are called {name!r}: give the one that "
+                    f"holds {what.removeprefix('for ')} a name of its own"
+                )
+    fields = _with_nonzero({name: np.zeros(0) for name in known})
+    missing = [name for name in ESSENTIAL if name not in fields]
     if missing:
         hint = " (write sparsity=0 if all runs are dense)" * (missing[0] == "sparsity")
         raise InputError(
@@ -122,42 +223,72 @@ def _refuse_missing(path: Path, header: list[str], known: dict[str, Column]) -> 
         )
 
 
-def _cell(row: list[str], header: list[str], field: str, column: Column) -> str:
-    """One value as text in the run table's unit; counts become whole numbers."""
-    text = row[header.index(column.source)].strip() if column.source in header else column.source
-    if not _is_number(text):
-        return text
-    value = float(text) * column.factor
-    if field in COUNTS:
-        return str(round(value)) if abs(value) < float("inf") else text
-    if column.complement:
-        return repr(round(1 - value, 12))  # 1 - 0.9 is 0.1
-    return repr(value) if column.factor != 1 else text
-
-
-def _with_nonzero(row: dict[str, str]) -> dict[str, str]:
-    """The row with non-zero parameters, from dense ones and the sparsity where it has none."""
-    if "nonzero_params" in row or not {"dense_params", "sparsity"} <= set(row):
-        return row
-    dense, sparsity = row["dense_params"], row["sparsity"]
-    known = _is_number(dense) and _is_number(sparsity) and abs(float(dense)) < float("inf")
-    nonzero = str(round(float(dense) * (1 - float(sparsity)))) if known else dense
-    return {**row, "nonzero_params": nonzero}
-
-
-def _is_number(text: str) -> bool:
+def _values(
+    path: Path, name: str, expression: Expression, raw: Mapping[str, list[str]], rows: int
+) -> Values:
+    """A field in each row."""
     try:
-        return float(text) == float(text)
-    except ValueError:
-        return False
+        found = expression.values(raw, rows)
+    except InputError as error:
+        raise InputError(f"{path}: {name}: {error}") from error
+    if found.dtype == bool:
+        raise InputError(f"{path}: {name} is a value, and {expression.text!r:.80} is true or false")
+    return found
 
 
-def _plausible(path: Path, fields: list[str], cells: list[list[str]]) -> list[list[str]]:
-    """The cells, unless a whole column's unit cannot be right."""
+def _with_nonzero(values: dict[str, Values]) -> dict[str, Values]:
+    """The fields, with non-zero parameters from dense ones and the sparsity where needed."""
+    if "nonzero_params" in values or not {"dense_params", "sparsity"} <= set(values):
+        return values
+    nonzero = numbers(values["dense_params"]) * (1 - numbers(values["sparsity"]))
+    return {**values, "nonzero_params": nonzero}
+
+
+def _refuse_unknown(
+    path: Path,
+    raw: Mapping[str, list[str]],
+    known: Mapping[str, Expression],
+    values: Mapping[str, Values],
+    kept: Indices,
+) -> None:
+    """Raises InputError naming the first row in which what is computed has no value."""
+    for name in ESSENTIAL:
+        found = values[name]
+        if found.dtype == object or np.isfinite(found[kept]).all():
+            continue
+        at = int(kept[int(np.argmin(np.isfinite(found[kept])))])
+        expression = known.get(name, Expression("dense_params*(1-sparsity)"))
+        used = expression.columns(list(raw)) if name in known else ()
+        there = ", ".join(f"{c} is {raw[c][at]!r:.40}" for c in sorted(used))
+        raise InputError(
+            f"{path}: row {at + 2}, column {name!r}: {expression.text} has no value there"
+            f"{f' ({there})' if there else ''}; leave such rows out with --where"
+        )
+
+
+def _texts(name: str, values: Values, is_column: bool) -> list[str]:
+    """A field as the texts of a run table, in its unit; counts become whole numbers."""
+    return [_text(name, value, is_column) for value in values]
+
+
+def _text(name: str, value: object, is_column: bool) -> str:
+    number = numbers(np.array([value], dtype=object))[0]
+    if not np.isfinite(number):
+        return value if isinstance(value, str) else ""
+    if name in COUNTS:
+        return str(round(number))
+    if is_column or isinstance(value, str):
+        return str(value)
+    return repr(round(float(number), 12) if name == "sparsity" else float(number))  # 1 - 0.9 is 0.1
+
+
+def _refuse_implausible(path: Path, values: Mapping[str, Values]) -> None:
+    """Raises InputError where a whole column's unit cannot be right."""
     most = {}
-    for at, field in enumerate(fields):
-        values = [float(row[at]) for row in cells if _is_number(row[at])]
-        most[field] = max(values, default=float("nan"))
+    for name in ESSENTIAL:
+        number = numbers(values[name])
+        number = number[~np.isnan(number)]
+        most[name] = float(number.max()) if len(number) else float("nan")
     if 1 < most["sparsity"] <= 100:
         raise InputError(
             f"{path}: sparsity reaches {most['sparsity']:g}; it is a fraction here: "
@@ -170,21 +301,20 @@ def _plausible(path: Path, fields: list[str], cells: list[list[str]]) -> list[li
             "densities, write sparsity=1-COLUMN"
         )
     refuse_units(path, most)
-    return cells
 
 
 def refuse_units(path: str | Path, most: Mapping[str, float]) -> None:
     """Raises InputError where a column's greatest value says that its unit cannot be right."""
-    for field in ("nonzero_params", "data_seen"):
-        if most[field] < FEWEST:
+    for field_name in ("nonzero_params", "data_seen"):
+        if most[field_name] < FEWEST:
             raise InputError(
-                f"{path}: {field} is {most[field]:g} at most; if that is in millions, "
-                f"write {field}=COLUMN*1e6"
+                f"{path}: {field_name} is {most[field_name]:g} at most; if that is in millions, "
+                f"write {field_name}=COLUMN*1e6"
             )
     if most["loss"] > MOST_NATS:
         raise InputError(
             f"{path}: loss reaches {most['loss']:g}, more than any cross-entropy in nats; if it is "
-            "a perplexity, take its logarithm, if it is in bits, write loss=COLUMN*0.6931"
+            "a perplexity, write loss=log(COLUMN), if it is in bits, write loss=COLUMN*ln2"
         )
 
 

@@ -30,6 +30,7 @@ GOLDEN = (5**0.5 - 1) / 2
 GOLDEN_STEPS = 40
 REPEAT_SPAN = np.log(1e3)  # about the training of a parameter that is best with fresh data
 REPEAT_STEPS = 26  # to 1e-4 in its logarithm, so that the loss is exact to about 1e-9
+NO_DATA = 1e-30  # tokens or images, of a run that the serving leaves nothing
 COST_HALVINGS = 45
 COST_RANGE = (1e3, 1e45)  # FLOP, within which the least cost of a loss is looked for
 
@@ -61,10 +62,13 @@ def allocate(
     """The size and data that minimise the loss at sparsity S within a budget in FLOP.
 
     S, flops and the law's coefficients broadcast. The budget is spent exactly, unless ceilings on
-    both size and data leave some of it. Where data runs out, ln D_eff is concave in ln D, so the
-    problem stays convex and golden section finds the size.
+    both size and data leave some of it, or the size is fixed and data has a ceiling. Where data
+    runs out, ln D_eff is concave in ln D, so the problem stays convex and golden section finds the
+    size.
     """
     S, flops = np.asarray(S, dtype=float), positive("flops", flops)
+    if limits.fixed_params is not None:
+        return _at_fixed_size(law, S, flops, cost, limits, limits.fixed_params)
     per_datum = FLOP_PER_PARAMETER_AND_DATUM * cost.multiplier(S)
     serving = limits.serving_flops(S)
 
@@ -81,6 +85,18 @@ def allocate(
         D = np.minimum(D, limits.data_seen)
     S, N, D = np.broadcast_arrays(S, N, D)
     return Allocation(S, N, D, np.asarray(law(S, N, limits.effective_data(S, D))))
+
+
+def _at_fixed_size(
+    law: JointLaw, S: Array, flops: Array, cost: TrainingCost, limits: Limits, N: float
+) -> Allocation:
+    """The run of N parameters that spends the budget; D is next to nothing where serving does."""
+    per_datum = FLOP_PER_PARAMETER_AND_DATUM * cost.multiplier(S)
+    D = np.maximum((flops / N - limits.serving_flops(S)) / per_datum, NO_DATA)
+    if limits.data_seen is not None:
+        D = np.minimum(D, limits.data_seen)
+    S, size, D = np.broadcast_arrays(S, N, D)
+    return Allocation(S, size, D, np.asarray(law(S, size, limits.effective_data(S, D))))
 
 
 def _with_repeats(

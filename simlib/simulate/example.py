@@ -29,26 +29,32 @@ class Example(NamedTuple):
 
 
 def stranger_table(folder: Path) -> Example:
-    """The authors' T5 runs under a stranger's names, or runs drawn from their law on that grid.
+    """The authors' T5 runs under a stranger's names, or simulated ones, see `simulated_runs`.
 
-    The drawn ones are for where the released files are not at hand; their loss has noise of 0.7 %.
+    The simulated ones are for where the released files are not at hand.
     """
     if available("t5"):
         runs, what = released_runs("t5"), "the authors' 48 released T5 runs"
     else:
-        S, N, D = np.meshgrid(
-            [0.0, 0.5, 0.75, 0.875], 1327104 * 4.0 ** np.arange(4), 16.384e9 * 2.0 ** np.arange(3)
-        )
-        runs = virtual_runs(PUBLISHED["t5-c4"], S, N, D, Noise(0.0, 0.007), name="t5-c4")
-        what = "48 runs simulated from the published T5 law"
-    return Example(_write(folder / "stranger.csv", runs), COLUMNS, what)
+        runs, what = simulated_runs(), "48 runs simulated from the published T5 law"
+    path = folder / "stranger.csv"
+    replace_file(path, stranger_text(runs).encode(), "table")
+    return Example(path, COLUMNS, what)
 
 
-def _write(path: Path, runs: RunTable) -> Path:
+def simulated_runs() -> RunTable:
+    """Runs drawn from the published T5 law on the grid of its own runs, noise 0.7 % of the loss."""
+    S, N, D = np.meshgrid(
+        [0.0, 0.5, 0.75, 0.875], 1327104 * 4.0 ** np.arange(4), 16.384e9 * 2.0 ** np.arange(3)
+    )
+    return virtual_runs(PUBLISHED["t5-c4"], S, N, D, Noise(0.0, 0.007), name="t5-c4")
+
+
+def stranger_text(runs: RunTable) -> str:
+    """A CSV file whose columns `COLUMNS` names."""
     columns = (runs.nonzero_params / 1e6, 100 * runs.sparsity, runs.data_seen, runs.loss)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["n_millions", "pruned_percent", "tokens", "val_loss", "dataset"])
     writer.writerows(zip(*(c.tolist() for c in columns), runs.column("dataset"), strict=True))
-    replace_file(path, text.getvalue().encode(), "table")
-    return path
+    return text.getvalue()

@@ -31,6 +31,7 @@ class Limits:
     or a token and place under the mask where `serve_zeros` (zeros are not skipped at inference).
     `unique_data`: distinct tokens or images there are, None for no end of them; past them D counts
     as what `repetition` says, by default as published for language models (Wu et al. 2026).
+    `fixed_params`: the N of every run, None where it is free.
     """
 
     nonzero_params: float | None = None
@@ -42,14 +43,20 @@ class Limits:
     serve_zeros: bool = False
     unique_data: float | None = None
     repetition: Repetition = PUBLISHED_REPEATED.data
+    fixed_params: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("nonzero_params", "data_seen", "weight_bytes", "unique_data"):
+        numbers = ("nonzero_params", "data_seen", "weight_bytes", "unique_data", "fixed_params")
+        for name in numbers:
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= 1):
                 raise InputError(
                     f"the ceiling on {name} must be at least 1, got {value}: leave it out for none"
                 )
+        if self.fixed_params is not None and (self.nonzero_params or self.weight_bytes):
+            raise InputError(
+                "a fixed number of non-zero parameters leaves nothing to a ceiling on it: give one"
+            )
         if not 0 <= self.sparsity < 1:
             raise InputError(f"the ceiling on sparsity lies in [0, 1), got {self.sparsity}")
         if not (np.isfinite(self.serve_tokens) and self.serve_tokens >= 0):

@@ -27,10 +27,10 @@ from simlib.simulate.hardware import Cluster, lost_to_restarts
 from simlib.simulate.limits import PLAUSIBLE_FLOPS, Limits
 from simlib.simulate.measure import AFFORDABLE, deciding_runs
 from simlib.simulate.plan import Choice, Plan
+from simlib.simulate.sense import nonsense
 from simlib.simulate.speedup import two_four_cost
 
 THINNED = 5  # one in so many refits gives the interval of a least budget where data repeats
-SMALLEST = 1e3  # parameters, tokens or images below which a plan is no model
 
 
 def make_plan(
@@ -66,7 +66,7 @@ def make_plan(
     if checkpoint is not None:
         found["pruned"] = prune_checkpoint(law, checkpoint, flops, model, limits)
     for run in found.values():
-        _refuse_no_model(run, flops, limits)
+        _refuse_no_model(law_file, run, flops, limits)
     counted = {kind: _effective(kind, run, limits, checkpoint) for kind, run in found.items()}
     own = best_allocation(members, flops, model, limits)
     spread = quantile_ends(own.S, level)
@@ -196,12 +196,12 @@ def _effective(kind: str, run: Allocation, limits: Limits, checkpoint: Checkpoin
     return float(limits.effective_data(run.S, run.D))
 
 
-def _refuse_no_model(run: Allocation, flops: float, limits: Limits) -> None:
-    if run.N < SMALLEST or run.D < SMALLEST:
+def _refuse_no_model(law_file: FittedLaw, run: Allocation, flops: float, limits: Limits) -> None:
+    why = nonsense(law_file, float(run.N), float(run.D), float(run.loss))
+    if why:
         raise InputError(
-            f"no model meets these constraints: {flops:g} FLOP with {limits.serve_tokens:g} tokens "
-            f"to serve and the given ceilings leave {float(run.N):.3g} parameters and "
-            f"{float(run.D):.3g} tokens or images; raise the budget or a ceiling"
+            f"no model meets these constraints: with {flops:g} FLOP, {limits.serve_tokens:g} "
+            f"tokens to serve and the given ceilings, {why}; raise the budget or a ceiling"
         )
 
 

@@ -78,7 +78,9 @@ def usual_noise(law_file: FittedLaw) -> Noise:
     """
     table = law_file.table
     if table is not None and table in table_names():
-        return estimate_noise(load_runs(table), law_file.law)
+        least = law_file.fitted_range.data_seen[0]  # a law of a regime leaves shorter runs out
+        fitted = RunTable(r for r in load_runs(table) if r.data_seen >= least)
+        return estimate_noise(fitted, law_file.law)
     return Noise(None, residual_noise(law_file))
 
 

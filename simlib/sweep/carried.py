@@ -6,10 +6,12 @@ This file is the zip's `__main__`: standard library only until the job's own pac
 from __future__ import annotations
 
 import argparse
+import glob
 import importlib.util
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -31,7 +33,8 @@ def main(began: float) -> int:
             return WRONG
         work = Path(options.work or job.with_suffix("")).resolve()
         _unpack(archive, work / "job")
-        with tempfile.TemporaryDirectory(prefix=".code-", dir=work) as code:
+        _remove_left_code(work)
+        with tempfile.TemporaryDirectory(prefix=f"{_code()}{os.getpid()}-", dir=work) as code:
             _import_from(archive, Path(code), work / "job")
             return _train(job, work, options, began)
 
@@ -52,6 +55,29 @@ def _train(job: Path, work: Path, options: argparse.Namespace, began: float) -> 
     if done.recorded < done.wanted:
         print(f"go on with: python {job.name} --continue {Path(options.archive).name}")  # noqa: T201
     return DONE if done.recorded == done.wanted else LEFT
+
+
+def _code() -> str:
+    """How the folders begin that a job on this machine unpacks code into; its process follows."""
+    return f".code-{platform.node()}-"
+
+
+def _remove_left_code(work: Path) -> None:
+    """Remove the folders of jobs that were killed."""
+    for folder in work.glob(f"{glob.escape(_code())}*-*"):
+        process = folder.name.removeprefix(_code()).partition("-")[0]
+        if process.isdigit() and not _lives(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _import_from(archive: zipfile.ZipFile, code: Path, job: Path) -> None:

@@ -1,14 +1,19 @@
 """Open a page of the built book and watch what it asks for and complains about."""
 
+import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page, Request, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
-READY = "() => [...document.querySelectorAll('.vega-figure')].every(f => f.dataset.ready)"
+# a chart that waits for a reader's rows is hidden until it has them
+READY = (
+    "() => [...document.querySelectorAll('.vega-figure')]"
+    ".every(f => f.dataset.ready || !f.offsetParent)"
+)
 
 
 def pages() -> list[str]:
@@ -25,6 +30,7 @@ class Watch:
     external: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def attach(self, page: Page) -> None:
         """Collect from `page` and let it load local addresses only."""
@@ -43,15 +49,37 @@ class Watch:
 
         page.route("**/*", route)
         page.on("response", response)
-        page.on("requestfailed", lambda r: self.failed.append(r.url))
+        page.on("requestfailed", self._fail)
         page.on("pageerror", lambda e: self.errors.append(str(e)))
-        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        kept = {"error": self.errors, "warning": self.warnings}
+        page.on("console", lambda m: kept.get(m.type, []).append(m.text))
+
+    def _fail(self, request: Request) -> None:
+        # a page that is left while its icon loads has lost nothing
+        if not (request.url.endswith("favicon.svg") and request.failure == "net::ERR_ABORTED"):
+            self.failed.append(request.url)
 
     def assert_clean(self) -> None:
         """Nothing left the machine, nothing failed to load, nothing complained."""
         assert not self.external, f"requests to other hosts: {self.external}"
         assert not self.failed, f"failed requests: {self.failed}"
         assert not self.errors, f"console errors: {self.errors}"
+
+
+_AXE = importlib.util.find_spec("axe_playwright_python")
+VIOLATIONS = """async () => {
+  const { violations } = await axe.run({ preload: false, resultTypes: ['violations'] });
+  return violations.flatMap(v => v.nodes.map(
+    n => [v.id, n.target.join(' '), n.html.slice(0, 120)])); }"""
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with an open page, the frame of the theme included."""
+    if _AXE is None or _AXE.origin is None:
+        raise ModuleNotFoundError("axe-playwright-python is missing: make env")
+    page.evaluate((Path(_AXE.origin).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate(VIOLATIONS)
+    return [f"{rule}: {place} {text}" for rule, place, text in found]
 
 
 @dataclass

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from browsing import HTML, Opener, pages
+from browsing import HTML, READY, Opener, pages, violations
 
 from simlib.datasets import load_law
 
@@ -14,7 +14,7 @@ PAGES = pages()
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 UNNAMED = """() => [
   ...[...document.querySelectorAll('main img')].filter(i => !i.alt).map(i => i.outerHTML),
-  ...[...document.querySelectorAll('.vega-figure')]
+  ...[...document.querySelectorAll('.vega-figure')].filter(f => f.offsetParent)
        .map(f => f.querySelector('[role=graphics-document]')?.getAttribute('aria-label') ?? '')
        .filter(text => text.split(' ').length < 5),
   ...[...document.querySelectorAll('main input:not([type=hidden])')]
@@ -33,6 +33,7 @@ def pages_with(mark: str) -> list[str]:
     return [n for n, f in files.items() if not f.is_file() or mark in f.read_text(encoding="utf-8")]
 
 
+SHOWN = ".vega-figure:visible"
 CHARTS, SLIDERS = pages_with('class="vega-spec"'), pages_with('"input":"range"')
 
 
@@ -41,9 +42,10 @@ def test_page_is_complete_without_a_network_and_names_what_it_shows(
     opened: Opener, name: str
 ) -> None:
     page = opened(name)
-    states = page.page.eval_on_selector_all(".vega-figure", "fs => fs.map(f => f.dataset.ready)")
+    states = page.page.eval_on_selector_all(SHOWN, "fs => fs.map(f => f.dataset.ready)")
     assert set(states) <= {"light"}
     assert page.page.evaluate(UNNAMED) == []
+    assert violations(page.page) == []
     page.watch.assert_clean()
 
 
@@ -56,8 +58,9 @@ def test_page_works_opened_as_a_file(opened: Opener, name: str) -> None:
 def test_page_fits_a_phone_in_the_dark(opened: Opener, name: str) -> None:
     page = opened(name, width=390, dark=True)
     assert page.page.evaluate(SIDEWAYS) <= 0
-    states = page.page.eval_on_selector_all(".vega-figure", "fs => fs.map(f => f.dataset.ready)")
+    states = page.page.eval_on_selector_all(SHOWN, "fs => fs.map(f => f.dataset.ready)")
     assert set(states) <= {"dark"}
+    assert violations(page.page) == []
     page.watch.assert_clean()
 
 
@@ -81,7 +84,8 @@ def test_every_slider_moves_its_chart_by_keyboard(opened: Opener, name: str) -> 
 @pytest.mark.parametrize("name", CHARTS)
 def test_numbers_of_every_chart_are_one_click_away(opened: Opener, name: str) -> None:
     page = opened(name).page
-    for figure in page.query_selector_all(".vega-figure"):
+    # one that waits for a reader's own table is not shown yet
+    for figure in page.query_selector_all(SHOWN):
         figure.query_selector(".vega-numbers > summary").click()
         link = figure.wait_for_selector(".vega-numbers a[download$='.csv']")
         lines = page.evaluate("u => fetch(u).then(r => r.text())", link.get_attribute("href"))
@@ -113,6 +117,21 @@ def test_switch_to_dark_keeps_the_sliders(opened: Opener) -> None:
         assert after == before
         return
     pytest.fail("no page of the book has a slider")
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_search_puts_a_title_first_with_an_excerpt_and_forgets_its_words(
+    opened: Opener, as_file: bool
+) -> None:
+    page = opened("search", as_file=as_file)
+    page.page.goto(page.page.url + "?q=scorecard")
+    first = page.page.wait_for_selector("#search-results li:has(p)")
+    assert first.query_selector("a").get_attribute("href").startswith("notebooks/claims.html")
+    assert "scorecard" in first.query_selector("p").inner_text().lower()
+    page.page.goto(page.page.url.partition("search.html")[0] + "index.html")
+    page.page.wait_for_function(READY)
+    assert page.page.query_selector(".highlighted") is None
+    page.watch.assert_clean()
 
 
 def test_links_and_anchors_inside_the_book_lead_somewhere(opened: Opener) -> None:

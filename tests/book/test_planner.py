@@ -1,32 +1,41 @@
 """The planner page: what it shows, moved by a reader's hands, is what simlib computes."""
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pytest
 from browsing import READY, Opener
+from click.testing import CliRunner
 from playwright.sync_api import Page
 
+from simlib import datasets
+from simlib.analysis.calibration import demanded_widening
+from simlib.cli import cli
 from simlib.datasets import law_names, load_law
 from simlib.laws.intervals import LEVEL
 from simlib.laws.law import JointLaw
-from simlib.laws.optimum import chinchilla_flops, contour, cost_model
+from simlib.laws.optimum import chinchilla_flops, contour, cost_model, optimal_sparsity
 from simlib.pages.planner import SLIDERS, planner_laws
 from simlib.simulate.best import BestSparsity, best_sparsity
-from simlib.simulate.forecast import distance
+from simlib.simulate.forecast import distance, forecast
 from simlib.simulate.limits import Limits
+from simlib.simulate.sense import nonsense
 from simlib.simulate.speedup import two_four_cost
 
-CLOSE = {"rtol": 1e-9}
+FOLDER = Path(datasets.__file__).parent  # of the shipped law files
+CLOSE = {"rtol": 1e-8}
 KEYS = ("N", "C", "serve", "speedup")
 CELLS = """() => Object.fromEntries([...document.querySelectorAll('.planner td[data-run]')].map(
   c => [c.dataset.run + ' ' + c.dataset.key,
         [...c.querySelectorAll('data')].map(d => Number(d.value))]))"""
-ROWS = """name => { for (const figure of document.querySelectorAll('.vega-figure'))
-  if (JSON.parse(figure.querySelector('.vega-spec').textContent).datasets[name])
-    return figure._view.data(name); }"""
+ROWS = """async name => { for (const figure of document.querySelectorAll('.vega-figure'))
+  if (JSON.parse(figure.querySelector('.vega-spec').textContent).datasets[name]) {
+    await figure._view.runAsync();
+    return figure._view.data(name); } }"""
 
 
 @dataclass
@@ -67,6 +76,11 @@ class Planner:
         numeric = [key for key, value in table[0].items() if not isinstance(value, str)]
         return {key: np.array([row[key] for row in table], dtype=float) for key in numeric}
 
+    @property
+    def curve_hidden(self) -> bool:
+        """Whether the chart of losses is left out."""
+        return self.page.eval_on_selector(".vega-figure", "f => f.hidden")
+
     def text(self, name: str) -> str:
         return self.page.inner_text(f".planner-{name}")
 
@@ -95,7 +109,21 @@ class Expected:
     def interval(self, S: float, D: float) -> list[float]:
         if self.file.ensemble is None:
             return []
-        return [*map(float, self.file.interval(lambda law: law(S, self.N, D), level=LEVEL))]
+        widen = demanded_widening(self.file)
+        found = forecast(self.file, S, self.N, D, level=LEVEL, widen=widen)
+        return [float(found.low), float(found.high)]
+
+    @property
+    def refused(self) -> bool:
+        """Whether a run of the plan means nothing."""
+        if self.flops <= 0:
+            return True
+        best = float(optimal_sparsity(self.file.joint, self.N, self.flops, self.cost))
+        runs = ((0.0, self.cost), (best, self.cost), (0.5, two_four_cost(self.speedup)))
+        points = [(S, float(c.data_seen(S, self.N, self.flops))) for S, c in runs]
+        return any(
+            nonsense(self.file, self.N, D, float(self.file.joint(S, self.N, D))) for S, D in points
+        )
 
     def wins(self) -> str:
         """In how many members the best sparse run has a lower loss than the dense run."""
@@ -125,18 +153,47 @@ class Expected:
 def assert_same(planner: Planner) -> None:
     """The table, the curve with its band, the map and the warning are simlib's."""
     expected = Expected(planner.setting)
-    shown, known = planner.cells(), expected.cells()
-    assert shown.keys() == known.keys()
-    for name, values in known.items():
-        np.testing.assert_allclose(shown[name], values, **CLOSE, err_msg=name)
-    law, curve = expected.file.joint, planner.rows("curve")
-    S, N = curve["S"], expected.N
-    np.testing.assert_allclose(S, np.linspace(0, 0.99, 100), **CLOSE)
+    shown = planner.cells()
+    assert planner.curve_hidden == expected.refused
+    if expected.refused:
+        assert all(values == [] for values in shown.values())
+        told = planner.text("said")
+        assert re.search("means nothing|no model|Serving alone", told)
+    else:
+        known = expected.cells()
+        assert shown.keys() == known.keys()
+        for name, values in known.items():
+            np.testing.assert_allclose(shown[name], values, **CLOSE, err_msg=name)
+        assert_same_curve(planner, expected)
+    assert_same_map(planner, expected)
+    weak, warned = expected.file.why_not, planner.text("warned")
+    assert (weak in warned) if weak else "Let nothing rest" not in warned
+    if expected.refused:
+        return
+    if expected.best.sparsity > 0 and expected.file.ensemble is not None:
+        assert f"in {expected.wins()} refits" in planner.text("said")
+    far = distance(expected.file, expected.best.sparsity, expected.N, expected.best.data_seen)
+    assert ("outside the fitted runs" in warned) == bool(far.far)
+
+
+def assert_same_curve(planner: Planner, expected: Expected) -> None:
+    law_file, N = expected.file, expected.N
+    curve, S = planner.rows("curve"), np.linspace(0, 0.99, 100)
     D = expected.cost.data_seen(S, N, expected.flops)
-    np.testing.assert_allclose(curve["loss"], law(S, N, D), **CLOSE)
-    if expected.file.ensemble is not None:
-        ends = expected.file.interval(lambda member: member(S, N, D), dims=1, level=LEVEL)
-        np.testing.assert_allclose([curve["low"], curve["high"]], ends, **CLOSE)
+    losses = law_file.joint(S, N, D)
+    points = zip(D, losses, strict=True)
+    told = np.array([nonsense(law_file, N, float(d), float(loss)) is None for d, loss in points])
+    np.testing.assert_allclose(curve["S"], S[told], **CLOSE)
+    np.testing.assert_allclose(curve["loss"], losses[told], **CLOSE)
+    if law_file.ensemble is not None:
+        widen, some = demanded_widening(law_file), slice(None, None, 15)
+        found = forecast(law_file, S[told][some], N, D[told][some], level=LEVEL, widen=widen)
+        np.testing.assert_allclose(curve["low"][some], found.low, **CLOSE)
+        np.testing.assert_allclose(curve["high"][some], found.high, **CLOSE)
+
+
+def assert_same_map(planner: Planner, expected: Expected) -> None:
+    law, N = expected.file.joint, expected.N
     lines, dense = planner.rows("contours"), planner.rows("dense")
     costs = [
         contour(law, s, n, expected.cost)
@@ -155,10 +212,6 @@ def assert_same(planner: Planner) -> None:
     np.testing.assert_allclose(
         [point["nonzero_params"], point["flops"]], [[N], [expected.flops]], **CLOSE
     )
-    if expected.best.sparsity > 0 and expected.file.ensemble is not None:
-        assert f"in {expected.wins()} refits" in planner.text("said")
-    far = distance(expected.file, expected.best.sparsity, N, expected.best.data_seen)
-    assert bool(planner.text("warned")) == bool(far.far)
 
 
 MOVES = {
@@ -186,6 +239,7 @@ def test_the_page_computes_what_simlib_computes(opened: Opener, move: str) -> No
         assert planner.position(name) != before
     assert_same(planner)
     page.watch.assert_clean()
+    assert not page.watch.warnings
 
 
 def test_every_shipped_joint_law_can_be_chosen(opened: Opener) -> None:
@@ -219,12 +273,108 @@ def test_a_law_reaches_its_own_runs_and_says_so_far_from_them(opened: Opener, la
     assert 10 ** float(setting["C"]) == pytest.approx(6 * N * D, rel=0.07)
     assert setting["serve"] == next(str(s.low) for s in SLIDERS if s.name == "serve")
     assert planner.cells()["dense D"] == [pytest.approx(D, rel=0.15)]
-    assert planner.text("warned") == ""
+    assert "times in" not in planner.text("warned")
     page.page.wait_for_function(f"() => location.hash.includes('N={setting['N']}')")
     for name, key in (("N", "Home"), ("N", "End"), ("C", "End")):
         planner.press(name, key)
-        assert "times in" in planner.text("warned")
+        assert planner.curve_hidden or "times in" in planner.text("warned")
         assert_same(planner)
+    page.watch.assert_clean()
+
+
+@pytest.mark.parametrize("preset", [0, 1])
+def test_simlib_plan_gives_the_same_plan(opened: Opener, preset: int) -> None:
+    """The command under the table, run as it stands there."""
+    planner = Planner(opened("book/planner").page)
+    planner.page.click(f".planner-presets button >> nth={preset}")
+    planner.press("serve", "PageUp PageUp")
+    planner.press("speedup", "ArrowRight")
+    words = planner.text("command").split()
+    assert words[:2] == ["simlib", "plan"]
+    done = CliRunner().invoke(cli, [*words[1:], "--json"])
+    assert done.exit_code == 0, done.output
+    plan, shown = json.loads(done.output), planner.cells()
+    for run, key in (("dense", "dense"), ("sparse", "sparse"), ("two_four", "2_4")):
+        choice = plan[key]
+        assert shown[f"{run} loss"] == pytest.approx([choice["loss"], *choice["interval"]], 1e-5)
+        assert shown[f"{run} D"] == [pytest.approx(choice["data_seen"], 1e-5)]
+    wanted = [plan["sparse"]["sparsity"], *plan["sparse"]["sparsity_interval"]]
+    assert shown["sparse S"] == pytest.approx(wanted, abs=1e-5)
+    ahead, of = re.search(r"in (\d+) of (\d+) refits", planner.text("said")).groups()
+    assert int(ahead) / int(of) == plan["probability_sparse_wins"]
+
+
+def test_a_kept_plan_stands_beside_the_next_and_in_the_link(opened: Opener) -> None:
+    page = opened("book/planner")
+    planner = Planner(page.page)
+    first = planner.cells()
+    page.page.click(".planner-keep")
+    planner.choose("vit-jft-refit", "dense")
+    known = Expected(planner.setting).cells()
+    assert planner.cells() == {
+        name: pytest.approx(value, rel=1e-8) for name, value in known.items()
+    }
+    read = CELLS.replace("data-run", "data-kept").replace("dataset.run", "dataset.kept")
+    assert page.page.evaluate(read) == first
+    assert "T5 on C4" in planner.text("kept-said")
+    plans = page.page.evaluate(ROWS, "curve")
+    assert {row["plan"] for row in plans} == {"this", "kept"}
+    page.page.wait_for_function("() => location.hash.includes('kept=')")
+    page.page.reload()
+    page.page.wait_for_function(READY)
+    assert page.page.evaluate(read) == first
+    page.page.click(".planner-drop")
+    assert not page.page.is_visible(".planner-kept-said")
+    page.watch.assert_clean()
+
+
+def test_a_law_of_ones_own_gives_the_plan_of_that_law(opened: Opener) -> None:
+    page = opened("book/planner", as_file=True)
+    planner = Planner(page.page)
+    planner.choose("gpt-laptop", "sparse")
+    planner.go_to_runs()
+    known = planner.cells()
+    planner.choose("t5-c4", "dense")
+    page.page.eval_on_selector(".planner-own", "box => { box.open = true; }")
+    path = FOLDER / "gpt-laptop.json"
+    page.page.fill("#planner-pasted", path.read_text())
+    page.page.check(".planner [name=cost][value=sparse]")
+    page.page.click(".planner-read")
+    assert planner.position("law") == "own"
+    assert planner.cells() == known
+    page.page.set_input_files(".planner-own [type=file]", path)
+    page.page.wait_for_function("() => document.querySelector('.planner select').value === 'own'")
+    assert planner.cells() == known
+    page.watch.assert_clean()
+
+
+def broken(**changes: object) -> str:
+    return json.dumps({**json.loads((FOLDER / "gpt-laptop.json").read_text()), **changes})
+
+
+NOT_LAWS = {
+    "no JSON": lambda: "a law",
+    "joint": lambda: broken(form="density_power"),
+    "the law is not 7 numbers": lambda: broken(coefficients={"a_S": 1}),
+    "member 1 is not 7 numbers": lambda: broken(ensemble=[[1, 2]]),
+    "too small": lambda: broken(ensemble=[[1, 1, 1, 0, 1, 1, 1]]),
+    "the range of data_seen": lambda: broken(
+        range={"sparsity": [0, 0.5], "nonzero_params": [1, 2]}
+    ),
+}
+
+
+@pytest.mark.parametrize("told", NOT_LAWS)
+def test_what_is_no_law_is_refused_in_a_sentence(opened: Opener, told: str) -> None:
+    page = opened("book/planner")
+    planner = Planner(page.page)
+    before = planner.cells()
+    page.page.eval_on_selector(".planner-own", "box => { box.open = true; }")
+    page.page.fill("#planner-pasted", NOT_LAWS[told]())
+    page.page.click(".planner-read")
+    assert told in planner.text("own-said")
+    assert planner.text("own-said").startswith("Not read: ")
+    assert planner.cells() == before
     page.watch.assert_clean()
 
 
@@ -303,7 +453,7 @@ def test_serving_that_takes_all_of_the_compute_is_said(opened: Opener) -> None:
         planner.press(name, key)
     assert "Serving alone takes" in planner.text("said")
     assert all(values == [] for values in planner.cells().values())
-    assert page.page.evaluate(ROWS, "curve") == []
+    assert planner.curve_hidden
     assert not re.search("NaN|Infinity|undefined", page.page.inner_text("main"))
     planner.press("serve", "Home")
     assert_same(planner)

@@ -1,5 +1,6 @@
 """A page runs again when, and only when, something that its outputs depend on has changed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def tree(tmp_path: Path) -> Path:
         "simlib/unused.py": "x = 1\n",
         "simlib/datasets/__init__.py": "import os\nos.environ.get('SIMLIB_DATA')\n",
         "simlib/datasets/t5.csv": "loss\n1\n",
+        "simlib/datasets/world/law.json": "{}\n",
         "simlib/cli/__init__.py": 'LAZY = {"fit": "simlib.cli.fit:command"}\n',
         "simlib/cli/fit.py": "import simlib.unused\n",
         "page.md": PAGE,
@@ -95,7 +97,9 @@ def test_prose_does_not_count_but_shipped_tables_do(tree: Path) -> None:
     path.write_text(path.read_text() + "\nMore prose.\n")
     assert digest(tree, path) == before
     (tree / "simlib/datasets/t5.csv").write_text("loss\n2\n")
-    assert digest(tree, path) != before
+    other = digest(tree, path)
+    (tree / "simlib/datasets/world/law.json").write_text("[]\n")
+    assert len({before, other, digest(tree, path)}) == 3
 
 
 def test_files_that_a_variable_points_to_count(
@@ -110,5 +114,9 @@ def test_files_that_a_variable_points_to_count(
     (folder / "t5-data.csv").write_text("1\n")
     present = digest(tree, reader)
     (folder / "vit-data.json").write_text("{}\n")
-    assert len({absent, present, digest(tree, reader)}) == 3
+    both = digest(tree, reader)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "table.csv").write_text("1\n")
+    monkeypatch.setenv("SIMLIB_DATA", os.pathsep.join([str(folder), str(tmp_path / "more")]))
+    assert len({absent, present, both, digest(tree, reader)}) == 4
     assert digest(tree, other) == other_absent

@@ -4,6 +4,7 @@ Files that are right are changed at random, one format after the other, and opti
 SIMLIB_INPUTS=20000 tries so many; `make inputs` does.
 """
 
+import gzip
 import json
 import os
 import random
@@ -15,13 +16,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import simlib.cli.claims
+import simlib.sweep.again
+import simlib.sweep.carry
 import simlib.sweep.plan
 from simlib.cli import cli
 from simlib.datasets import FOLDER
 from simlib.datasets import load_law as kept_law
 from simlib.errors import InputError
 
-INPUTS = int(os.environ.get("SIMLIB_INPUTS", "300"))
+INPUTS = int(os.environ.get("SIMLIB_INPUTS", "1000"))
 PATIENCE = 60  # seconds after which one input has hung; a thousand times what it takes
 RUN = "0123456789abcdef"
 NUMBERS = ["0", "-1", "1", "2", "0.5", "-0.0", "1e-300", "1e300", "1e400", "nan", "inf", "-inf"]
@@ -127,6 +131,7 @@ runs:
 LAW = json.loads((FOLDER / "gpt-laptop.json").read_text())
 LAW["ensemble"] = LAW["ensemble"][:20]
 OWN = rows().replace("nonzero_params", "n").replace("data_seen", "tokens")
+OBJECTS = [(OWN.split("\n")[0].split(","), line.split(",")) for line in OWN.split("\n")[1:-1]]
 
 
 class Inputs:
@@ -191,7 +196,19 @@ class Inputs:
         if self.rng.random() < 0.3:
             columns = changed_text(self.rng, columns + "*1,loss=loss").decode(errors="replace")
         run = ("--resamples", "0", "--starts", "1")
-        return ["fit", "--runs", table, "--columns", columns, *run]
+        where = changed_text(self.rng, "seed == 0 and loss < 1e3").decode(errors="replace")
+        picked = self.sometimes("--where", where) + self.sometimes("--best-per", "N,D,S,seed")
+        return ["fit", "--runs", table, "--columns", columns, *picked, *run]
+
+    def packed(self) -> list[str]:
+        objects = [dict(zip(*lines, strict=True)) for lines in OBJECTS]
+        content = changed_json(self.rng, objects)
+        if self.rng.random() < 0.5:
+            content = gzip.compress(content)
+            content = bytes_changed(self.rng, content) if self.rng.random() < 0.5 else content
+        columns = ("--columns", "nonzero_params=n,data_seen=tokens*1")
+        run = ("--resamples", "0", "--starts", "1")
+        return ["fit", "--runs", self.file(content, ".json"), *columns, *run]
 
     def compare(self) -> list[str]:
         held = self.sometimes("--held-out", self.table())
@@ -275,6 +292,38 @@ class Inputs:
     def notebook(self) -> list[str]:
         return ["notebook", self.rng.choice(WORDS), "-p", self.rng.choice(WORDS), "1"]
 
+    def calibrate(self) -> list[str]:
+        share = self.sometimes("--share", self.number("0.5"))
+        return ["calibrate", "--runs", self.table(), "--resamples", "20", *share]
+
+    def claims(self) -> list[str]:
+        name = self.rng.choice(("gpt-laptop", *WORDS))
+        asked = self.rng.choice(
+            (
+                ("--power", name, "--grid", self.grid()),
+                ("--power", name, "--tables", self.number("2")),
+                ("--measure", self.rng.choice(WORDS + NUMBERS)),
+                ("--only", self.rng.choice(WORDS + NUMBERS)),
+            )
+        )
+        return ["claims", *asked, *self.sometimes("--seed", self.number("3"))]
+
+    def verify_rows(self) -> list[str]:
+        table = self.sometimes("--table", self.rng.choice(("gpt-pilot2", *WORDS)))
+        hours = self.sometimes("--hours", self.number("0.2"))
+        save = self.sometimes("--save", self.path(".json"))
+        return ["verify-rows", "--rows", self.number("1"), *table, *hours, *save]
+
+    def evidence(self) -> list[str]:
+        grids = [*WORDS, *NUMBERS, "gpt-pilot2"]
+        fresh = self.sometimes("--fresh", self.path(""))
+        only = self.rng.choice(grids)
+        return ["evidence", "--dry-run", "--only", only, *fresh, "--out", self.path("")]
+
+    def carry(self) -> list[str]:
+        only = self.sometimes("--only", f"seed={self.rng.choice(WORDS + NUMBERS)}")
+        return ["carry", self.grid(), "--to", self.path(".zip"), *only]
+
     def sometimes(self, *words: str) -> list[str]:
         return list(words) if self.rng.random() < 0.3 else []
 
@@ -300,9 +349,22 @@ def patience():
         signal.signal(signal.SIGALRM, before)
 
 
+def without_long_work(monkeypatch):
+    """What takes minutes once everything that was given is accepted."""
+
+    def accepted(*_: object, **__: object) -> None:
+        raise InputError("all of it was accepted")
+
+    monkeypatch.setattr(simlib.sweep.plan, "_time_step", lambda config: 0.001)
+    monkeypatch.setattr(simlib.sweep.again, "repeat", accepted)
+    monkeypatch.setattr(simlib.cli.claims, "compute_powers", accepted)
+    monkeypatch.setattr(simlib.sweep.carry, "_corpus_folder", lambda name: Path())
+    monkeypatch.setattr(simlib.sweep.carry, "_contents", lambda corpora: iter(()))
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_ends_with_a_sentence_whatever_it_is_given(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(simlib.sweep.plan, "_time_step", lambda config: 0.001)
+    without_long_work(monkeypatch)
     monkeypatch.chdir(tmp_path)
     for number in range(-(-INPUTS // len(COMMANDS))):
         inputs = Inputs(random.Random(f"{name} {number}"), tmp_path / str(number))

@@ -1,4 +1,4 @@
-"""No command replaces a file unasked, and none but `make laws` one that ships."""
+"""No command replaces a file unasked, and none one that ships but where SIMLIB_SHIP=1 is set."""
 
 import hashlib
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import simlib.cli.claims
+from simlib.claims.measured import Measurements
+from simlib.claims.power import Powers
 from simlib.cli import cli
 from simlib.datasets import FOLDER
 from simlib.errors import InputError
@@ -22,6 +25,7 @@ WRITERS = {
     "compare": "compare --runs t5-laptop --resamples 0 --form joint --save {path}",
     "predict": "predict --law t5-c4-refit --grid notebooks/grids/gpt-ci.yaml --save {path}",
     "curves": "curves runs --table t5-laptop --save {path}",
+    "verify-rows": "verify-rows --save {path}",
     "carry": "carry notebooks/grids/gpt-ci.yaml --to {path}",
     "notebook": "notebook quickstart --out {path}",
 }
@@ -77,7 +81,9 @@ def test_nothing_that_ships_is_replaced(name: str) -> None:
     assert shipped() == before
 
 
-@pytest.mark.parametrize("name", ["fit", "calibrate", "compare", "predict", "curves"])
+@pytest.mark.parametrize(
+    "name", ["fit", "calibrate", "compare", "predict", "curves", "verify-rows"]
+)
 @pytest.mark.parametrize("target", ["t5-c4-refit", "new", "../../evil", "/evil", ".."])
 def test_save_takes_no_name_that_leads_into_the_package_or_out_of_it(
     name: str, target: str
@@ -87,6 +93,26 @@ def test_save_takes_no_name_that_leads_into_the_package_or_out_of_it(
         run(WRITERS[name].format(path=target) + " --force")
     assert shipped() == before
     assert not (FOLDER / "../../evil.json").exists()
+
+
+def test_what_claims_find_of_a_shipped_table_is_only_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = shipped()
+    found = Powers("gpt-laptop", 0, "", {}, {}, ())
+    monkeypatch.setattr(simlib.cli.claims, "compute_powers", lambda *_, **__: found)
+    monkeypatch.setattr(
+        simlib.cli.claims, "measure", lambda *_: Measurements("gpt-laptop", 0, {}, (), {})
+    )
+    run("claims --power gpt-laptop")
+    run("claims --measure gpt-laptop")
+    assert shipped() == before
+
+
+def test_the_power_of_a_grid_is_not_replaced_unasked(tmp_path: Path) -> None:
+    grid = tmp_path / "mine.yaml"
+    grid.with_suffix(".power.json").write_bytes(OWN)
+    with pytest.raises(InputError, match=r"is there already: .*--force"):
+        run(f"claims --power gpt-laptop --grid {grid}")
+    assert grid.with_suffix(".power.json").read_bytes() == OWN
 
 
 def test_a_grid_and_its_optima_stand_together(tmp_path: Path) -> None:

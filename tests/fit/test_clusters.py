@@ -43,7 +43,6 @@ def test_intervals_cover_where_shapes_miss_the_law_only_if_curves_are_drawn_whol
                 resamples=60,
                 profile_resamples=0,
                 clusters=clusters,
-                by_residuals=False,
             )
             low, high = np.quantile(found.ensemble.multiplier(0.75), [0.05, 0.95])
             inside[way] += low <= worth <= high

@@ -14,7 +14,7 @@ from simlib.fit.newton import minimise
 from simlib.fit.preparation import prepare
 from simlib.fit.problem import Hold
 from simlib.laws.base import BaseLaw, Coefficient
-from simlib.laws.extensions import DataExponentLaw, DataFactorLaw, SizeExponentLaw
+from simlib.laws.extensions import DataExponentLaw, DataFactorLaw, FixedDataLaw, SizeExponentLaw
 from simlib.laws.form import Amplitude, ByLevel, Exponent, Form, Outer, Units
 from simlib.laws.law import JointLaw
 from simlib.laws.rivals import (
@@ -47,6 +47,7 @@ TRUTHS = {
     "size-exponent": SizeExponentLaw(a_S=800.0, b_S=0.9, b_SN=0.4, c_S=40.0, b_N=0.2, **TAIL),
     "data-factor": DataFactorLaw(a_S=150.0, b_S=0.9, c_S=150.0, b_N=0.3, h=-0.4, **TAIL),
     "data-exponent": DataExponentLaw(a_S=150.0, b_S=0.9, c_S=150.0, b_N=0.3, q=0.2, v=0.05, **TAIL),
+    "fixed-data": FixedDataLaw(a_S=150.0, b_S=0.9, c_S=150.0, b_N=0.3, c=1.7),
 }
 S = np.array([0.0, 0.5, 0.75, 0.875])
 

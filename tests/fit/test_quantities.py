@@ -30,11 +30,11 @@ def noisy():
 
 
 @pytest.mark.slow
-def test_profiles_agree_with_resampled_residuals_where_the_runs_identify(noisy):
+def test_profiles_agree_with_resampled_runs_where_the_runs_identify(noisy):
     wanted = {"share": SHARE, **CURVED}
     result = fit(noisy, resamples=200, profile_resamples=60, quantities=wanted)
     for name, found in result.quantities.items():
-        values = wanted[name].of(result.residual_ensemble)
+        values = wanted[name].of(result.ensemble)
         low, high = np.quantile(values, [0.05, 0.95])
         ours = found.profile_interval
         assert ours[0] < found.value < ours[1], name
@@ -87,7 +87,7 @@ def test_refits_that_did_not_converge_are_counted_and_decide_nothing(noisy, monk
     from simlib.fit import bootstrap
 
     sound = fit(noisy, resamples=40, profile_resamples=0)
-    assert (sound.refits, sound.converged_members, sound.converged_residual_members) == (40,) * 3
+    assert (sound.refits, sound.converged_members) == (40, 40)
     assert sound.decides
     assert sound.why_not == ""
 

@@ -23,7 +23,7 @@ def test_recovers_the_law_of_noiseless_runs(seed, objective):
     np.testing.assert_allclose(result.law.vector(), law.vector(), rtol=1e-6)
 
 
-def _coverage(truths: int, kinds: tuple[str, ...], **options: int) -> float:
+def _coverage(truths: int, kind: str, **options: int) -> float:
     """Share of coefficients inside their 90 % intervals, pooled over truths."""
     hits = []
     for seed in range(truths):
@@ -31,22 +31,19 @@ def _coverage(truths: int, kinds: tuple[str, ...], **options: int) -> float:
         law = random_law(rng)
         result = fit(grid(law, 0.005, rng), seed=seed, **options)
         assert result.status == "converged"
-        for kind in kinds:
-            for name, (low, high) in getattr(result, kind).items():
-                hits.append((low or -np.inf) <= getattr(law, name) <= (high or np.inf))
+        for name, (low, high) in getattr(result, kind).items():
+            hits.append((low or -np.inf) <= getattr(law, name) <= (high or np.inf))
     return float(np.mean(hits))
 
 
 # The checks of one truth are correlated: the bounds below are about three standard errors of as
 # many truths with a correlation of one half between coefficients.
 def test_bootstrap_intervals_cover_at_their_rate():
-    kinds = ("intervals", "residual_intervals")
-    assert 0.78 <= _coverage(20, kinds, resamples=100, profile_resamples=0) <= 0.99
+    assert 0.78 <= _coverage(20, "intervals", resamples=100, profile_resamples=0) <= 0.99
 
 
 def test_profile_intervals_cover_at_their_rate():
-    kinds = ("profile_intervals",)
-    assert 0.72 <= _coverage(10, kinds, resamples=0, profile_resamples=30) <= 1.0
+    assert 0.72 <= _coverage(10, "profile_intervals", resamples=0, profile_resamples=30) <= 1.0
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +187,42 @@ def test_tables_that_cannot_identify_the_law_are_refused(noisy):
     twice = Table(*(np.append(v, v[0]) for v in vars(noisy).values()))
     with pytest.raises(InputError, match="run 1 stands 2 times"):
         fit(twice)
+
+
+def test_at_a_bound_the_answer_says_so_and_its_profiles_hold_the_truth():
+    """60 runs that hardly tell a floor from none: the bootstrap says nothing, the profiles do."""
+    law = JointLaw(200.0, 1.0, 300.0, 0.35, 2e8, 0.3, 0.6)
+    S, N, D = (
+        v.ravel()
+        for v in np.meshgrid([0, 0.5, 0.75], np.geomspace(1e6, 1e8, 5), [1e9, 2e9, 4e9, 8e9])
+    )
+    bound = []
+    for seed in range(12):
+        noise = np.exp(0.02 * np.random.default_rng(seed).standard_normal(S.size))
+        table = Table(S, N, D, law(S, N, D) * noise)
+        result = fit(table, resamples=20, profile_resamples=40)
+        if result.status == "at bound":
+            bound.append(result)
+    assert len(bound) >= 3
+    inside = []
+    for result in bound:
+        assert not result.intervals
+        assert "ends at a bound" in " ".join(result.warnings)
+        low, high = result.profile_intervals["c"]
+        assert low is None  # nothing keeps the floor from being absent
+        inside.append(high is None or law.c <= high)
+    assert np.mean(inside) >= 0.7
+
+
+def test_starts_that_disagree_are_said():
+    """Losses without a law have several bottoms."""
+    rng = np.random.default_rng(21)
+    S, N, D = (
+        v.ravel() for v in np.meshgrid([0, 0.5, 0.75], np.geomspace(1e6, 1e8, 4), [1e8, 1e9, 1e10])
+    )
+    result = fit(Table(S, N, D, rng.uniform(1, 5, S.size)), **QUICK)
+    assert result.agreeing < 0.9
+    assert f"only {result.agreeing:.0%} of 25 starts agree" in " ".join(result.warnings)
 
 
 def test_a_fit_that_is_stopped_early_says_so(noisy, monkeypatch):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simlib.errors import InputError
-from simlib.pages import charts
+from simlib.pages import charts, notebooks
 
 LIGHT, DARK = "#ffffff", "#14181e"
 
@@ -97,3 +97,29 @@ def test_output_is_a_chart_a_picture_and_a_text() -> None:
     svg = content["image/svg+xml"]
     assert all(label in svg for label in (">1M<", ">10M<", ">1B<"))
     assert ">2M<" not in svg
+
+
+@pytest.mark.slow
+def test_charts_and_tables_of_a_notebook_are_numbered_and_few_tables_stand_open(tmp_path):
+    """One chart a cell and three tables: captions count on, the third table is folded."""
+    head = "---\nkernelspec:\n  display_name: P\n  language: python\n  name: python3\n---\n\n"
+    setup = (
+        "import altair as alt\nfrom simlib.pages import charts\n"
+        "from simlib.pages.tables import Table\ncharts.enable()\ncharts.enable()\n"
+        "def draw(n):\n    mark = alt.Chart(charts.rows(x=[1])).mark_point().encode(x='x:Q')\n"
+        "    return charts.describe(mark, f'A chart <{n}> of one single point')"
+    )
+    cells = [setup, "draw(1)", "draw(2)", *["Table(('a', 'b'), [('1', '2')])"] * 3]
+    path = tmp_path / "notebooks" / "page.md"
+    path.parent.mkdir()
+    path.write_text(head + "".join(f"```{{code-cell}} ipython3\n{c}\n```\n\n" for c in cells))
+    done = notebooks.run(path, {}, tmp_path / "page.ipynb")
+    shown = [
+        "".join(o.get("data", {}).get("text/html", "") for o in cell.outputs)
+        for cell in done.cells
+        if cell.cell_type == "code"
+    ]
+    assert "Figure 1." in shown[1]
+    assert "Figure 2." in shown[2]
+    assert "&lt;2&gt;" in shown[2]
+    assert ["<details" in html for html in shown[3:]] == [False, False, True]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from simlib.analysis.contrasts import REFERENCE, Arm, Estimate, Pairs, match
-from simlib.analysis.worth import Trend
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
 from simlib.pages import choices
@@ -83,13 +82,11 @@ def test_sizes_that_were_asked_for_alike_share_a_column() -> None:
     assert len(table.header) == len(table.rows[0]) == 5
 
 
-def test_a_trend_rejects_one_law_only_if_a_slope_is_sure() -> None:
-    flat, steep = Estimate(0.0, (-0.1, 0.1), 8), Estimate(0.2, (0.1, 0.3), 8)
-    assert choices.says(Trend(flat, flat)) == "not rejected"
-    assert choices.says(Trend(steep, flat)) == "rejected: drifts with size"
-    assert choices.says(Trend(steep, steep)) == "rejected: drifts with size and data"
-    assert choices.says(None) == "cannot be tested"
-    assert choices.trend_table([pairs(0.01)], FILE).rows[0][-1] == "cannot be tested"
+def test_one_law_is_accepted_or_rejected_only_if_the_drift_is_known_to_be_small_or_large() -> None:
+    small, steep = Estimate(0.01, (-0.01, 0.03), 8), Estimate(0.2, (0.1, 0.3), 8)
+    across = Estimate(0.04, (0.02, 0.06), 8)
+    assert [choices.says(drift) for drift in (small, steep, across)] == ["yes", "no", "undecided"]
+    assert choices.trend_table([pairs(0.01)], FILE).rows[0][1:5] == ("undetermined",) * 4
 
 
 def test_families_disagree_only_where_intervals_are_apart() -> None:

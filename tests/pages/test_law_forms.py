@@ -10,7 +10,7 @@ from simlib.fit.comparefile import ComparisonFile
 from simlib.fit.holdout import Holdout
 from simlib.fit.nested import NESTINGS, NestedTest
 from simlib.pages import law_forms
-from simlib.pages.law_forms import forecasts, held_out_errors
+from simlib.pages.law_forms import forecasts
 
 
 def assessment(form: str, error: float, bic: float, unpredicted: int = 0) -> Assessment:
@@ -90,6 +90,17 @@ def test_tables_and_charts_name_every_form_and_every_reason(file):
     assert "3 not predicted" in " ".join(law_forms.error_table(file).rows[3])
     assert len(law_forms.refusals([file]).rows) == 1
     assert law_forms.use_table([file], 0.1).rows[0][1] == "joint, near"
-    for chart in (held_out_errors(file), forecasts(file, "XL")):
-        text = str(chart.to_dict())
-        assert all(form in text for form in forms)
+    drawn = str(forecasts(file, "XL").to_dict())
+    assert all(form in drawn for form in forms)
+
+
+def test_the_ranking_and_the_map_hold_errors_against_the_least_of_forms_that_predict_all(file):
+    ranks = {rank.form: rank for rank in law_forms.ranking([file], 0.1)}
+    assert list(ranks) == ["joint", "near", "wide", "partial"]
+    assert (ranks["near"].among, ranks["near"].decided) == (4, 4)
+    assert ranks["joint"].ratio == 1
+    assert ranks["wide"].ratio == pytest.approx(1.5)
+    chart = law_forms.error_map([file], list(ranks))
+    values = chart.to_dict()["data"]["values"]
+    assert {v["form"] for v in values} == {"joint", "near", "wide"}
+    assert {v["held out"] for v in values} == {f"runs: {n}" for n in law_forms.HELD_OUT[:-1]}

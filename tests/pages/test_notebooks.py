@@ -218,7 +218,7 @@ def test_a_shipped_chapter_answers_for_another_budget(tmp_path: Path) -> None:
     said = glued(notebooks.run(path, given, tmp_path / "plan.ipynb"))
     law = load_law("vit-jft-refit").joint
     expected = {cost: float(optimal_sparsity(law, 3e8, 5e21, cost)) for cost in ("dense", "sparse")}
-    assert (said["N"], said["C"]) == ("3.00e8", "5.00e21")
+    assert (said["N"], said["C"]) == ("300M", "5.00e21")
     assert said["dense_S"] == f"{expected['dense']:.0%}"
     assert said["sparse_S"] == f"{expected['sparse']:.0%}"
     assert expected["dense"] < expected["sparse"]

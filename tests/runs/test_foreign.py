@@ -1,13 +1,21 @@
 """A stranger's table: their names and units in, ours out, and what cannot be is explained."""
 
 import csv
+import gzip
+import io
+import json
+import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from factories import grid, random_law
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simlib.errors import InputError
-from simlib.runs.foreign import Column, parse_columns, read_foreign, refuse_mixture
+from simlib.runs.expression import Expression
+from simlib.runs.foreign import Pick, TableReading, parse_columns, read_foreign, refuse_mixture
 from simlib.runs.table import RunTable
 
 TRUTH = grid(random_law(np.random.default_rng(3)), 0.005, np.random.default_rng(3))
@@ -72,9 +80,13 @@ def test_two_columns_of_one_name_are_refused_where_one_is_needed(tmp_path):
     assert table.nonzero_params.tolist() == [3e6]
 
 
-def test_pairs_are_parsed_with_their_factor():
-    found = parse_columns(" nonzero_params = n * 1e6 , loss=val")
-    assert found == {"nonzero_params": Column("n", 1e6), "loss": Column("val")}
+def test_pairs_are_parsed_and_a_comma_in_quotes_ends_none():
+    found = parse_columns(" nonzero_params = n * 1e6 , loss=val,dataset='a,b'")
+    assert {name: e.text for name, e in found.items()} == {
+        "nonzero_params": "n * 1e6",
+        "loss": "val",
+        "dataset": "'a,b'",
+    }
 
 
 @pytest.mark.parametrize(
@@ -90,7 +102,7 @@ def test_pairs_are_parsed_with_their_factor():
         (NAMES.replace("pct*0.01", "1-pct"), "sparsity=1-COLUMN|row"),
         (NAMES.replace("pct*0.01", "1"), "if the column holds densities, write sparsity=1-COLUMN"),
         ("loss", "field=column pairs"),
-        ("loss=val*two", "after . comes a number, got 'two'"),
+        (NAMES + "*two", "no column 'two' for loss"),
     ],
 )
 def test_what_cannot_be_meant_is_explained(theirs, names, said):
@@ -126,3 +138,126 @@ def test_a_mixture_of_families_is_explained(tmp_path):
     with pytest.raises(InputError, match="several model families"):
         read_foreign(write(tmp_path / "mixed.csv", rows, header), {})
     refuse_mixture(RunTable([]))
+
+
+def as_text(rows, header, kind):
+    objects = [dict(zip(header, row, strict=True)) for row in rows]
+    if kind == "json":
+        return json.dumps(objects).encode()
+    if kind == "columns":
+        return json.dumps(
+            {h: {str(i): o[h] for i, o in enumerate(objects)} for h in header}
+        ).encode()
+    if kind == "lines":
+        return "\n".join(map(json.dumps, objects)).encode()
+    if kind == "nested":
+        return json.dumps([{"model": {"n": o["n"]}, **o} for o in objects]).encode()
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *rows])
+    return gzip.compress(text.getvalue().encode())
+
+
+@pytest.mark.parametrize("kind", ["json", "columns", "lines", "nested", "gzip", "parquet"])
+def test_every_format_gives_the_same_runs(tmp_path, kind):
+    header = ("n", "pct", "tokens", "val")
+    columns = (TRUTH.nonzero_params / 1e6, 100 * TRUTH.sparsity, TRUTH.data_seen / 1e9, TRUTH.loss)
+    rows = [list(map(float, row)) for row in zip(*columns, strict=True)]
+    path = tmp_path / "runs"
+    if kind == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pyarrow.table(dict(zip(header, columns, strict=True))), path)
+    else:
+        path.write_bytes(as_text(rows, header, kind))
+    names = NAMES.replace("n*1e6", "model.n*1e6") if kind == "nested" else NAMES
+    table = read_foreign(path, parse_columns(names))
+    np.testing.assert_allclose(table.nonzero_params, TRUTH.nonzero_params, rtol=1e-6)
+    np.testing.assert_array_equal(table.loss, TRUTH.loss)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "runs").write_bytes(b"PAR1....")
+    with pytest.raises(InputError, match="pip install pyarrow"):
+        read_foreign(tmp_path / "runs", {})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x1f\x8bnot", b"PAR1....", b"[1, 2]", b'{"a": [1], "b": []}', b"[" * 100000, b'[{"n": 1}'],
+)
+def test_a_damaged_file_of_any_format_is_refused(tmp_path, content):
+    (tmp_path / "runs").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_foreign(tmp_path / "runs", {})
+
+
+LOG = [
+    # run, step, dense, total, nll in bits, router
+    ("a", "0", "1e6", "1e6", "9", "dense"),
+    ("a", "10", "1e6", "1e6", "5", "dense"),
+    ("a", "20", "1e6", "1e6", "4", "dense"),
+    ("b", "10", "1e6", "4e6", "4.5", "x-y"),
+    ("b", "20", "1e6", "4e6", "3.5", "x-y"),
+    ("c", "20", "1.01e6", "4.04e6", "3.7", "x-y"),
+    ("d", "20", "1e6", "4e6", "", "x-y"),
+]
+OF_LOG = "nonzero_params=dense,sparsity=1-dense/total,data_seen=step*524288,loss=nll*ln2"
+
+
+@pytest.fixture
+def log(tmp_path):
+    return write(tmp_path / "log.csv", LOG, ("run", "step", "dense", "total", "nll", "val-router"))
+
+
+def test_expressions_rows_ends_of_runs_and_tuned_cells(log):
+    columns = parse_columns(OF_LOG)
+    last = read_foreign(log, columns, Pick("nll > 0", last_per=("run",)))
+    assert last.data_seen.tolist() == [20 * 524288] * 3
+    np.testing.assert_allclose(last.loss, np.log(2) * np.array([4, 3.5, 3.7]))
+    np.testing.assert_allclose(last.sparsity, [0, 0.75, 0.75])
+    best = read_foreign(log, columns, Pick("step > 10 and nll > 0", best_per=("N", "D", "S")))
+    np.testing.assert_allclose(best.loss, np.log(2) * np.array([4, 3.5]))  # b and c are one cell
+    routed = read_foreign(log, columns, Pick("val-router == 'x-y' and run in ('b', 'c')"))
+    assert len(routed) == 3
+    assert len(read_foreign(log, columns, Pick("not (data_seen < 1e7) and loss < 2.6"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "pick", "said"),
+    [
+        (OF_LOG, Pick(), "row 2, column 'data_seen'|row 8, column 'loss': nll.*no value.*--where"),
+        (OF_LOG, Pick("nll >"), "cannot be read: an expression holds"),
+        (OF_LOG, Pick("nll > 1e9"), "no row is left"),
+        (OF_LOG, Pick("step"), "true or false"),
+        (OF_LOG, Pick("nll > 0", last_per=("ruin",)), "no column 'ruin' to group by"),
+        (OF_LOG, Pick("router == 'x'"), "no column 'router'"),
+        (OF_LOG, Pick("__import__('os').system('x') == 0"), "cannot be computed"),
+        (OF_LOG, Pick("(lambda: 1)() == 1"), "cannot be computed"),
+        (OF_LOG, Pick("nll.real > 0"), "cannot be computed"),
+        (OF_LOG.replace("*ln2", "*ln2**10**10**10"), Pick("nll > 0"), "row 2|perplexity"),
+        (OF_LOG.replace("nll*ln2", "nll > 2"), Pick(), "true or false"),
+        (OF_LOG.replace("nll*ln2", "-(" * 5000 + "1" + ")" * 5000), Pick(), "longer than"),
+        (OF_LOG.replace("nll*ln2", "-" * 900 + "1"), Pick("nll > 0"), "cannot be computed"),
+        (OF_LOG.replace("nll*ln2", "nll*"), Pick(), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_computed_is_explained(log, columns, pick, said):
+    with pytest.raises(InputError, match=said):
+        read_foreign(log, parse_columns(columns), pick)
+
+
+def test_columns_that_nothing_reads_are_named(log):
+    reading = TableReading(parse_columns(OF_LOG), Pick("nll > 0"))
+    assert reading.unread(["run", "step", "dense", "total", "nll", "val-router", "lr"]) == [
+        "run",
+        "val-router",
+    ]
+
+
+@given(st.text(alphabet="nll stepx+-*/()0123456789.<>='\"\\,eandor~", max_size=40))
+@settings(max_examples=150)
+def test_any_text_is_an_expression_or_refused_in_a_sentence(text):
+    columns = {"nll": ["1", "x"], "step": ["2", "3"]}
+    with suppress(InputError):
+        assert len(Expression(text).values(columns, 2)) == 2

@@ -158,6 +158,20 @@ def test_under_a_ceiling_on_size_the_optimum_is_that_of_fixed_size(law, name, N,
         assert pytest.approx(float(free.S), abs=1e-5) == found.S
 
 
+@settings(max_examples=40, deadline=None)
+@given(laws, costs, st.floats(15, 23).map(np.exp), st.floats(-3, 5), st.sampled_from([0, 1e9]))
+def test_at_a_fixed_size_every_run_has_it_and_spends_the_budget(law, cost, N, multiple, served):
+    """Below the dense optimum of that size, too, where a ceiling would leave the size free."""
+    within = Limits(fixed_params=N, sparsity=0.99, serve_tokens=served)
+    flops = float(chinchilla_flops(law, N)) * np.exp(multiple) + N * float(within.serving_flops(0))
+    found = best_allocation(law, flops, cost, within)
+    assert found.N == N
+    spent = N * (6 * found.D * cost.multiplier(found.S) + within.serving_flops(found.S))
+    assert spent == pytest.approx(flops)
+    others = allocate(law, np.linspace(0, 0.99, 100), flops, cost, within)
+    assert found.loss <= others.loss.min() * (1 + 1e-9)
+
+
 @pytest.mark.slow
 @settings(deadline=None)
 @given(laws, costs, budgets, st.floats(-5, 5).map(np.exp))
@@ -273,6 +287,8 @@ H100 = Cluster(accelerator("h100"))
         (lambda: budget_in_flops(hours=3.0), "name an accelerator"),
         (lambda: budget_in_flops(money=3.0, cluster=H100), "price of a device-hour"),
         (lambda: Limits(nonzero_params=0), "nonzero_params must be at least 1, got 0"),
+        (lambda: Limits(fixed_params=0.5), "fixed_params must be at least 1, got 0.5"),
+        (lambda: Limits(fixed_params=1e9, nonzero_params=1e9), "give one"),
         (lambda: Limits(sparsity=1.0), r"in \[0, 1\), got 1"),
         (lambda: Limits(serve_tokens=-1), "at least 0, got -1"),
         (lambda: weight_ceiling(None, 0.1, None), "name an accelerator"),

@@ -162,7 +162,7 @@ def test_a_plan_passes_on_what_the_fit_warned_of():
     plan = make_plan(load_law("gpt-laptop"), 1e13, "sparse")
     assert any("do not identify a_S, b_S, c_S" in said for said in plan.warnings)
     simulated = "8 of 8 runs are simulated, not measured (simulated:x)"
-    drawn = replace(T5, warnings=(simulated,))
+    drawn = replace(load_law("vit-jft-refit"), warnings=(simulated,))
     said = make_plan(drawn, 1e22).warnings
     assert simulated in said
     assert not any("do not identify" in text for text in said)
@@ -197,6 +197,12 @@ def flat_law():
         (lambda: make_plan(T5, 1e22, level=2), "level"),
         (lambda: make_plan(T5, 1e15, limits=Limits(serve_tokens=1e15)), "no model meets"),
         (lambda: make_plan(T5, 1e22, limits=Limits(weight_bytes=10.0)), "no model meets"),
+        (lambda: make_plan(T5, 1e15, limits=Limits(fixed_params=1e9)), "guessing alone has 10.4"),
+        (lambda: make_plan(T5, 1e12, limits=Limits(fixed_params=1e9)), "are no model"),
+        (
+            lambda: make_plan(T5, 1e20, limits=Limits(fixed_params=1e9, serve_tokens=1e13)),
+            "are no model",
+        ),
     ],
 )
 def test_plans_that_cannot_be_made_are_refused(wrong, said):

@@ -213,6 +213,7 @@ def test_fit_reads_a_strangers_columns(tmp_path, released):
         ((*PLAN, "--flops", "1e21", "--gpus", "8"), "--gpus 8 says nothing without --hardware"),
         ((*PLAN, "--flops", "1e21", "--memory", "1e-9"), "no model meets a memory of 1 bytes"),
         ((*PLAN, "--flops", "1e21", "--latency", "1e-9", "--hardware", "h100"), "another unit"),
+        ((*PLAN, "--flops", "1e21", "--front", "--nonzero-params", "1e9"), "give one of them"),
         ((*PLAN, "--flops", "1e21", "--noise", "-1"), "noise of log loss must be at least 0"),
         ((*PLAN, "--flops", "1e21", "--widen", "0"), "positive factor, got 0"),
         ((*PLAN, "--target-loss", "0.1"), "no dense budget reaches"),

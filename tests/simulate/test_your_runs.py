@@ -75,7 +75,7 @@ def test_tables_of_a_plan_have_a_column_a_run_and_empty_warnings_say_so():
     assert table.header == ("", "dense", "sparse", "2:4")
     assert all(len(row) == 4 for row in table.rows)
     assert len(simulator.story_table({"a": plan, "b": plan}).rows) == 2
-    assert simulator.sentences([]).rows == [("nothing to warn of",)]
+    assert simulator.sentences([]).said == ["nothing to warn of"]
     assert len(simulator.measurement_table(plan.measurements).rows) == len(plan.measurements)
     designs = recommend(VIT.joint, 1e18, 0.01, most_runs=30)
     assert len(simulator.design_table(designs).rows) == len(designs)

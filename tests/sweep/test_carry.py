@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -146,6 +147,12 @@ def test_it_imports_nothing_from_beside_itself(grid: Path, tmp_path: Path) -> No
         place.mkdir(parents=True, exist_ok=True)
         for name in names:
             (place / f"{name}.py").write_text(f"open({str(hit)!r}, 'a').write(__file__)\n")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = machine / "two" / f".code-{platform.node()}-{gone.pid}-x"  # by a job that was killed
+    lives = machine / "two" / f".code-{platform.node()}-{os.getpid()}-x"
+    for folder in (left, lives):
+        (folder / "simlib-source").mkdir(parents=True)
     command = [sys.executable, "two.zip", "--workers", "1"]
     environment = {"HOME": str(tmp_path / "empty"), "PATH": os.environ["PATH"]}
     done = subprocess.run(
@@ -154,7 +161,7 @@ def test_it_imports_nothing_from_beside_itself(grid: Path, tmp_path: Path) -> No
     assert not hit.exists(), hit.read_text()
     assert done.returncode == 0, done.stderr
     assert len(collect(machine / "two-runs.zip", tmp_path / "home").new) == 1
-    assert not list((machine / "two").glob(".code-*"))
+    assert list((machine / "two").glob(".code-*")) == [lives]
 
 
 @pytest.mark.filterwarnings("ignore:the corpus 'python' differs")

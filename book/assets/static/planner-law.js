@@ -65,10 +65,68 @@ window.plannerLaws = (data) => {
   };
 
   // ---- the ensemble -------------------------------------------------------------------------
-  const laws = Object.fromEntries(Object.entries(data.laws).map(([name, { names, ...law }]) => {
+  const ready = ({ names, ...law }) => {
     const named = (row) => Object.fromEntries(names.map((n, i) => [n, row[i]]));
-    return [name, { ...law, law: named(law.law), members: law.members.map(named) }];
-  }));
+    return { ...law, law: named(law.law), members: law.members.map(named) };
+  };
+  const laws = Object.fromEntries(Object.entries(data.laws).map(([name, l]) => [name, ready(l)]));
+
+  // Share of the standard normal distribution below x: Hart's rational approximation of 1968, to
+  // about 1e-15 (West, Better approximations to cumulative normal functions, 2005).
+  const HART = [
+    [3.52624965998911e-2, 0.700383064443688, 6.37396220353165, 33.912866078383, 112.079291497871,
+      221.213596169931, 220.206867912376],
+    [8.83883476483184e-2, 1.75566716318264, 16.064177579207, 86.7807322029461, 296.564248779674,
+      637.333633378831, 793.826512519948, 440.413735824752],
+  ];
+  const horner = (terms, z) => terms.reduce((sum, term) => sum * z + term, 0);
+  const normalBelow = (x) => {
+    const z = Math.abs(x);
+    const density = Math.exp((-z * z) / 2);
+    const tail = z < 7.07106781186547
+      ? (density * horner(HART[0], z)) / horner(HART[1], z)
+      : density / (z + 1 / (z + 2 / (z + 3 / (z + 4 / (z + 0.65))))) / 2.506628274631;
+    return x > 0 ? 1 - tail : tail;
+  };
+
+  // Quantile of equally likely normals with these means and one deviation: Newton, kept within a
+  // bracket that every step narrows.
+  const mixtureQuantile = (means, noise, share) => {
+    let low = Infinity;
+    let high = -Infinity;
+    for (const mean of means) {
+      low = Math.min(low, mean);
+      high = Math.max(high, mean);
+    }
+    [low, high] = [low - 8 * noise, high + 8 * noise];
+    let at = 0.5 * (low + high);
+    for (let i = 0; i < 80 && high - low > 1e-13 * (1 + Math.abs(at)); i += 1) {
+      let below = -share;
+      let slope = 0;
+      for (const mean of means) {
+        const z = (at - mean) / noise;
+        below += normalBelow(z) / means.length;
+        slope += Math.exp((-z * z) / 2) / (means.length * noise * 2.5066282746310002);
+      }
+      if (below < 0) low = at;
+      else high = at;
+      const next = at - below / slope;
+      if (Math.abs(next - at) < 1e-13) break;
+      at = next > low && next < high ? next : 0.5 * (low + high);
+    }
+    return at;
+  };
+
+  // Interval of the loss of a single run, widened as runs kept out of a fit demand: as
+  // `simlib.simulate.forecast` has it. null without an ensemble or without the residuals' scatter.
+  const lossInterval = ({ members, noise, widen }, loss, S, N, D) => {
+    if (!members.length || noise === null) return null;
+    const logs = Float64Array.from(members, (m) => Math.log(lossOf(m, S, N, D)));
+    const ends = noise > 0
+      ? TAILS.map((share) => mixtureQuantile(logs, noise, share))
+      : interval(Array.from(logs), (v) => v);
+    return ends.map((end) => loss * Math.exp(widen * (end - Math.log(loss))));
+  };
 
   // Central interval of a quantity over the members of an ensemble; null without one.
   const interval = (members, quantity) => {
@@ -84,13 +142,19 @@ window.plannerLaws = (data) => {
 
   // ---- the plan -----------------------------------------------------------------------------
   // One run: what it is, what it is worth and what it loses, with the interval of its loss.
-  const run = ({ law, members }, cost, S, N, flops) => {
+  const run = (chosen, cost, S, N, flops) => {
+    const { law } = chosen;
     const D = dataSeen(cost, S, N, flops);
+    const loss = lossOf(law, S, N, D);
     return {
       S, D, S_interval: null, dense_params: N / (1 - S), equivalent: worth(law, S) * N,
-      loss: lossOf(law, S, N, D), interval: interval(members, (m) => lossOf(m, S, N, D)),
+      loss, interval: lossInterval(chosen, loss, S, N, D),
     };
   };
+
+  // Whether a prediction means nothing, as in simlib.simulate.sense.
+  const senseless = ({ chance }, N, { D, loss }) =>
+    N < constants.smallest || D < constants.smallest || (chance !== null && loss > chance);
 
   const makePlan = (setting) => {
     const chosen = laws[setting.law];
@@ -98,23 +162,28 @@ window.plannerLaws = (data) => {
     const N = 10 ** setting.N;
     const serving = constants.per_served * N * setting.served;
     const flops = 10 ** setting.C - serving;
-    const plan = { chosen, cost, N, serving, flops, affordable: flops > 0 };
-    if (!plan.affordable) return plan;
+    const { smallest } = constants;
+    const plan = { chosen, cost, N, serving, flops, setting, smallest, runs: null, senseless: null };
+    if (!(flops > 0)) return plan;
     const best = optimalSparsity(chosen.law, cost, N, flops);
     const share = constants.two_four_share;
     const twoFour = { dense_share: 1 - share + share / setting.speedup, sparse_share: 0 };
-    plan.runs = {
+    const runs = {
       dense: run(chosen, cost, 0, N, flops),
       sparse: run(chosen, cost, best, N, flops),
       two_four: run(chosen, twoFour, 0.5, N, flops),
     };
-    const { dense, sparse } = plan.runs;
+    plan.senseless = Object.values(runs).find((r) => senseless(chosen, N, r)) ?? null;
+    if (plan.senseless) return plan;
+    const { dense, sparse } = runs;
     sparse.S_interval = interval(chosen.members, (m) => optimalSparsity(m, cost, N, flops));
-    plan.multiple = flops / chinchillaFlops(chosen.law, N);
-    plan.ahead = chosen.members.filter(
-      (m) => lossOf(m, sparse.S, N, sparse.D) < lossOf(m, 0, N, dense.D)).length;
-    plan.distance = distanceOf(chosen.range, sparse.S, N, sparse.D);
-    return plan;
+    return {
+      ...plan, runs,
+      multiple: flops / chinchillaFlops(chosen.law, N),
+      ahead: chosen.members.filter(
+        (m) => lossOf(m, sparse.S, N, sparse.D) < lossOf(m, 0, N, dense.D)).length,
+      distance: distanceOf(chosen.range, sparse.S, N, sparse.D),
+    };
   };
 
   // Factors by which a run lies outside the fitted range, as in simlib.simulate.forecast.
@@ -128,8 +197,61 @@ window.plannerLaws = (data) => {
     };
   };
 
-  // The training cost of a dense run.
+  // The training cost of a run, and of a dense one.
+  const trainingFlops = (cost, S, N, D) => constants.per_datum * N * D * multiplier(cost, S);
   const denseFlops = (N, D) => constants.per_datum * N * D;
 
-  return { laws, run, makePlan, contour, chinchillaFlops, denseFlops };
+  // ---- a reader's own law -------------------------------------------------------------------
+  // The law of a law file's text, as `simlib fit --save` writes one. Throws an Error whose message
+  // is a sentence for the reader, for what is no such file.
+  const readLaw = (text) => {
+    let file;
+    try {
+      file = JSON.parse(text);
+    } catch {
+      throw new Error("that is no JSON: give a law file, as simlib fit --save writes it");
+    }
+    const { names } = Object.values(data.laws)[0];
+    if (file?.form !== "joint") throw new Error("that is no file of a joint law: its form must be \"joint\"");
+    const numbers = (row, what) => {
+      const fits = Array.isArray(row) && row.length === names.length && row.every(Number.isFinite);
+      if (!fits) throw new Error(`${what} is not ${names.length} numbers: ${names.join(", ")}`);
+      names.forEach((name, i) => {
+        const least = name === "b_S" ? -Infinity : 0;
+        if (row[i] < least || (row[i] === 0 && ["b_N", "b_D"].includes(name))) {
+          throw new Error(`${what} has ${name} = ${row[i]}, which is too small`);
+        }
+      });
+      return row;
+    };
+    const ends = (name) => {
+      const pair = file.range?.[name];
+      const fits = Array.isArray(pair) && pair.length === 2 && pair.every(Number.isFinite)
+        && pair[0] >= 0 && pair[0] <= pair[1] && (name === "sparsity" ? pair[1] < 1 : pair[0] > 0);
+      if (!fits) throw new Error(`the file does not say the range of ${name} of its runs, as two numbers`);
+      return pair;
+    };
+    const ensemble = file.ensemble ?? [];
+    if (!Array.isArray(ensemble)) throw new Error("the ensemble is no list of members");
+    const table = typeof file.made?.table === "string" ? file.made.table : "";
+    const unsettled = file.status === "converged" ? "" : `its fit has the status '${file.status}', not 'converged'`;
+    const known = (values) => (Object.hasOwn(values, table) ? values[table] : null);
+    return ready({
+      names,
+      law: numbers(names.map((name) => file.coefficients?.[name]), "the law"),
+      members: ensemble.map((row, i) => numbers(row, `member ${i + 1}`)),
+      range: Object.fromEntries(
+        ["sparsity", "nonzero_params", "data_seen"].map((name) => [name, ends(name)])),
+      noise: Number.isFinite(file.log_rmse) && file.log_rmse >= 0 ? file.log_rmse : null,
+      widen: known(data.widening) ?? 1,
+      chance: known(data.chance),
+      why_not: ensemble.length ? unsettled : "it has no ensemble, so nothing that follows from it has an interval",
+      file: typeof file.name === "string" && file.name ? file.name : "your law",
+    });
+  };
+
+  return {
+    laws, run, senseless, makePlan, contour, chinchillaFlops, denseFlops, trainingFlops, lossOf,
+    optimalSparsity, interval, readLaw,
+  };
 };

@@ -3,7 +3,10 @@
 (() => {
   const page = document.querySelector(".planner");
   const data = JSON.parse(page.querySelector("script[type='application/json']").textContent);
-  const { laws, run, makePlan, contour, chinchillaFlops, denseFlops } = window.plannerLaws(data);
+  const lib = window.plannerLaws(data);
+  const { laws, run, senseless, makePlan, contour, chinchillaFlops, denseFlops, readLaw } = lib;
+  const { quantity, percent, said, warned, fillCells, figures, fill } = window.pageShown;
+  const OWN = "own"; // the law that a reader brings; the list has it once it is there
 
   // ---- what the charts draw -----------------------------------------------------------------
   const range = (count, value) => Array.from({ length: count }, (_, i) => value(i));
@@ -11,10 +14,11 @@
   const SIZES = 13; // along each line of the map
   const MARGIN = 0.5; // decades at least that the map reaches beyond the fitted sizes and the point
 
-  const curveRows = ({ chosen, cost, N, flops }) => SPARSITIES.map((S) => {
-    const { loss, interval: ends } = run(chosen, cost, S, N, flops);
-    return { S, loss, low: ends?.[0] ?? null, high: ends?.[1] ?? null };
-  });
+  const curveRows = ({ chosen, cost, N, flops }, plan) => SPARSITIES
+    .map((S) => run(chosen, cost, S, N, flops))
+    .filter((found) => !senseless(chosen, N, found))
+    .map(({ S, loss, interval: ends }) =>
+      ({ plan, S, loss, low: ends?.[0] ?? null, high: ends?.[1] ?? null }));
 
   const NAMES = { dense: "dense", sparse: "best", two_four: "2:4" };
   const markRows = ({ runs }) => Object.entries(runs).map(([key, { S, loss, S_interval }]) => (
@@ -38,44 +42,24 @@
     (N) => ({ nonzero_params: N, low: denseFlops(N, data_seen[0]), high: denseFlops(N, data_seen[1]) }));
 
   // ---- words and numbers --------------------------------------------------------------------
-  const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
-  const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-  const quantity = (v) =>
-    v >= 1e15 || v < 1e-3 ? v.toExponential(2).replace("+", "") : v < 1e3 ? plain.format(v) : compact.format(v);
-  const percent = (v) => `${(100 * v).toFixed(1)}\u00a0%`;
-  const nats = (v) => (v < 100 ? v.toFixed(4) : quantity(v));
-  const WRITTEN = { S: percent, loss: nats };
-  const INTERVAL_OF = { S: "S_interval", loss: "interval" };
-
-  // A number as the reader sees it, with all its digits in the page.
-  const exact = (value, text) => {
-    const element = document.createElement("data");
-    element.value = value;
-    element.textContent = text;
-    return element;
+  // A setting in words, as it is said above the kept plan.
+  const inWords = ({ chosen, cost, N, setting }) => {
+    const law = [...select.options].find((o) => o.value === setting.law).textContent;
+    const serving = setting.served ? `, ${quantity(setting.served)} served` : "";
+    return `${law}; ${quantity(N)} non-zero, ${quantity(10 ** setting.C)} FLOP, `
+      + `${cost.name} cost${serving}`;
   };
 
-  const fillCell = (cell, key, result) => {
-    const write = WRITTEN[key] ?? quantity;
-    cell.replaceChildren(result ? exact(result[key], write(result[key])) : "–");
-    const ends = result?.[INTERVAL_OF[key]];
-    if (!ends) return;
-    const small = document.createElement("small");
-    small.append(exact(ends[0], write(ends[0])), " to ", exact(ends[1], write(ends[1])));
-    cell.append(" ", small);
-  };
-
-  const said = ({ affordable, serving, runs, multiple, flops, ahead, chosen }) => {
-    if (!affordable) {
-      return `Serving alone takes ${quantity(serving)} FLOP, all of the compute: raise the compute, `
-        + "serve less, or choose a smaller model.";
-    }
-    const { S, S_interval } = runs.sparse;
-    const ends = S_interval ? ` (${S_interval.map(percent).join(" to ")})` : "";
-    const wins = S_interval ? `, ahead of the dense run in ${ahead} of ${chosen.members.length} refits` : "";
-    const best = S > 0 ? `Best: ${percent(S)} sparse${ends}${wins}.` : `Best: dense${ends}.`;
-    return `${best} Training gets ${quantity(flops)} FLOP, ${quantity(multiple)} times the dense `
-      + "optimum of this size.";
+  // The command that gives the same plan.
+  const command = ({ chosen, cost, N, setting }) => {
+    const short = (v) => Number(v.toPrecision(6)).toExponential().replace("+", "");
+    return [
+      "simlib plan", `--law ${setting.law === OWN ? "your_law.json" : setting.law}`,
+      `--nonzero-params ${short(N)}`, `--flops ${short(10 ** setting.C)}`, `--cost ${cost.name}`,
+      ...(setting.served ? [`--serve-tokens ${short(setting.served)}`] : []),
+      ...(setting.speedup > 1 ? [`--speedup-24 ${setting.speedup}`] : []),
+      `--max-sparsity ${data.constants.most_sparse}`,
+    ].join(" ");
   };
 
   const fitted = ({ law }) => {
@@ -84,24 +68,21 @@
       + `${data_seen.map(quantity).join(" to ")} tokens or images, up to ${percent(sparsity[1])} sparse.`;
   };
 
-  const warned = ({ distance }) => {
-    const far = Object.entries(distance ?? {}).filter(([, [value, limit]]) => value > limit);
-    const parts = far.map(([name, [value]]) => `${quantity(value)} times ${name}`);
-    return parts.length ? `The best run lies outside the fitted runs by ${parts.join(", ")}: the `
-      + "law's form may be wrong out there, which no interval holds." : "";
-  };
-
   // ---- controls and the link ----------------------------------------------------------------
-  const controls = [...page.querySelectorAll("select, input")];
+  const select = page.querySelector("select");
+  const controls = [...page.querySelectorAll(".planner-controls select, .planner-controls input")];
+  const names = [...new Set(controls.map((c) => c.name))];
   const value = (name) => {
     const same = controls.filter((c) => c.name === name);
     return (same.find((c) => c.checked) ?? same[0]).value;
   };
+  let kept = null; // the setting of the plan that is kept, as it stands in a link
 
-  const readSetting = () => {
-    const [N, C, served, speedup] = ["N", "C", "serve", "speedup"].map((name) => Number(value(name)));
+  const position = () => new URLSearchParams(names.map((name) => [name, value(name)]));
+  const read = (at) => {
+    const [N, C, served, speedup] = ["N", "C", "serve", "speedup"].map((name) => Number(at.get(name)));
     const tokens = served > page.querySelector("[name=serve]").min ? 10 ** served : 0; // left end: none
-    return { law: value("law"), cost: value("cost"), N, C, served: tokens, speedup };
+    return { law: at.get("law"), cost: at.get("cost"), N, C, served: tokens, speedup };
   };
 
   const SHOWN = {
@@ -119,9 +100,8 @@
     }
   };
 
-  // Every control from the link; what is missing or impossible there takes its default.
-  const restore = () => {
-    const asked = new URLSearchParams(location.hash.slice(1));
+  // Every control from a link; what is missing or impossible there takes its default.
+  const setControls = (asked) => {
     for (const control of controls) {
       const wanted = asked.get(control.name);
       if (control.type === "radio") {
@@ -139,47 +119,70 @@
     }
   };
 
+  // Controls and kept plan from the link of the page.
+  const restore = () => {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    kept = null;
+    if (asked.has("kept")) {
+      setControls(new URLSearchParams(asked.get("kept")));
+      kept = position().toString(); // what is impossible in it has taken its default
+    }
+    setControls(asked);
+  };
+
   const remember = () => {
-    const names = [...new Set(controls.map((c) => c.name))];
-    const hash = new URLSearchParams(names.map((name) => [name, value(name)]));
+    const hash = position();
+    if (kept) hash.set("kept", kept);
     history.replaceState(history.state, "", `#${hash}`);
   };
 
   // ---- drawing ------------------------------------------------------------------------------
-  const figures = [...document.querySelectorAll(".vega-figure")];
-  let tables = {};
   let timer;
 
-  const fillChart = (figure) => {
-    const spec = JSON.parse(figure.querySelector(".vega-spec").textContent);
-    for (const name of Object.keys(spec.datasets)) figure._view?.data(name, tables[name]);
-    figure._view?.runAsync().then(() => {
-      const numbers = figure.querySelector(".vega-numbers[open]");
-      numbers?.dispatchEvent(new Event("toggle")); // its table is written when it opens
+  const showKept = (plan) => {
+    for (const part of page.querySelectorAll(".planner-kept, .planner-drop")) part.hidden = !plan;
+    if (!plan) return;
+    fillCells(page, "kept", plan);
+    page.querySelector(".planner-kept-said").textContent = inWords(plan);
+  };
+
+  const drawLoss = (plan, before) => {
+    figures.curve.hidden = !plan.runs;
+    if (!plan.runs) {
+      figures.curve.dataset.ready ??= "refused";
+      return;
+    }
+    const rows = curveRows(plan, "this");
+    if (before?.runs) { // a line, without its interval
+      rows.push(...curveRows({ ...before, chosen: { ...before.chosen, members: [] } }, "kept"));
+    }
+    fill(figures.curve, { curve: rows, runs: markRows(plan) });
+  };
+
+  const drawMap = (plan) => {
+    const sizes = mapSizes(plan);
+    const flops = plan.flops > 0 ? plan.flops : 10 ** plan.setting.C;
+    fill(figures.fitted, {
+      contours: contourRows(plan, sizes),
+      dense: denseRows(plan, sizes),
+      fitted: fittedRows(plan),
+      point: [{ nonzero_params: plan.N, flops, run: "your point" }],
     });
   };
 
   const update = () => {
-    const setting = readSetting();
+    const setting = read(position());
     const plan = makePlan(setting);
+    const before = kept && makePlan(read(new URLSearchParams(kept)));
     showControls(setting);
-    for (const cell of page.querySelectorAll("td[data-run]")) {
-      fillCell(cell, cell.dataset.key, plan.runs?.[cell.dataset.run]);
-    }
+    fillCells(page, "run", plan);
+    showKept(before);
     page.querySelector(".planner-fitted").textContent = fitted(setting);
     page.querySelector(".planner-said").textContent = said(plan);
     page.querySelector(".planner-warned").textContent = warned(plan);
-    const sizes = mapSizes(plan);
-    const point = { nonzero_params: plan.N, flops: plan.flops, run: "your point" };
-    tables = {
-      curve: plan.affordable ? curveRows(plan) : [],
-      runs: plan.affordable ? markRows(plan) : [],
-      contours: contourRows(plan, sizes),
-      dense: denseRows(plan, sizes),
-      fitted: fittedRows(plan),
-      point: plan.affordable ? [point] : [],
-    };
-    figures.forEach(fillChart);
+    page.querySelector(".planner-command").textContent = command(plan);
+    drawLoss(plan, before);
+    drawMap(plan);
   };
 
   const changed = () => {
@@ -198,16 +201,65 @@
     changed();
   };
 
-  page.addEventListener("input", changed);
+  // To a dense run that people recognise.
+  const goToPreset = ({ dataset: { n, c } }) => {
+    page.querySelector("[name=N]").value = n;
+    page.querySelector("[name=C]").value = c;
+    changed();
+  };
+
+  // ---- a law of the reader's own ------------------------------------------------------------
+  const box = page.querySelector(".planner-own");
+  const takeLaw = (text) => {
+    const told = page.querySelector(".planner-own-said");
+    try {
+      laws[OWN] = readLaw(text);
+    } catch (error) {
+      told.textContent = `Not read: ${error.message}.`;
+      return;
+    }
+    const option = select.querySelector(`[value=${OWN}]`) ?? new Option("", OWN);
+    const { file, members, noise } = laws[OWN];
+    const refits = members.length && noise !== null ? `${members.length} refits` : "no interval";
+    option.textContent = `Your own: ${file} (${refits})`;
+    select.append(option);
+    option.selected = true;
+    told.textContent = `Read: ${file}, ${refits}.`;
+    goToRuns();
+  };
+  box.querySelector(".planner-read").addEventListener("click", () => takeLaw(box.querySelector("textarea").value));
+  box.querySelector("[type=file]").addEventListener("change", async ({ target }) => {
+    if (target.files.length) takeLaw(await target.files[0].text());
+    target.value = ""; // so that the same file, changed, can be chosen again
+  });
+  page.addEventListener("dragover", (event) => event.preventDefault());
+  page.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    const [file] = event.dataTransfer.files;
+    const text = file ? await file.text() : event.dataTransfer.getData("text");
+    box.open = true;
+    takeLaw(text);
+  });
+
+  page.querySelector(".planner-controls").addEventListener("input", changed);
   page.querySelector(".planner-runs").addEventListener("click", goToRuns);
+  for (const button of page.querySelectorAll(".planner-presets button")) {
+    button.addEventListener("click", () => goToPreset(button));
+  }
+  page.querySelector(".planner-keep").addEventListener("click", () => {
+    kept = position().toString();
+    changed();
+  });
+  page.querySelector(".planner-drop").addEventListener("click", () => {
+    kept = null;
+    changed();
+  });
   addEventListener("hashchange", () => {
     if (!location.hash.includes("=")) return; // a heading of the page, not a setting
     clearTimeout(timer);
     restore();
     update();
   });
-  const drawn = new MutationObserver((changes) => changes.forEach((c) => fillChart(c.target)));
-  for (const figure of figures) drawn.observe(figure, { attributeFilter: ["data-ready"] });
   restore();
   update();
 })();

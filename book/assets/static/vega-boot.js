@@ -41,7 +41,13 @@
       font,
       title: { color: ink, subtitleColor: ink },
       axis: { labelColor: ink, titleColor: ink, gridColor: faint, domainColor: faint, tickColor: faint },
-      legend: { labelColor: ink, titleColor: ink, ...(narrow ? narrowLegend : {}) },
+      legend: {
+        labelColor: ink,
+        titleColor: ink,
+        symbolBaseFillColor: ink, // of shapes and dashes, which have no colour of their own
+        symbolBaseStrokeColor: ink,
+        ...(narrow ? narrowLegend : {}),
+      },
       header: { labelColor: ink, titleColor: ink },
       text: { color: ink },
       rule: { color: ink },
@@ -53,7 +59,8 @@
     const swapped = JSON.parse(JSON.stringify(spec), (_, value) =>
       typeof value === "string" && value[0] === "#" ? colours[value.toLowerCase()] ?? value : value);
     const config = merge(swapped.config ?? {}, themeConfig(narrow));
-    return { ...swapped, config, ...(swapped.title ? { title: wrapped(swapped.title, narrow) } : {}) };
+    const panels = narrow && swapped.columns ? { columns: 1 } : {}; // one under the other
+    return { ...swapped, config, ...panels, ...(swapped.title ? { title: wrapped(swapped.title, narrow) } : {}) };
   };
 
   // ---- sliders ----------------------------------------------------------------------------
@@ -187,6 +194,10 @@
     return details;
   };
 
+  // A chart that a script fills may have nothing for some mark, as a law without an ensemble has no
+  // interval: that is no mistake of the chart's, so Vega reports errors alone.
+  const ERRORS = 1;
+
   // ---- drawing ----------------------------------------------------------------------------
   const draw = async (figure, state) => {
     const values = state.result
@@ -194,12 +205,14 @@
       : [];
     state.result?.finalize();
     const target = figure.querySelector(".vega-target");
-    const spec = themed(state.spec, figure.clientWidth < 480);
+    const datasets = { ...state.spec.datasets, ...state.data };
+    const spec = themed({ ...state.spec, datasets }, figure.clientWidth < 480);
     state.result = await vegaEmbed(target, spec, {
       renderer: "svg",
       ast: true, // expressions are read, not run: the page's policy lets nothing be evaluated
       actions: false, // its menu would cover the chart; pictures are below, beside the numbers
       tooltip: { theme: dark() ? "dark" : "light" },
+      ...(state.data ? { logLevel: ERRORS } : {}),
     });
     for (const [name, value] of values) state.result.view.signal(name, value);
     await state.result.view.runAsync();
@@ -224,10 +237,24 @@
   };
 
   const start = (figure) => {
-    const state = { spec: JSON.parse(figure.querySelector(".vega-spec").textContent), result: null };
+    const spec = JSON.parse(figure.querySelector(".vega-spec").textContent);
+    // a script of the page fills such a chart: `figure.rows` holds the rows by name, and an event
+    // "fill" says that they are others
+    const waits = Object.values(spec.datasets ?? {}).some((rows) => !rows.length);
+    const state = { spec, data: figure.rows ?? null, result: null };
     state.numbers = addNumbers(figure, state);
     let drawing = Promise.resolve();
-    const redraw = () => (drawing = drawing.then(() => draw(figure, state)).catch((e) => fail(figure, e)));
+    const then = (step) => (drawing = drawing.then(step).catch((e) => fail(figure, e)));
+    const redraw = () => (waits && !state.data ? drawing : then(() => draw(figure, state)));
+    const refill = async () => {
+      for (const name of Object.keys(spec.datasets)) state.result.view.data(name, state.data[name]);
+      await state.result.view.runAsync();
+      if (state.numbers.open) fillNumbers(state.numbers, state);
+    };
+    figure.addEventListener("fill", () => {
+      state.data = figure.rows;
+      then(() => (state.result ? refill() : draw(figure, state)));
+    });
     redraw();
     const theme = new MutationObserver(() => {
       if (figure.dataset.ready !== (dark() ? "dark" : "light")) redraw();

@@ -1,0 +1,37 @@
+"""What run tables and laws are called in sentences: the names of files are for the command line."""
+
+from __future__ import annotations
+
+import re
+
+TABLES = {
+    "gpt-laptop": "our GPT runs",
+    "gpt-plateau": "our first GPT runs",
+    "vit-laptop": "our ViT runs",
+    "t5-laptop": "our T5 runs",
+    "holdout-laptop": "our held-out GPT runs",
+    "optimum-laptop": "our runs at the predicted optimum",
+    "nm-laptop": "our runs with n:m patterns",
+    "pruners-laptop": "our runs of other pruners",
+    "pretrained-laptop": "our runs from trained models",
+    "cifar-laptop": "our runs on photographs",
+    "vit-jft": "ViT on JFT-4B, published",
+    "vit-jft-refit": "ViT on JFT-4B, fitted again",
+    "t5-c4": "T5 on C4, published",
+    "t5-c4-refit": "T5 on C4, fitted again",
+    "t5-c4-refit-body": "T5 on C4, weights as built",
+    "t5-c4-refit-total": "T5 on C4, embeddings counted",
+}
+_NAMES = re.compile(
+    rf"(?<![\w-])({'|'.join(sorted(map(re.escape, TABLES), reverse=True))})(?![\w-])"
+)
+
+
+def spoken(text: str) -> str:
+    """`text` with every name of a table or law in words; other names stay as they are."""
+    return _NAMES.sub(lambda found: TABLES[found[0]], text)
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital first letter; the rest stays."""
+    return text[:1].upper() + text[1:]

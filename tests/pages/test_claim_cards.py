@@ -1,0 +1,110 @@
+"""A card says what the evidence says, draws it where it lies, and leads to the whole of it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from simlib.claims import CLAIMS
+from simlib.claims.evidence import Evidence, Missing, Outcome, Power, Region
+from simlib.pages.cards import Cards, deciding, headline, of_page, why
+from simlib.pages.names import spoken
+
+ROOT = Path(__file__).parents[2]
+TRUSTED = Power("R", "ours", "", 100, 0.9, 0.0, 0.0, 0.9)
+WEAK = Power("R", "ours", "", 100, 0.9, 0.3, 0.4, 0.3)
+SIX = next(claim for claim in CLAIMS if claim.id == "C6")
+
+
+def evidence(low: float, high: float, **change: object) -> Evidence:
+    settings = {"runs": "gpt-laptop", "source": "own", "power": TRUSTED, **change}
+    return Evidence(
+        "R",
+        settings.pop("runs"),
+        settings.pop("source"),
+        "gain",
+        (low + high) / 2,
+        (low, high),
+        Region(0.0),
+        **settings,
+    )
+
+
+INSIDE, ACROSS, OUTSIDE = (1.0, 2.0), (-1.0, 2.0), (-3.0, -1.0)
+
+
+def places(card: str) -> list[tuple[float, float]]:
+    """Where each interval is drawn, from left to right."""
+    found = re.findall(r'class="interval" x1="([\d.]+)" x2="([\d.]+)"', card)
+    return [(float(a), float(b)) for a, b in found]
+
+
+def html(*found: Evidence, **options: bool) -> str:
+    return Cards({SIX: Outcome(found)}, **options)._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "reason"),
+    [
+        ([INSIDE], "Holds here", "where the claim holds"),
+        ([OUTSIDE], "Contradicted here", "where the claim fails"),
+        ([ACROSS], "Undecided here", "across the edge"),
+        ([INSIDE, ACROSS], "Undecided here (holds in 1 of 2 comparisons)", "across the edge"),
+        ([INSIDE, OUTSIDE, INSIDE], "Contradicted here (in 1 of 3 comparisons)", "claim fails"),
+    ],
+)
+def test_the_headline_names_the_exceptions_and_the_reason_is_one(found, said, reason):
+    outcome = Outcome(tuple(evidence(*ends) for ends in found))
+    assert headline(outcome) == said
+    assert reason in why(outcome)
+    assert deciding(outcome)[0].verdict == outcome.verdict("own")
+
+
+def test_at_scale_and_here_are_told_apart_and_the_doubt_is_explained():
+    released = evidence(*INSIDE, runs="ViT on JFT-4B", source="released")
+    outcome = Outcome((released, evidence(*INSIDE, power=WEAK)))
+    assert headline(outcome) == "Holds at scale, undecided here"
+    assert why(outcome).startswith("Our GPT runs: the interval speaks for the claim, but")
+    assert "errs too often" in why(outcome)
+    unknown = Outcome((released, evidence(*INSIDE, power=None)))
+    assert "is not known yet" in why(unknown)
+
+
+def test_runs_that_could_not_be_asked_say_why():
+    outcome = Outcome(missing=(Missing("gpt-laptop", "own", "gpt-laptop: no pair of runs"),))
+    assert why(outcome) == "Our GPT runs: no pair of runs."
+    assert Cards({SIX: outcome})._repr_mimebundle_()["text/html"].count("<svg") == 0
+
+
+def test_intervals_of_a_rule_share_a_scale_and_an_open_end_reaches_the_edge():
+    left, right = places(html(evidence(-3, -1, part="a"), evidence(1, 2, part="b"), whole=True))
+    assert left[0] < left[1] < right[0] < right[1]
+    assert (left[1] - left[0]) == pytest.approx(2 * (right[1] - right[0]), abs=0.2)
+    ((_, end),) = places(html(evidence(1, float("inf"))))
+    assert end == 200
+
+
+def test_a_card_leads_to_the_place_where_all_of_its_evidence_stands():
+    short, whole = (html(*[evidence(*INSIDE)] * 3, whole=w) for w in (False, True))
+    assert f'href="../{SIX.page.replace(".md", ".html")}#C6"' in short
+    assert 'id="C6"' in whole
+    assert (short.count("<svg"), whole.count("<svg")) == (1, 3)
+
+
+def test_every_page_that_a_claim_names_shows_its_claims():
+    for page in {claim.page for claim in CLAIMS}:
+        assert f'of_page("{page}")' in (ROOT / page).read_text(), page
+        cards = of_page(page)._repr_mimebundle_()["text/html"]
+        ids = [claim.id for claim in CLAIMS if claim.page == page]
+        assert re.findall(r'<article class="claim-card" id="(\w+)"', cards) == ids
+
+
+def test_hostile_names_are_text():
+    card = html(evidence(*INSIDE, runs="<script>", part="<img src=x>"), whole=True)
+    assert "<script>" not in card
+    assert "<img" not in card
+
+
+def test_names_of_tables_become_words_and_nothing_else_does():
+    said = spoken("gpt-laptop, t5-c4-refit-total and my-gpt-laptop")
+    assert said == "our GPT runs, T5 on C4, embeddings counted and my-gpt-laptop"
