@@ -6,15 +6,16 @@ import re
 from typing import Any
 
 _EMPTY_HEADER = re.compile(r"<th\b([^>]*)>((?:\s|<p>\s*</p>)*)</th>")
+_ENTRY = ' role="doc-biblioentry"'
 SCRIPT = "access.js"  # makes what scrolls reachable by keyboard
 
 
 def mended(body: str) -> str:
     """The HTML of a page whose header cells all say something: an empty one is no header.
 
-    Entries of the bibliography lose a role that no `div` may have.
+    Entries of the bibliography have a role that a list admits.
     """
-    return _EMPTY_HEADER.sub(r"<td\1>\2</td>", body).replace(' role="doc-biblioentry"', "")
+    return _EMPTY_HEADER.sub(r"<td\1>\2</td>", body).replace(_ENTRY, ' role="listitem"')
 
 
 def framed(page: str) -> str:

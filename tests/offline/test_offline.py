@@ -48,8 +48,8 @@ def test_a_plan_needs_no_network(simlib: Command) -> None:
 
 
 def test_a_fit_of_a_shipped_table_needs_no_network(simlib: Command) -> None:
-    fit = simlib("fit", "--runs", "t5-laptop", "--resamples", 40)
-    assert fit["runs"] == len(load_runs("t5-laptop"))
+    fit = simlib("fit", "--runs", "gpt-laptop", "--resamples", 40)
+    assert fit["runs"] == len(load_runs("gpt-laptop"))
     assert set(fit["intervals"]) >= set(fit["coefficients"])
 
 
