@@ -38,7 +38,7 @@ def fetch(name: str, url: str, sha256: str) -> Path:
         return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=name, path=cache))
     except Exception as error:  # network, proxy and file system errors have no common base
         raise InputError(
-            f"the authors' file {name} is not at hand and could not be downloaded "
+            f"the file {name} is not at hand and could not be downloaded "
             f"({type(error).__name__}); put it into a folder and set SIMLIB_DATA to that folder, "
             f"or run once with network access to github.com"
         ) from error
