@@ -35,7 +35,8 @@ from simlib.runs.table import RunRecord, RunTable
 
 SIZES = tuple(6144 * 2**k for k in range(5))
 DATA = tuple(2_048_000 * 2**k for k in range(5))
-IMAGES = tuple(131_072 * 2**k for k in range(4))
+IMAGE_SIZES = (6144, 8704, 12288, 17408, 24576)
+IMAGES = tuple(131_072 * 2**k for k in range(8))
 FULL = (0.0, 0.5, 0.75, 0.875)
 MEMBERS = 100  # of an ensemble behind an interval of a virtual table
 
@@ -145,9 +146,9 @@ def language_rows() -> list[RunRecord]:
 
 def vision_rows() -> list[RunRecord]:
     """The grid of vision models."""
-    cells = [(S, N) for N in SIZES for S in FULL]
-    cells += [(S, N) for N in (SIZES[1], SIZES[3]) for S in (0.25, 0.9375)]
-    return [row(S, N, D, seed) for S, N in cells for D in IMAGES for seed in range(3)]
+    return [
+        row(S, N, D, seed) for N in IMAGE_SIZES for S in FULL for D in IMAGES for seed in range(3)
+    ]
 
 
 def held_out_rows() -> list[RunRecord]:
@@ -325,8 +326,8 @@ DESIGNS: dict[str, VirtualSet] = {
         ),
         _simple(
             VISION,
-            "288 runs: N of 6,144 times 1 to 16; 0, 50, 75, 87.5 % sparsity everywhere, 25 "
-            "and 93.75 % at two sizes; 131K to 1M images; three seeds. " + _SCATTER_OF_IMAGES,
+            "480 runs: five N of 6,144 to 24,576; 0, 50, 75, 87.5 % sparsity; 131K to 17M images; "
+            "three seeds. " + _SCATTER_OF_IMAGES,
             vision_rows,
             VISION_PILOT,
             OUR_IMAGES,

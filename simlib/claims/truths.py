@@ -52,8 +52,8 @@ PILOT = Base(
 # tell: floors of 0 and .02 fit alike.
 VISION_PILOT = Base(
     JointLaw(a_S=41.0, b_S=1.0, c_S=56.6, b_N=0.687, a_D=6.49e4, b_D=0.669, c=0.02),
-    (6144, 98304),
-    (131_072, 4_194_304),
+    (6144, 24576),
+    (131_072, 16_777_216),
 )
 VIT_BASE = Base(PUBLISHED["vit-jft"], (0.66e6, 42.5e6), (225e6, 1.8e9))
 T5_BASE = Base(PUBLISHED["t5-c4"], (1.33e6, 84.9e6), (1.64e10, 6.55e10))
