@@ -19,4 +19,4 @@ ENTRIES = [
 
 
 if __name__ == "__main__":
-    sweep(expand(BASE, ENTRIES), sys.argv[1], workers=2, checkpoint_seconds=0.2)
+    sweep(expand(BASE, ENTRIES), sys.argv[1], workers=2, checkpoint_seconds=0.02)
