@@ -24,6 +24,7 @@ from simlib.laws.law import JointLaw
 from simlib.laws.optimum import COSTS
 from simlib.pages import charts
 from simlib.pages.answer import PRESETS
+from simlib.pages.names import spoken
 from simlib.pages.optima import CONTOURS
 from simlib.pages.scripts import data_script
 from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
@@ -31,21 +32,6 @@ from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN
 from simlib.simulate.sense import SMALLEST, chance_loss
 from simlib.simulate.speedup import two_four_cost
 
-# what a law was fitted to, and how
-LAW_WORDS = {
-    "gpt-laptop": "our small GPT runs",
-    "t5-c4": "T5 on C4, as published",
-    "t5-c4-authors": "T5 on C4, the authors' procedure run again",
-    "t5-c4-authors-sum": "T5 on C4, the authors' procedure with the sum of errors",
-    "t5-c4-refit": "T5 on C4, fitted here",
-    "t5-c4-refit-body": "T5 on C4, fitted here, weights counted as built",
-    "t5-c4-refit-total": "T5 on C4, fitted here, embeddings counted too",
-    "t5-laptop": "our small T5 runs",
-    "vit-jft": "ViT on JFT-4B, as published",
-    "vit-jft-authors": "ViT on JFT-4B, the authors' procedure run again",
-    "vit-jft-refit": "ViT on JFT-4B, fitted here",
-    "vit-laptop": "our small ViT runs",
-}
 MOST_SPARSE = 0.999  # the ceiling of the command that gives the same plan
 COST_LABELS = {"dense": "dense: masks save nothing", "sparse": "sparse: zeros are skipped"}
 ROWS = {
@@ -173,8 +159,8 @@ class Planner:
 
 def _law_label(name: str, law_file: FittedLaw) -> str:
     refits = f"{law_file.refits} refits" if law_file.refits else "no interval"
-    words = LAW_WORDS.get(name)
-    return f"{words} ({name}, {refits})" if words else f"{name} ({refits})"
+    words = spoken(name)
+    return f"{name} ({refits})" if words == name else f"{words} ({name}, {refits})"
 
 
 OWN_LAW = """<details class="planner-own"><summary>Plan with a law of your own</summary>
