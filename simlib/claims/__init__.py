@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from simlib.claims import findings, laws, optima, pretraining, statements, training
+from simlib.claims.designs import NEARLY_ALL
 from simlib.claims.evidence import (
     SOURCES,
     VERDICTS,
@@ -42,8 +43,6 @@ __all__ = [
     "Verdict",
     "scorecard",
 ]
-
-NEARLY_ALL = 0.9  # of a grid's runs: a few may diverge or be lost
 
 
 def _order(claim: Claim) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from simlib.analysis.optimumgrid import Point, PredictedOptima
 from simlib.analysis.predictions import by_form, predict, recorded
 from simlib.claims.sources import (
+    ALIKE,
     HELD_OUT,
     LANGUAGE,
     OPTIMUM,
@@ -23,7 +24,7 @@ from simlib.claims.sources import (
     Sources,
 )
 from simlib.claims.truths import PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE, Base, Truth
-from simlib.datasets import load_runs
+from simlib.datasets import load_runs, table_names
 from simlib.laws.intervals import LEVEL
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
@@ -39,6 +40,7 @@ IMAGE_SIZES = (6144, 8704, 12288, 17408, 24576)
 IMAGES = tuple(131_072 * 2**k for k in range(8))
 FULL = (0.0, 0.5, 0.75, 0.875)
 MEMBERS = 100  # of an ensemble behind an interval of a virtual table
+NEARLY_ALL = 0.9  # of a grid's runs: a few may diverge or be lost
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,12 @@ class VirtualSet:
     sources: Callable[[Truth, np.random.Generator], Sources]
     base: Base = PILOT
     scatter: Scatter = ROWS
+
+    @property
+    def size(self) -> int:
+        """How many runs a virtual table has."""
+        sources = self.sources(TRUTHS["joint"], np.random.default_rng(0))
+        return len(sources.runs(self.runs.table))
 
 
 def row(S: float, N: float, D: float, seed: int) -> RunRecord:
@@ -239,7 +247,7 @@ def of_rows(
             tables[name] = RunTable(table.records[at : at + len(own)])
             at += len(own)
         if runs is not LANGUAGE:
-            tables[LANGUAGE.table] = drawn(language_rows(), TRUTHS["joint"], PILOT, OURS, rng)
+            tables[ALIKE.table] = drawn(language_rows(), TRUTHS["joint"], PILOT, OURS, rng)
         return Sources(tables=tables, shipped=False, resamples=MEMBERS)
 
     noise = f" Seeds scatter by {100 * scatter.seed:.1g} % of the loss, half of that variance"
@@ -251,6 +259,17 @@ def of_rows(
 def _shipped(runs: RunSet, *beside: RunSet) -> VirtualSet:
     says = "The runs of the shipped table."
     return of_rows(runs, says, lambda: load_runs(runs.table).finished.records, *beside)
+
+
+def trained(name: str) -> VirtualSet:
+    """The design of a table with the runs that it has so far, if it still lacks many of them."""
+    design = DESIGNS[name]
+    rows = load_runs(name).finished.records if name in table_names() else ()
+    if not rows or len(rows) >= NEARLY_ALL * design.size:
+        return design
+    says = f"The {len(rows)} runs that the table has so far."
+    base = design.base.over(rows)
+    return of_rows(design.runs, says, lambda: rows, base=base, scatter=design.scatter)
 
 
 def _held_out(

@@ -74,9 +74,8 @@ def compute_powers(
         for rule in asked
         for part in sorted({p for c in counts.values() for r, p, _ in c if r == rule.id})
     ]
-    size = len(design.sources(TRUTHS[asked[0].true], np.random.default_rng(seed)).runs(runs.table))
     truths = {name: TRUTHS[name].says for name in names}
-    return Powers(runs.table, size, design.says, made, truths, tuple(powers))
+    return Powers(runs.table, design.size, design.says, made, truths, tuple(powers))
 
 
 def _answers(rules: list[Rule], design: VirtualSet, truth: str, tables: int, seed: int) -> Answers:

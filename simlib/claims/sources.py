@@ -52,6 +52,7 @@ PLATEAU = _ours("gpt-plateau")  # the first table of them, much of it before lea
 VISION, ENCODER_DECODER = _ours("vit-laptop"), _ours("t5-laptop")
 OPTIMUM, HELD_OUT = _ours("optimum-laptop"), _ours("holdout-laptop")
 PATTERNS, PRUNERS = _ours("nm-laptop"), _ours("pruners-laptop")
+ALIKE = PLATEAU  # unstructured runs of the recipe that patterns have: their law is the measure
 PRETRAINED = _ours("pretrained-laptop")
 RELEASED = (VIT, T5)
 OURS = (LANGUAGE, PLATEAU, VISION, ENCODER_DECODER)

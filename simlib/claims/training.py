@@ -13,7 +13,7 @@ from simlib.analysis.worth import trend
 from simlib.claims.estimates import difference_of_means, ends, of_estimate
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Ask, Claim, Rule
-from simlib.claims.sources import LANGUAGE, OURS, PATTERNS, PRUNERS, RunSet, Sources
+from simlib.claims.sources import ALIKE, OURS, PATTERNS, PRUNERS, RunSet, Sources
 from simlib.errors import InputError
 from simlib.laws.intervals import LEVEL
 from simlib.runs.cells import same_sparsity, seed_spread
@@ -52,7 +52,7 @@ def pattern_drift(sources: Sources, runs: RunSet) -> list[Measured]:
     """Factor on a pattern's worth with each doubling of size."""
 
     def drift(name: str) -> Measured:
-        found = trend(_matched(sources, runs, name), sources.view(LANGUAGE).law)
+        found = trend(_matched(sources, runs, name), sources.view(ALIKE).law)
         if found is None:
             raise InputError("too few pairs for a trend")
         return of_estimate(found.size.map(lambda v: float(np.exp(v))), part=name)

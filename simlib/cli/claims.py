@@ -10,7 +10,7 @@ import click
 
 import simlib
 from simlib.claims import RULES, scorecard
-from simlib.claims.designs import DESIGNS, VirtualSet, of_rows, planned
+from simlib.claims.designs import DESIGNS, VirtualSet, of_rows, planned, trained
 from simlib.claims.measured import CATALOG as EVIDENCE
 from simlib.claims.measured import measure, table_hash
 from simlib.claims.power import CATALOG as POWERS
@@ -91,7 +91,7 @@ def _power(name: str, grid: str | None, tables: int, seed: int, force: bool) -> 
     path = POWERS.path(name) if grid is None else Path(grid).with_suffix(".power.json")
     if grid is not None:
         free(path, force)
-    design = DESIGNS[name] if grid is None else planned_design(name, grid)
+    design = trained(name) if grid is None else planned_design(name, grid)
     given = f" --grid {grid}" if grid else ""
     made = _made(f"simlib claims --power {name}{given} --tables {tables} --seed {seed}")
     found = compute_powers(RULES, design, tables=tables, seed=seed, made=made)
