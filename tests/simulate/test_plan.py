@@ -159,7 +159,7 @@ def test_where_dense_is_best_the_runs_to_measure_are_those_about_the_sparsity_in
 
 
 def test_a_plan_passes_on_what_the_fit_warned_of():
-    plan = make_plan(load_law("gpt-laptop"), 1e13, "sparse")
+    plan = make_plan(load_law("gpt-plateau"), 1e13, "sparse")
     assert any("do not identify a_S, b_S, c_S" in said for said in plan.warnings)
     simulated = "8 of 8 runs are simulated, not measured (simulated:x)"
     drawn = replace(load_law("vit-jft-refit"), warnings=(simulated,))

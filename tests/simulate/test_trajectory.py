@@ -23,7 +23,7 @@ from simlib.simulate.trajectory import (
     trajectory,
 )
 
-LAW = load_law("gpt-laptop")
+LAW = load_law("gpt-plateau")
 TOKENS = 4e6
 shares = st.floats(0.01, 1)
 
@@ -119,7 +119,7 @@ def test_thinned_curves_keep_totals_and_leave_out_what_is_not_finite():
 
 
 def test_shipped_curves_belong_to_runs_of_their_table_and_follow_its_schedule():
-    file = load_curves("gpt-laptop")
+    file = load_curves("gpt-plateau")
     runs = {r.run_id: r for r in load_runs(file.table)}
     assert len({runs[c.run_id].sparsity.__round__(2) for c in file.curves}) >= 4
     for curve in file.curves:
