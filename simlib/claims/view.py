@@ -21,7 +21,7 @@ from simlib.runs.cells import Columns, cell_index, curve_index, pooled
 from simlib.runs.table import RunTable
 
 Kind = Literal["in sample", "one size", "one sparsity", "below half"]
-BELOW = 0.45  # sparsity below which a run lies between dense ones and those of 50 %
+BELOW = 0.45  # sparsity below which a run lies between dense ones and those of 50%
 CONVERGED = 0.9  # share of an ensemble's members below which its law decides nothing
 STARTS = 8  # of a fit: runs of many sizes and amounts of data leave it one optimum
 DRAWS = 2000  # of curves, behind the interval of an error

@@ -272,7 +272,7 @@ def effects(contrasts: Sequence[Pairs]) -> alt.LayerChart:
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[5, 3]).encode(x="zero:Q")
     said = f"best {order[0]} {change(ordered[0].effect())}, worst {order[-1]} "
     text = f"""Change of the validation loss against {ordered[0].reference} of {len(order)} ways to
-        make a model sparse: dots are pairs of runs, coloured by sparsity, bars 90 % intervals of
+        make a model sparse: dots are pairs of runs, coloured by sparsity, bars 90% intervals of
         their mean. {said}{change(ordered[-1].effect())}."""
     layers = alt.layer(zero, bars, ticks, dots).properties(height=max(160, 30 * len(order)))
     described: alt.LayerChart = charts.describe(layers, text)

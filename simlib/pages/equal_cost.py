@@ -28,6 +28,7 @@ from simlib.laws.law import DenseLaw, JointLaw
 from simlib.laws.optimum import COSTS, CostModel, break_even_multiple
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.pages.words import listed, sentence
 from simlib.runs.cells import nominal_sparsities
 from simlib.runs.table import RunTable
 
@@ -43,12 +44,8 @@ def _level(found: Crossover) -> str:
     return f"{100 * found.sparsity:.3g}%"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _names(found: Sequence[Crossover]) -> str:
-    return f"{_listed([_level(c) for c in found])} sparsity"
+    return f"{listed([_level(c) for c in found])} sparsity"
 
 
 def crossover_text(found: Crossover) -> str:
@@ -67,7 +64,7 @@ def answer(found: Sequence[Crossover], cost: str) -> str:
     if by["ahead"]:
         parts.append(f"{_names(by['ahead'])} wins from the shortest runs on")
     if by["overtakes"]:
-        each = _listed([f"{_level(c)} from {crossover_text(c)}" for c in by["overtakes"]])
+        each = listed([f"{_level(c)} from {crossover_text(c)}" for c in by["overtakes"]])
         parts.append(f"sparsity overtakes dense training at {each} times the dense optimum")
     if not parts:
         parts.append("sparse is never seen to win")
@@ -78,21 +75,17 @@ def answer(found: Sequence[Crossover], cost: str) -> str:
     if by["open"]:
         parts.append(f"of {_names(by['open'])} these runs cannot tell")
     text = f"{SAVINGS[cost]}, {'; '.join(parts)}.{_most(by['ahead'] + by['overtakes'])}"
-    return _capital(text)
+    return sentence(text)
 
 
 def no_answer(dense: FittedLaw, cost: str) -> str:
     """The same where the fit to the dense runs decides nothing; empty where it does."""
     if dense.status == "converged":
         return ""
-    return _capital(
+    return sentence(
         f"{SAVINGS[cost]}, these runs cannot tell from where on sparsity overtakes: the fit to the "
         f"dense runs is {dense.status}, so their optimum is not known."
     )
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _most(winners: Sequence[Crossover]) -> str:
@@ -306,23 +299,23 @@ def head_sentence(
 ) -> str:
     """What changes if the cost of output layer and embeddings counts, too."""
     if isinstance(whole, InputError):
-        return f"{_capital(SAVINGS[cost])}, that cannot be told: {whole}."
+        return f"{sentence(SAVINGS[cost])}, that cannot be told: {whole}."
     after = {_level(c): c for c in whole}
     pairs = [(c, after[_level(c)]) for c in body if _level(c) in after]
     pairs = [(a, b) for a, b in pairs if a.side == b.side == 0]
     if not pairs:
-        return f"{_capital(SAVINGS[cost])}, that moves no crossover among the runs."
-    each = _listed(
+        return f"{sentence(SAVINGS[cost])}, that moves no crossover among the runs."
+    each = listed(
         [
             f"at {_level(a)} from {number(a.multiple, DIGITS)} to {number(b.multiple, DIGITS)}"
             for a, b in pairs
         ]
     )
-    return f"{_capital(SAVINGS[cost])}, that moves the crossovers {each} times the optimum."
+    return f"{sentence(SAVINGS[cost])}, that moves the crossovers {each} times the optimum."
 
 
 def count_table(tables: Mapping[str, RunTable]) -> Table:
-    """What a weight at 75 % is worth by each count of the size, a row a table and count."""
+    """What a weight at 75% is worth by each count of the size, a row a table and count."""
     header = (
         "runs",
         "embeddings",

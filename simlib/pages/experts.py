@@ -18,7 +18,7 @@ from simlib.analysis.experts import (
     with_ends,
     worth,
 )
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import count, number, percent, with_interval
 from simlib.datasets.adapter import adapter_names, load_adapter
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages import charts
@@ -47,7 +47,7 @@ def fit_table(law_files: Sequence[FittedLaw]) -> Table:
                 f.name,
                 str(f.runs),
                 percent(f.fitted_range.sparsity[1], 1),
-                " to ".join(number(n) for n in f.fitted_range.nonzero_params),
+                " to ".join(count(n) for n in f.fitted_range.nonzero_params),
                 percent(f.log_rmse, 2),
                 "decides" if f.decides else f"decides nothing: {f.why_not}",
             )
@@ -117,7 +117,7 @@ def shares(law_files: Sequence[FittedLaw]) -> alt.LayerChart:
     said = "; ".join(f"{name} {percent(value)}" for name, value, _ in found)
     text = f"""Share of a dense model's size term that remains however sparse the model is, with
         {percent(law_files[0].level)} intervals: {said}. At 0 idle parameters go on helping as a
-        power of their number; at 100 % they would do nothing."""
+        power of their number; at 100% they would do nothing."""
     layered: alt.LayerChart = charts.describe(alt.layer(rule, point).properties(height=240), text)
     return layered
 
@@ -207,7 +207,7 @@ def best_table(law_files: Sequence[FittedLaw], systems: Sequence[System] = SYSTE
                 (
                     f.name,
                     system.name,
-                    number(system.total),
+                    count(system.total),
                     f"{percent_of(value)} ({percent_of(low)} to {percent_of(high)})",
                     percent(system.sparsity, 1) if known else "–",
                     _side(system.sparsity, low, high) if known else "",
@@ -226,7 +226,7 @@ def _side(chosen: float, low: float, high: float) -> str:
 
 def percent_of(sparsity: float) -> str:
     """A sparsity, as far as it was looked for."""
-    return "beyond 99.9 %" if sparsity > 1 - 10 * LEAST_DENSITY else percent(sparsity, 1)
+    return "beyond 99.9%" if sparsity > 1 - 10 * LEAST_DENSITY else percent(sparsity, 1)
 
 
 def saturation(law_files: Sequence[FittedLaw]) -> str:

@@ -33,8 +33,3 @@ _NAMES = re.compile(
 def spoken(text: str) -> str:
     """`text` with every name of a table or law in words; other names stay as they are."""
     return _NAMES.sub(lambda found: TABLES[found[0]], text)
-
-
-def sentence(text: str) -> str:
-    """`text` with a capital first letter; the rest stays."""
-    return text[:1].upper() + text[1:]

@@ -34,7 +34,7 @@ def pair_table(pairs: Sequence[Pair], measured: Sequence[MeasuredDifference]) ->
             (
                 p.name,
                 percent(p.sparsity),
-                *(number(n) for n in (p.nonzero, p.average, p.twin)),
+                *(count(n) for n in (p.nonzero, p.average, p.twin)),
                 count(p.tokens),
                 f"{m.difference:+.4f} ± {m.stderr:.4f}",
             )
@@ -157,5 +157,5 @@ def errors_needed(found: Sequence[Judgement], measured: Sequence[MeasuredDiffere
     """
     first, last = found[0], found[-1]
     gap = abs(first.error - last.error)
-    normal = 1.6449 + 0.8416  # of a 90 % interval, and of a power of 80 %
+    normal = 1.6449 + 0.8416  # of a 90% interval, and of a power of 80%
     return float(gap / normal * (len(measured) / 2) ** 0.5)

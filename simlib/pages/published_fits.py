@@ -55,7 +55,7 @@ def conclusion_table(audits: Sequence[Audit]) -> Table:
             "what follows",
             "as published",
             "at the minimum",
-            "90 % of refits",
+            "90% of refits",
             "published lies",
         ),
         [

@@ -198,7 +198,7 @@ def worth(fit: RepeatedFit, level: float) -> alt.LayerChart:
     return charts.describe(
         area + lines,
         "Fresh passes that repeated passes are worth against passes made, logarithmic, for dense "
-        "and 75 % sparse models: solid lines with bands fitted to these runs, dashed ones from the "
+        "and 75% sparse models: solid lines with bands fitted to these runs, dashed ones from the "
         "published law of language models. All begin at one and flatten.",
     )
 

@@ -129,7 +129,7 @@ def changes_table(attempts: Sequence[Attempt], fields: Sequence[str], spread: Sp
     """Runs that differ from another in one of `fields` alone, against it and the seed's noise.
 
     The other is the run with the field's default. `spread` is that of log loss over seeds: a
-    change is beyond it if it exceeds what 90 % of differences of two seeds stay below.
+    change is beyond it if it exceeds what 90% of differences of two seeds stay below.
     """
     noise = NormalDist().inv_cdf((1 + LEVEL) / 2) * np.sqrt(2) * spread.deviation
     rows = []

@@ -131,8 +131,8 @@ def fronts(law_file: FittedLaw, flops: float, cost: str, limits: Limits) -> alt.
     gains = lower[0] - lower[1]
     text = f"""Least predicted loss of every number of non-zero parameters within {number(flops)}
         FLOP, {TITLES[cost].lower()}, one line dense and one sparse. The sparse line lies
-        {gains[0]:.4f} nats below the dense one at {number(shared[0])} parameters and
-        {gains[1]:.4f} at {number(shared[1])}; its sparsity goes from
+        {gains[0]:.4f} nats below the dense one at {count(shared[0])} parameters and
+        {gains[1]:.4f} at {count(shared[1])}; its sparsity goes from
         {percent(float(sparse.S[0]))} at its small end to {percent(float(sparse.S[-1]))} at its
         large one."""
     layered: alt.LayerChart = charts.describe(chart, text)
@@ -215,7 +215,7 @@ def choices_table(choices: Sequence[Choice]) -> Table:
         ("memory to train, GB", *(number(c.training_bytes / 1e9) for c in choices)),
     ]
     if any(c.effective_data != c.data_seen for c in choices):
-        rows.insert(4, ("which count as", *(number(c.effective_data) for c in choices)))
+        rows.insert(4, ("which count as", *(count(c.effective_data) for c in choices)))
     if choices[0].gpu_hours is not None:
         rows += [
             ("device-hours of training", *(number(c.gpu_hours) for c in choices)),
@@ -321,8 +321,8 @@ def design_table(designs: Sequence[Design]) -> Table:
         (
             str(len(d.grid)),
             _ends(d.grid.sparsities, percent),
-            _ends(d.grid.sizes, number),
-            _ends(d.grid.data, number),
+            _ends(d.grid.sizes, count),
+            _ends(d.grid.data, count),
             *(percent(d.widths[t], 1) for t in targets),
         )
         for d in designs

@@ -4,7 +4,7 @@ recipe, and every number of the prose as text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,6 +37,7 @@ from simlib.pages.names import spoken
 from simlib.pages.optima import contours
 from simlib.pages.recipes import NORMS, Attempt
 from simlib.pages.tables import Table
+from simlib.pages.words import listed
 from simlib.runs.cells import Cells, Spread, cells, nominal_sizes, nominal_sparsities, seed_spread
 from simlib.runs.table import RunTable
 
@@ -177,7 +178,7 @@ def multipliers(law_files: Sequence[FittedLaw], level: float = 0.9) -> alt.Layer
     chart = bands(columns, "sparsity", "worth", "Sparsity", title, most=most if cut else None)
     cut_off = f" The axis ends at {number(most, 2)}; an interval that reaches it goes on." * cut
     text = f"""Size of the dense model of equal loss over the non-zero weights, against sparsity,
-        with intervals of {percent(level)}. At 75 % sparsity it is {at}.{cut_off}"""
+        with intervals of {percent(level)}. At 75% sparsity it is {at}.{cut_off}"""
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
@@ -266,7 +267,7 @@ def noise_table(law_file: FittedLaw, runs: RunTable, spread: Spread) -> Table:
             f"{percent(spread.deviation, 2)} ({percent(low, 2)} to {percent(high, 2)})",
         ),
         ("misfit of the law that seeds do not explain", percent(test.misfit, 2)),
-        ("lack of fit: F, p", f"{number(test.F)}, {p_value(test.p)}"),
+        ("lack of fit", f"F = {number(test.F)}, {p_value(test.p)}"),
         ("residual by each doubling of both size and data", signed(interaction(law_file, runs))),
     ]
     if errors:
@@ -276,8 +277,8 @@ def noise_table(law_file: FittedLaw, runs: RunTable, spread: Spread) -> Table:
 
 
 def p_value(p: float) -> str:
-    """A p-value with two digits, or that it is tiny."""
-    return number(p, 2) if p >= TINY else f"below {TINY:g}"
+    """`p = 0.16`, or `p < 1e-6` where it is tiny."""
+    return f"p = {number(p, 2)}" if p >= TINY else f"p < {number(TINY, 1)}"
 
 
 def data_table(steps: Sequence[DataStep]) -> Table:
@@ -497,8 +498,8 @@ class SweepFacts:
             "regime": self._regime(data),
             "without": self._without(),
             "widest": number(high / low, 2),
-            "identified": _listed(name for name, yes in self.known.items() if yes),
-            "unidentified": _listed(name for name, yes in self.known.items() if not yes),
+            "identified": listed(name for name, yes in self.known.items() if yes),
+            "unidentified": listed(name for name, yes in self.known.items() if not yes),
             "status": _status(self.law_file),
             "wide": number(WIDE, 1),
             "multiplier": with_interval(value, ends),
@@ -573,7 +574,3 @@ def sweep_facts(
 
 def _worth(law: JointLaw) -> Array:
     return law.multiplier(WORTH_AT)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
