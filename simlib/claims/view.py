@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from scipy import stats
 
-from simlib.analysis.calibration import Score, fit_small_predict_large
+from simlib.analysis.calibration import Score, fit_some_predict_others, smaller_half
 from simlib.analysis.regime import regime
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective, fit, fit_table
@@ -176,8 +176,8 @@ class FittedView:
     @cached_property
     def score(self) -> Score:
         """How forecasts from the smaller half of the runs fare on the larger one."""
-        return fit_small_predict_large(
-            self.runs,
+        return fit_some_predict_others(
+            *smaller_half(self.runs),
             objective=self._objective,
             level=LEVEL,
             resamples=self._resamples,

@@ -139,13 +139,16 @@ def answer(found: Sequence[Judgement]) -> str:
     wrong = [route_name(*j.route) for j in found if j.contradicted]
     held = [route_name(*j.route) for j in found if verdict(j) == "holds"]
     if wrong:
-        return f"They contradict {'; '.join(wrong)}"
+        return f"The measured differences contradict these forecasts: {'; '.join(wrong)}"
     if held:
-        return f"They contradict none, and would have: {'; '.join(held)} hold"
+        return (
+            "The measured differences contradict no forecast, and would have where one is wrong; "
+            f"these hold: {'; '.join(held)}"
+        )
     strongest = max(max(j.power.values()) for j in found)
     return (
-        "They contradict none of the forecasts and confirm none: were one true, the rule would "
-        f"find another wrong in {percent(strongest)} of cases at most"
+        "The measured differences contradict none of the forecasts and confirm none: were one "
+        f"true, the rule would find another wrong in at most {percent(strongest)} of cases"
     )
 
 

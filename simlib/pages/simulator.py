@@ -181,7 +181,7 @@ def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
         high=(found.loss / found.low)[order] - 1,
     )
     x = charts.log_x("compute", "Compute, times the most that was fitted")
-    y_title = "Forecast over measured loss"
+    y_title = "Forecast above measured loss"
     base = alt.Chart(data).encode(x=x)
     bars = base.mark_rule(strokeWidth=3, opacity=0.35, color=charts.FITTED).encode(
         y=alt.Y("low:Q", title=y_title, axis=alt.Axis(format="+.1%")), y2="high:Q"
@@ -189,8 +189,8 @@ def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
     points = base.mark_point(filled=True, size=45, color=charts.ORANGE[0]).encode(
         y=alt.Y("error:Q", title=y_title)
     )
-    text = f"""{name}: forecast over measured loss minus one of {len(found)} runs kept out
-        of the fit, against their compute, each on a bar that is its {percent(found.level)}
+    text = f"""{name}: how far the forecast lies above the measured loss for {len(found)} runs held
+        out of the fit, against their compute, each on a bar that is its {percent(found.level)}
         prediction interval. {percent(found.coverage)} of the points lie on their bars."""
     layered: alt.LayerChart = charts.describe((bars + points).properties(title=name), text)
     return layered

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 _COEFFICIENT = re.compile(r"[A-Za-z]_\w|[a-zA-Z](?=$|,)")  # such as b_D or c, whose case is theirs
 _MINUS = re.compile(r"(?<![\w.)\]/−–-])-(?=\.?\d)")
+_ZERO = re.compile(r"(?<![\w.)\]/−–-])[+-](?=0(?:\.0+)?(?![\d.,:]))")
 
 
 def sentence(text: str) -> str:
@@ -27,5 +28,17 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def signed(text: str) -> str:
-    """`text` with a minus sign, as charts draw it, for every hyphen that stands for one."""
-    return _MINUS.sub("−", text)
+    """`text` with minus signs, as charts draw them, for hyphens, and no sign before a zero."""
+    return _MINUS.sub("−", _ZERO.sub("", text))
+
+
+def out_of(part: int, whole: int, noun: str, plural: str = "") -> str:
+    """`none of 3 pairs`, `2 of 3 pairs`, `all 3 pairs`, `the only pair`."""
+    if part == whole:
+        return f"the only {noun}" if whole == 1 else f"all {counted(whole, noun, plural)}"
+    return f"{f'{part:,}' if part else 'none'} of {counted(whole, noun, plural)}"
+
+
+def some(count: int, one: str, many: str) -> str:
+    """A count with its verb: `none lies`, `1 lies`, `3 lie`."""
+    return f"{f'{count:,}' if count else 'none'} {one if count < 2 else many}"

@@ -286,7 +286,7 @@ def residual_chart() -> alt.LayerChart:
     runs = alt.Chart(alt.NamedData("runs")).mark_point(filled=True, size=55, opacity=0.85)
     points = runs.encode(
         x=charts.log_x("nonzero_params", "Non-zero parameters"),
-        y=alt.Y("residual:Q", title="Predicted over measured loss", axis=alt.Axis(format="+.1%")),
+        y=alt.Y("residual:Q", title="Predicted above measured loss", axis=alt.Axis(format="+.1%")),
         color=alt.Color("sparsity:Q", title="Sparsity", scale=alt.Scale(domain=[0, 1])),
         tooltip=["sparsity:Q", "nonzero_params:Q", "data_seen:Q", "measured:Q", "predicted:Q"],
     )

@@ -168,7 +168,7 @@ def test_ignoring_the_masks_is_held_against_the_same_way_with_the_same_optimizer
         for _, run in pairs(0.0).runs
     ]
     found = choices.awareness_table(RunTable(rows)).rows
-    assert [(row[0], row[-1]) for row in found] == [("adafactor", "worse"), ("adamw", "better")]
+    assert [(row[0], row[-1]) for row in found] == [("Adafactor", "worse"), ("AdamW", "better")]
     assert all(row[1].startswith("RigL") for row in found)
     assert choices.awareness_table(RunTable(r for r in rows if r.mask_optimizer)).rows == []
 

@@ -32,7 +32,10 @@ def test_intervals_that_meet_are_not_apart():
     near = replace(PART, intervals=WHOLE.intervals)
     far = replace(PART, intervals={**WHOLE.intervals, "beta": (9.0, 10.0)})
     assert dense_ground.apart(WHOLE, [near], ("alpha", "beta")) == "none"
-    assert dense_ground.apart(WHOLE, [near, far], ("alpha", "beta")) == "beta of farseer-line"
+    assert (
+        dense_ground.apart(WHOLE, [near, far], ("alpha", "beta"))
+        == "beta (Farseer near 20 tokens a parameter)"
+    )
     unknown = replace(PART, intervals={"beta": (None, 0.1)})
     assert dense_ground.apart(WHOLE, [unknown], ("beta",)) == "none"
 

@@ -9,8 +9,10 @@ from simlib.pages.recipes import (
     costlier_above,
     excess,
     joined,
+    learning_rates,
     missed_rates,
     missed_table,
+    rate_table,
     time_table,
 )
 from simlib.runs.cells import Spread
@@ -91,3 +93,21 @@ def test_time_is_compared_at_equal_size_under_the_mask() -> None:
     alone = sparse.model_copy(update={"dense_params": 9000})
     (row,) = time_table(RunTable([dense, sparse, alone])).rows
     assert row == ("4,000", "1, 1", "20.0", "30.0", "150%", "50%")
+
+
+def rate_run(lr: float, loss: float, size: int = 13_824, qk_norm: bool = True) -> Attempt:
+    config = RunConfig(nonzero_params=size, data_seen=1_000_000, lr=lr, qk_norm=qk_norm)
+    run = RunRecord(
+        run_id=config.run_id, nonzero_params=size, sparsity=0.0, data_seen=1_000_000, loss=loss
+    )
+    return Attempt(config, run)
+
+
+def test_the_best_rate_its_edge_and_the_cliff_above_it():
+    curve = [rate_run(0.01, 2.2), rate_run(0.0025, 2.1), rate_run(0.005, 2.0), rate_run(0.02, 3.3)]
+    edge = [rate_run(0.0025, 1.9, 55_296), rate_run(0.005, 1.95, 55_296)]
+    rows = rate_table([*curve, *edge, rate_run(0.01, 9.0, qk_norm=False)]).rows
+    assert len(rows) == 2  # a lone run is no curve
+    assert rows[0][4:] == ("0.00500", "2.000", "+10.0%", "+65.0%", "50.0%")
+    assert "(edge)" in rows[1][4]
+    assert "0.0025" in str(learning_rates([*curve, *edge]).to_dict())

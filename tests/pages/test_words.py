@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from simlib.analysis.numbers import count
+from simlib.pages import claims
 from simlib.pages.tables import Table
-from simlib.pages.words import counted, listed, sentence, signed
+from simlib.pages.words import counted, listed, out_of, sentence, signed, some
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.md")]
@@ -69,6 +70,8 @@ def test_sentences_begin_with_a_capital_but_coefficients_keep_their_case() -> No
 
 def test_minus_signs_are_set_and_hyphens_stay() -> None:
     assert signed("-1.0% (-2 to -.5)") == "−1.0% (−2 to −.5)"
+    assert signed("-0.0% (-0.1% to +0.0%)") == "0.0% (−0.1% to 0.0%)"
+    assert signed("+0.0395, -0.01") == "+0.0395, −0.01"
     for text in ("1e-6", "2-3", "gpt-2", "-p seed", "T5-XL", "2026-11-28", "(a)-1"):
         assert signed(text) == text
     html = Table(("x",), [("-3",)])._repr_mimebundle_()["text/html"]
@@ -78,3 +81,17 @@ def test_minus_signs_are_set_and_hyphens_stay() -> None:
 def test_counts_have_one_unit_and_no_power_of_ten() -> None:
     counts = [count(v) for v in (350, 14_200, 7e9, 1.5e12, 999.6e12, 1.22e15)]
     assert counts == ["350", "14.2K", "7B", "1.5T", "1,000T", "1,220T"]
+
+
+def test_parts_of_a_whole_read_as_one_says_them() -> None:
+    said = [out_of(k, n, "pair") for k, n in ((0, 3), (1, 3), (3, 3), (1, 1), (0, 1), (2000, 3000))]
+    assert said == [
+        *("none of 3 pairs", "1 of 3 pairs", "all 3 pairs", "the only pair", "none of 1 pair"),
+        "2,000 of 3,000 pairs",
+    ]
+    assert [some(n, "lies", "lie") for n in (0, 1, 2)] == ["none lies", "1 lies", "2 lie"]
+
+
+def test_verdicts_are_counted_in_a_sentence() -> None:
+    found = claims.counted_verdicts({"holds": 1, "contradicted": 0, "undecided": 12})
+    assert found == "1 holds, none is contradicted and 12 are undecided"
