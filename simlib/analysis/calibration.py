@@ -24,7 +24,7 @@ from simlib.simulate.forecast import Distance, allowed_misses, forecast
 
 @dataclass(frozen=True)
 class Score:
-    """How forecasts fared against measurements of runs that were kept out of the fit, as a record.
+    """How forecasts fared against measurements of runs that were held out of the fit, as a record.
 
     All but the first are as in `Calibration`. `allowed` is None in scores that were made before it
     was counted.
@@ -47,7 +47,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Calibration(Evaluation):
-    """Forecasts of runs that were kept out of a fit to `fitted_runs`, against measurements.
+    """Forecasts of runs that were held out of a fit to `fitted_runs`, against measurements.
 
     `distance` is how far the runs lie outside the fitted ones, `allowed` how many misses chance
     allows; see `simlib.simulate.forecast`.
@@ -59,7 +59,7 @@ class Calibration(Evaluation):
 
     @property
     def predicted_runs(self) -> int:
-        """How many runs were kept out."""
+        """How many runs were held out."""
         return len(self)
 
     @property

@@ -55,7 +55,7 @@ def coefficient_table(law_files: Sequence[FittedLaw]) -> Table:
 
 
 def multiplier_table(law_files: Sequence[FittedLaw], level: float = 0.9) -> Table:
-    """Dense-equivalent multiplier at 50, 75, 87.5% and in the limit, one row a law."""
+    """Effective-parameter multiplier at 50, 75, 87.5% and in the limit, one row a law."""
     quantities: list[Callable[[JointLaw], Array]] = [
         *(partial(JointLaw.multiplier, S=S) for S in SPARSITIES),
         lambda law: law.multiplier_limit,

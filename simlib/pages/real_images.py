@@ -164,8 +164,8 @@ def losses(runs: RepeatedRuns) -> alt.FacetChart:
     return charts.describe(
         chart,
         "Validation loss against images seen, logarithmic, a panel for each size and a colour for "
-        "each sparsity; solid lines draw from all images, dashed ones repeat a few. The longest run "
-        f"is worse than a shorter one in {rising} of few images.",
+        "each sparsity; solid lines draw from all images, dashed ones repeat a few. The longest "
+        f"run is worse than a shorter one in {rising} of few images.",
     )
 
 

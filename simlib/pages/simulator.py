@@ -171,7 +171,7 @@ def widths_against_span(
 
 
 def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
-    """Forecast over measured loss of each run kept out of the fit, with its interval about it."""
+    """Forecast over measured loss of each run held out of the fit, with its interval about it."""
     compute = found.distance.compute
     order = np.argsort(compute)
     data = charts.rows(
@@ -288,7 +288,7 @@ def measurement_table(found: Sequence[Measurement]) -> Table:
 
 
 def calibration_table(found: Mapping[str, Score | Calibration]) -> Table:
-    """Forecasts of runs kept out of the fit: coverage, bias and what they demand."""
+    """Forecasts of runs held out of the fit: coverage, bias and what they demand."""
     header = (
         "",
         "runs fitted",
@@ -365,7 +365,7 @@ PHASE_NAMES = {
 
 
 def one_a_sparsity(score: AccountingScore) -> list[CurveResiduals]:
-    """Of the runs kept out, the longest and then largest one of every sparsity."""
+    """Of the runs held out, the longest and then largest one of every sparsity."""
     longest = sorted(score.held_out, key=lambda m: (m.record.data_seen, m.record.nonzero_params))
     best = dict(zip(_sparsities(longest), longest, strict=True))
     return [best[s] for s in sorted(best)]
@@ -412,7 +412,7 @@ def ways(law_file: FittedLaw, score: AccountingScore, level: float = 0.9) -> alt
     point = alt.Chart(alt.Data(values=recorded)).mark_point(filled=True, size=26, opacity=0.7)
     end = alt.Chart(alt.Data(values=ends)).mark_point(shape="diamond", size=110, strokeWidth=2)
     chart = line + point.encode(x=x, y=y, color=colour) + end.encode(x=x, y=y, color=colour)
-    text = f"""Training loss against bytes seen of {len(shown)} runs that were kept out, one a
+    text = f"""Training loss against bytes seen of {len(shown)} runs that were held out, one a
         sparsity: recorded points, the law's line raised by the measured gap, and a diamond for the
         law's loss at the end, after the learning rate has fallen. The lines of sparse runs bend
         upward while weights are pruned; the points leave the lines at the right end, where the
@@ -422,12 +422,12 @@ def ways(law_file: FittedLaw, score: AccountingScore, level: float = 0.9) -> alt
 
 
 def accountings_table(scores: Sequence[AccountingScore]) -> Table:
-    """Errors of every accounting on the runs that chose and on those kept out, by phase."""
+    """Errors of every accounting on the runs that chose and on those held out, by phase."""
     header = (
         "accounting",
         "gap",
         "error, runs that chose",
-        "error, runs kept out",
+        "error, runs held out",
         *(PHASE_NAMES[p] for p in PHASES),
     )
     rows = [

@@ -56,7 +56,7 @@ def test_excess_is_measured_against_the_best_rate_of_runs_alike() -> None:
         ("without norms", 4.0): 1.0,
     }
     table = missed_table(rows)
-    assert table.rows[0] == ("gpt", "with norms", "10.0% (1)", "0.0% (1)", "5.0% (1)", "–")
+    assert table.rows[0] == ("GPT", "with norms", "10.0% (1)", "0.0% (1)", "5.0% (1)", "–")
     assert costlier_above(rows) == "0 of 1"
     assert "100% above" in missed_rates(rows).to_dict()["description"]
 
@@ -67,7 +67,7 @@ def test_excess_is_measured_against_the_best_rate_of_runs_alike() -> None:
 def test_a_change_is_judged_against_its_twin_and_the_noise(loss: float, said: str) -> None:
     runs = [attempt(2.0), attempt(loss, batch=4), attempt(5.0, sparsity=0.75)]
     rows = changes_table(runs, ("batch", "lr_schedule"), SPREAD).rows
-    assert [(row[0], row[3]) for row in rows] == [("batch 4 in place of 8", said)]
+    assert [(row[0], row[3]) for row in rows] == [("batch: 4 in place of 8", said)]
 
 
 def test_runs_find_their_configuration_or_are_refused() -> None:
