@@ -195,7 +195,8 @@ class YourFit:
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
         scripts = "".join(f'<script defer src="../_static/{name}"></script>' for name in SCRIPTS)
         page = (
-            '<div class="yourfit"><link rel="stylesheet" href="../_static/your-fit.css">'
+            '<div class="yourfit"><link rel="stylesheet" href="../_static/page-shown.css">'
+            '<link rel="stylesheet" href="../_static/your-fit.css">'
             f"{_table_part()}{_columns_part()}{_settings_part()}{_progress_part()}{_result_part()}"
             f"{data_script(page_data())}{scripts}"
             "<noscript><p>The fit is computed by JavaScript in the page.</p></noscript></div>"

@@ -17,7 +17,7 @@ def test_the_sentence_counts_what_agrees_and_what_is_equal():
     found = Verification({"date": "2026-01-02"}, 0.01, (repeat(2.0), repeat(2.01), repeat(2.1)))
     said = audit.repeats_sentence(found)
     assert "2 of 3 runs drawn by chance and trained again on 2026-01-02 agree with" in said
-    assert "1 of them to the last bit" in said
+    assert "1 to the last bit" in said
     assert "5.000% of the loss" in said
     assert [row[4] for row in audit.repeats_table(found).rows] == ["0.000%", "+0.500%", "+5.000%"]
 

@@ -44,5 +44,5 @@ def test_tables_and_charts_have_a_row_a_law_and_say_what_is_not_identified():
     laws = {"all": WHOLE, "line": PART}
     rows = dense_ground.law_table(laws).rows
     assert [row[0] for row in rows] == ["all", "line"]
-    assert rows[1][-1] == ", ".join(PART.unidentified)
+    assert rows[1][-1] == " and ".join(PART.unidentified)
     assert "line" in dense_ground.shares(laws).to_dict()["description"]
