@@ -28,7 +28,7 @@ PAGE = Path(__file__).resolve().parents[1] / "_build" / "html" / "book" / "your_
 
 
 def table(seed: int) -> RunTable:
-    """Runs of the published T5 law at random sizes, sparsities and data, with 1 % noise."""
+    """Runs of the published T5 law at random sizes, sparsities and data, with 1% noise."""
     rng = np.random.default_rng(seed)
     S = rng.choice([0.0, 0.5, 0.75, 0.875, 0.95], ROWS)
     N, D = 10 ** rng.uniform(6, 9, ROWS), 10 ** rng.uniform(9, 11, ROWS)

@@ -37,7 +37,7 @@ class Drawn:
 
 
 def drawn(number: int) -> Drawn:
-    """The table of a number: 36 to 245 runs of a plausible design, with 0.3 to 5 % of noise.
+    """The table of a number: 36 to 245 runs of a plausible design, with 0.3 to 5% of noise.
 
     In every fourth table one run in twenty is an outlier, with five times the noise.
     """
@@ -141,12 +141,12 @@ def _no_law(rng: np.random.Generator) -> Columns:
 PATHOLOGIES: dict[str, Pathology] = {
     "no floor": _changed(0.01, c=1e-6),
     "hardly any noise": _changed(1e-6),
-    "noise of 20 %": _changed(0.2),
+    "noise of 20%": _changed(0.2),
     "b_S near zero": _changed(0.005, b_S=0.02),
     "sparsity costs nothing": _changed(0.005, a_S=1e-6),
     "data follow size": _data_follow_size,
     "data over a factor below 1.6": _narrow_data,
     "twelve runs": _twelve_runs,
-    "outliers of 50 %, three in ten": _many_outliers,
+    "outliers of 50%, three in ten": _many_outliers,
     "no law": _no_law,
 }

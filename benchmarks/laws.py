@@ -291,7 +291,7 @@ def dense_law(smoke: bool) -> Iterator[Case]:
 
 
 def _drawn(law: Any, count: int, rng: np.random.Generator) -> Columns:
-    """Runs of a law with 1 % noise."""
+    """Runs of a law with 1% noise."""
     S = rng.choice([0.0, 0.5, 0.75, 0.875], count)
     N = np.exp(rng.uniform(np.log(1e6), np.log(1e9), count))
     D = np.exp(rng.uniform(np.log(1e9), np.log(1e11), count))

@@ -216,7 +216,7 @@ def step_profile() -> str:
 
 
 def mask_update(smoke: bool) -> Iterator[Case]:
-    """The choice of the weights kept at 75 % against ways to find them; then a whole update."""
+    """The choice of the weights kept at 75% against ways to find them; then a whole update."""
     torch.set_num_threads(1)
     shape = (256, 64) if smoke else (4096, 1024)
     generator = torch.Generator().manual_seed(0)
@@ -236,7 +236,7 @@ def mask_update(smoke: bool) -> Iterator[Case]:
     pair = {"rounds": 1 if smoke else 9, "unit": "ms", "times": 1e3, "other_times": 1e3}
     for against, (other, goal) in rivals.items():
         yield compare(
-            f"{shape[0]} x {shape[1]}, choice of the 25 % kept",
+            f"{shape[0]} x {shape[1]}, choice of the 25% kept",
             lambda: top_k(model.weight.detach().abs(), len(scores) // 4),
             other,
             against,

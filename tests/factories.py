@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.laws.law import JointLaw
 from simlib.runs.cells import Columns as Table
 from simlib.runs.config import RunConfig
-from simlib.runs.table import RunRecord
+from simlib.runs.table import RunRecord, RunTable
+from simlib.simulate.virtual import Noise, virtual_runs
 
 
 def random_law(rng: np.random.Generator) -> JointLaw:
@@ -65,3 +67,31 @@ def run_record(**changes: object) -> RunRecord:
         "pruner": "gmp",
     }
     return RunRecord(**(fields | changes))
+
+
+SWEEP_LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)
+
+
+def sweep_table(
+    seed_noise: float, misfit: float = 0.0, repeats: int = 3, law: JointLaw = SWEEP_LAW
+) -> RunTable:
+    """A sweep of 4 sparsities, 4 sizes and 3 amounts of data that obeys a law but for `misfit`."""
+    axes = np.meshgrid([0.0, 0.5, 0.75, 0.875], [6e3, 12e3, 24e3, 48e3], [2.5e5, 1e6, 4e6])
+    return virtual_runs(law, *axes, Noise(seed_noise, misfit), repeats=repeats, seed=1)
+
+
+def sweep_law() -> FittedLaw:
+    """The law of that sweep as a fit leaves it, with intervals that are only partly closed."""
+    rng = np.random.default_rng(0)
+    spread = np.exp(0.01 * rng.standard_normal((50, 7)))
+    return FittedLaw(
+        "truth",
+        SWEEP_LAW,
+        JointLaw.from_vector(SWEEP_LAW.vector() * spread),
+        runs=144,
+        log_rmse=0.01,
+        range=Range((0, 0.875), (6e3, 48e3), (2.5e5, 4e6)),
+        status="converged",
+        intervals=dict.fromkeys(SWEEP_LAW.names(), (1.0, 2.0)),
+        profile_intervals={"a_S": (1, 100), "b_S": (0.5, 1.0), "c": (None, 1.0)},
+    )

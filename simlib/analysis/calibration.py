@@ -24,7 +24,7 @@ from simlib.simulate.forecast import Distance, allowed_misses, forecast
 
 @dataclass(frozen=True)
 class Score:
-    """How forecasts fared against measurements of runs that were kept out of the fit, as a record.
+    """How forecasts fared against measurements of runs that were held out of the fit, as a record.
 
     All but the first are as in `Calibration`. `allowed` is None in scores that were made before it
     was counted.
@@ -47,7 +47,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Calibration(Evaluation):
-    """Forecasts of runs that were kept out of a fit to `fitted_runs`, against measurements.
+    """Forecasts of runs that were held out of a fit to `fitted_runs`, against measurements.
 
     `distance` is how far the runs lie outside the fitted ones, `allowed` how many misses chance
     allows; see `simlib.simulate.forecast`.
@@ -59,7 +59,7 @@ class Calibration(Evaluation):
 
     @property
     def predicted_runs(self) -> int:
-        """How many runs were kept out."""
+        """How many runs were held out."""
         return len(self)
 
     @property
@@ -119,35 +119,6 @@ def smaller_half(runs: RunTable, share: float = 0.5) -> tuple[RunTable, RunTable
     )
 
 
-def fit_small_predict_large(
-    runs: RunTable,
-    form: AnyForm = JOINT,
-    objective: Objective = DEFAULT_OBJECTIVE,
-    *,
-    share: float = 0.5,
-    level: float = 0.9,
-    resamples: int = 1000,
-    seed: int = 0,
-    name: str = "half",
-    whole: bool = False,
-) -> Calibration:
-    """Fit the smaller part of a table, forecast the rest, and score it.
-
-    With `whole` the ensemble draws curves of one sparsity and size whole. Raises InputError for a
-    part that cannot identify the law.
-    """
-    return fit_some_predict_others(
-        *smaller_half(runs, share),
-        form,
-        objective,
-        level=level,
-        resamples=resamples,
-        seed=seed,
-        name=name,
-        whole=whole,
-    )
-
-
 def fit_some_predict_others(
     some: RunTable,
     others: RunTable,
@@ -160,7 +131,11 @@ def fit_some_predict_others(
     name: str = "some",
     whole: bool = False,
 ) -> Calibration:
-    """Fit some runs, forecast others, and score it; see `fit_small_predict_large`."""
+    """Fit some runs, forecast others, such as the `smaller_half` of a table the rest, and score it.
+
+    With `whole` the ensemble draws curves of one sparsity and size whole. Raises InputError for
+    runs that cannot identify the law.
+    """
     clusters = curve_index(some.sparsity, some.nonzero_params) if whole else None
     law_file = fit_table(
         some, form, objective, name=name, resamples=resamples, seed=seed, clusters=clusters

@@ -24,6 +24,24 @@ from simlib.paper import PRUNE_END, PRUNE_START
 from simlib.runs.cells import alike, same_size, same_sparsity, sparsity_index
 from simlib.runs.table import RunRecord, RunTable
 
+# pruners and schedules in words; others, such as somebody's own, go by their name
+PRUNERS = {
+    "gmp": "magnitude",
+    "acdc": "AC/DC",
+    "rigl": "RigL",
+    "set": "SET",
+    "random_gradual": "random choice",
+    "random_static": "fixed random mask",
+    "from_checkpoint": "magnitude, from a trained model",
+}
+SCHEDULES = {"oneshot": "one-shot"}
+OPTIMIZERS = {"adamw": "AdamW", "adafactor": "Adafactor"}
+FAMILIES = {"gpt": "GPT", "vit": "ViT", "t5": "T5"}
+
+
+def _spoken(pruner: str) -> str:
+    return PRUNERS.get(pruner, pruner)
+
 
 class Arm(NamedTuple):
     """How runs were made sparse: what a contrast compares.
@@ -48,14 +66,14 @@ class Arm(NamedTuple):
 
     def __str__(self) -> str:
         pattern = "" if self.pattern == "unstructured" else f"{self.pattern}, "
-        return f"{pattern}{self.pruner}, {self.schedule}{self.window}{self.blindness}"
+        return f"{pattern}{_spoken(self.pruner)}, {self.ramp}{self.blindness}"
 
     def beside(self, reference: Arm) -> str:
         """What sets this arm apart from another, in as few words."""
         parts = [self.pattern] if self.pattern != reference.pattern else []
-        parts += [self.pruner] if self.pruner != reference.pruner else []
+        parts += [_spoken(self.pruner)] if self.pruner != reference.pruner else []
         if self[2:5] != reference[2:5]:
-            parts.append(f"{self.schedule}{self.window}")
+            parts.append(self.ramp)
         if self.aware != reference.aware:
             parts.append("masks unknown to the optimizer" if reference.aware else "masks known")
         return ", ".join(parts) or "the same"
@@ -66,13 +84,14 @@ class Arm(NamedTuple):
         return "" if self.aware else ", masks unknown to the optimizer"
 
     @property
-    def window(self) -> str:
-        """When masks change, as a share of the steps: ` 25–75 %`."""
+    def ramp(self) -> str:
+        """The schedule and when masks change, as a share of the steps: `cubic 25–75%`."""
+        schedule = SCHEDULES.get(self.schedule, self.schedule)
         if self.start is None or self.end is None:
-            return ""
+            return schedule
         if self.start == self.end:
-            return f" at {100 * self.start:.4g} %"
-        return f" {100 * self.start:.4g}–{100 * self.end:.4g} %"
+            return f"{schedule} at {100 * self.start:.4g}%" if self.end else "from the start"
+        return f"{schedule} {100 * self.start:.4g}–{100 * self.end:.4g}%"
 
 
 REFERENCE = Arm("unstructured", "gmp", "cubic", PRUNE_START, PRUNE_END)

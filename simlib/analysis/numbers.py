@@ -31,7 +31,9 @@ def count(value: float, digits: int = 3) -> str:
     unit, name = next(
         ((u, n) for u, n in _UNITS if value >= u * (1 - 0.5 * 10**-digits)), (1.0, "")
     )
-    return f"{value / unit:.{digits}g}{name}"
+    size = value / unit
+    # beyond the largest unit thousands are separated; `g` would write a power of ten
+    return f"{size:,.0f}{name}" if size >= 10**digits - 0.5 else f"{size:.{digits}g}{name}"
 
 
 def percent(value: float, digits: int = 0) -> str:

@@ -323,7 +323,7 @@ def evaluate(predictions: Predictions, losses: Mapping[str, float]) -> list[Form
 def coverage_verdict(found: Evaluation) -> str:
     """Whether as many runs lie inside as their intervals promise, or fewer.
 
-    Fewer means that so few, or less, would be inside in under 5 % of tables of independent runs.
+    Fewer means that so few, or less, would be inside in under 5% of tables of independent runs.
     """
     from scipy.stats import binom  # here: it takes long to import
 

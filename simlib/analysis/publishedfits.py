@@ -39,7 +39,7 @@ APART = 0.15  # of codes of formats, in the logarithm of a density: far enough t
 class Conclusion:
     """A number that follows from the coefficients: as published, and at the minimum.
 
-    `low` and `high` are the ends of its 90 % interval over refits of resampled runs.
+    `low` and `high` are the ends of its 90% interval over refits of resampled runs.
     """
 
     what: str
@@ -159,7 +159,7 @@ def _released(which: str) -> Audit:
         OBJECTIVES[table],
         PUBLISHED[table],
         {
-            "dense parameters per non-zero one at 75 % sparsity": lambda law: law.multiplier(0.75),
+            "dense parameters per non-zero one at 75% sparsity": lambda law: law.multiplier(0.75),
             "exponent of data": lambda law: law.b_D,
         },
     )

@@ -164,7 +164,7 @@ class SparsityStep:
 class Order:
     """Whether sparsities come in the law's order at each size and amount of data.
 
-    `expected` is how many settings would if the law held, and `likely` the central 90 % of that.
+    `expected` is how many settings would if the law held, and `likely` the central 90% of that.
     """
 
     settings: int

@@ -56,23 +56,23 @@ class Scatter:
     shape: float
 
 
-# Pilots of one setting agree to .1 to .5 %; shapes of our first tables missed their law by more
+# Pilots of one setting agree to 0.1 to 0.5%; shapes of our first tables missed their law by more
 # than that, not all of it learning plateaus.
 OURS = Scatter(seed=0.003, shape=0.005)
-# Seeds of the second vision pilot scatter by 2.9 % (16 cells of two), mostly in one direction at
-# all data; a joint law of the pilots misses them by 3.5 %.
+# Seeds of the second vision pilot scatter by 2.9% (16 cells of two), mostly in one direction at
+# all data; a joint law of the pilots misses them by 3.5%.
 OUR_IMAGES = Scatter(seed=0.03, shape=0.015)
-THEIRS = Scatter(seed=0.006, shape=0.008)  # 1 % together: the published fits' log-RMSE
+THEIRS = Scatter(seed=0.006, shape=0.008)  # 1% together: the published fits' log-RMSE
 ROWS = Scatter(OURS.seed, 0.0)  # where runs of one shape are compared with one another
 
 _SCATTER = (
-    "Seeds scatter by .3 % of the loss, half of that variance common to a prefix; each sparsity "
-    "and size misses the truth by .5 %."
+    "Seeds scatter by 0.3% of the loss, half of that variance common to a prefix; each sparsity "
+    "and size misses the truth by 0.5%."
 )
 
 _SCATTER_OF_IMAGES = (
-    "Seeds scatter by 3 % of the loss, half of that variance common to a prefix; each sparsity and "
-    "size misses the truth by 1.5 %."
+    "Seeds scatter by 3% of the loss, half of that variance common to a prefix; each sparsity and "
+    "size misses the truth by 1.5%."
 )
 
 
@@ -250,9 +250,9 @@ def of_rows(
             tables[ALIKE.table] = drawn(language_rows(), TRUTHS["joint"], PILOT, OURS, rng)
         return Sources(tables=tables, shipped=False, resamples=MEMBERS)
 
-    noise = f" Seeds scatter by {100 * scatter.seed:.1g} % of the loss, half of that variance"
+    noise = f" Seeds scatter by {100 * scatter.seed:.1g}% of the loss, half of that variance"
     noise += " common to a prefix"
-    noise += f"; shapes by {100 * scatter.shape:.2g} %." if scatter.shape else "."
+    noise += f"; shapes by {100 * scatter.shape:.2g}%." if scatter.shape else "."
     return VirtualSet(runs, says + noise, sources, base, scatter)
 
 
@@ -325,8 +325,8 @@ DESIGNS: dict[str, VirtualSet] = {
     for design in (
         _simple(
             LANGUAGE,
-            "340 runs: N of 6,144 times 1 to 16; 0, 50, 75, 87.5 % sparsity everywhere, "
-            "25 and 93.75 % at two sizes; 2 to 33M bytes; three seeds, two at the largest size. "
+            "340 runs: N of 6,144 times 1 to 16; 0, 50, 75, 87.5% sparsity everywhere, "
+            "25 and 93.75% at two sizes; 2 to 33M bytes; three seeds, two at the largest size. "
             + _SCATTER,
             language_rows,
             PILOT,
@@ -336,7 +336,7 @@ DESIGNS: dict[str, VirtualSet] = {
             LANGUAGE,
             HELD_OUT,
             "12 runs: twice and four times the largest size of gpt-laptop on "
-            "its most data, its second largest on three times that; 0, 50, 75, 87.5 % sparsity. "
+            "its most data, its second largest on three times that; 0, 50, 75, 87.5% sparsity. "
             + _SCATTER,
             language_rows(),
             held_out_rows(),
@@ -345,7 +345,7 @@ DESIGNS: dict[str, VirtualSet] = {
         ),
         _simple(
             VISION,
-            "480 runs: five N of 6,144 to 24,576; 0, 50, 75, 87.5 % sparsity; 131K to 17M images; "
+            "480 runs: five N of 6,144 to 24,576; 0, 50, 75, 87.5% sparsity; 131K to 17M images; "
             "three seeds. " + _SCATTER_OF_IMAGES,
             vision_rows,
             VISION_PILOT,
@@ -359,14 +359,14 @@ DESIGNS: dict[str, VirtualSet] = {
         ),
         _simple(
             VIT,
-            "112 runs as released, one seed. Seeds scatter by .6 % of the loss, shapes by .8 %.",
+            "112 runs as released, one seed. Seeds scatter by 0.6% of the loss, shapes by 0.8%.",
             vit_rows,
             VIT_BASE,
             THEIRS,
         ),
         _simple(
             T5,
-            "48 runs as released, one seed. Seeds scatter by .6 % of the loss, shapes by .8 %.",
+            "48 runs as released, one seed. Seeds scatter by 0.6% of the loss, shapes by 0.8%.",
             t5_rows,
             T5_BASE,
             THEIRS,

@@ -22,7 +22,7 @@ from simlib.laws.optimum import COSTS, chinchilla_flops, cost_model, optimal_spa
 
 SPARSITY = 0.75  # at which worth and drift are judged: sparse, and inside every table
 ROUNDING = 1e-12
-# log-RMSE of the published fits on their own runs: 1.05 % (ViT), 1.04 % (T5)
+# log-RMSE of the published fits on their own runs: 1.05% (ViT), 1.04% (T5)
 PUBLISHED_ERROR = 0.0105
 Quantity = Callable[[JointLaw], Array]
 LawForm = TypeVar("LawForm", bound=Law)
@@ -99,7 +99,7 @@ def optimal_at(multiple: float, cost: str) -> Quantity:
 def smallest_equal_size(cost: str) -> Quantity:
     """Least share of the dense compute-optimal size whose best sparse model is no worse.
 
-    Both are trained at one cost; on a grid of 2 % steps, 1 where no smaller model reaches the loss.
+    Both are trained at one cost; on a grid of 2% steps, 1 where no smaller model reaches the loss.
     It does not depend on the cost, since all terms of the loss but the floor scale with it alike.
     """
 

@@ -56,7 +56,7 @@ class Region:
 
 
 class Measured(NamedTuple):
-    """A quantity with its 90 % interval; `part` names which of several like quantities it is.
+    """A quantity with its 90% interval; `part` names which of several like quantities it is.
 
     Both ends equal `value` where nothing is uncertain, and an end that the runs leave open is
     infinite. `paper` is the paper's own value.

@@ -111,7 +111,7 @@ def beats_its_mask(sources: Sources, runs: RunSet) -> Measured:
 
 
 def misses_between(sources: Sources, runs: RunSet) -> Measured:
-    """Error on runs of less than 50 % sparsity by a law fitted without them."""
+    """Error on runs of less than 50% sparsity by a law fitted without them."""
     return Measured(*sources.view(runs).error("below half"))
 
 
@@ -289,7 +289,7 @@ CLAIMS = (
     Claim(
         "B7",
         "The T5 fit that is better in sample extrapolates worse.",
-        "-1.0 % by the published law [D]",
+        "-1.0% by the published law [D]",
         "notebooks/fit_released.md",
         (
             Rule(
@@ -306,7 +306,7 @@ CLAIMS = (
     ),
     Claim(
         "B8",
-        "A law cannot be trusted between 0 and 50 % sparsity, where no run is.",
+        "A law cannot be trusted between 0 and 50% sparsity, where no run is.",
         "",
         "notebooks/optimal_sparsity.md",
         (

@@ -39,7 +39,7 @@ DRIFT = 1.1  # factor by which a constant may drift from the smallest size to th
 DATA_WORTH = 4 / 3  # factor by which sparsity may change what data is worth
 LEAST_SHARE = 0.05  # of the size term that pruning never removes, for it to be called a floor
 HELD_OUT_ERROR = 0.01  # of the loss: the goal for runs that were never fitted
-EARLY = 0.41  # halfway between a power of density, a third, and the published laws, .48
+EARLY = 0.41  # halfway between a power of density, a third, and the published laws, 0.48
 HALF, MOST = 0.5, 0.875
 WORTHWHILE = 1.25  # dense weights; a joint law can find no sparse one that is worth less than 1
 LANGUAGES = (LANGUAGE, PLATEAU)
@@ -90,7 +90,7 @@ def floor_share(sources: Sources, runs: RunSet) -> Measured:
 
 
 def early_worth(sources: Sources, runs: RunSet) -> Measured:
-    """How much of the worth at 87.5 % is reached at 50 %, on the log scale."""
+    """How much of the worth at 87.5% is reached at 50%, on the log scale."""
     law_file = sources.view(runs).wider("free-multiplier")
     law, members = law_file.law, law_file.ensemble
     assert isinstance(law, FreeMultiplier)
@@ -99,7 +99,7 @@ def early_worth(sources: Sources, runs: RunSet) -> Measured:
 
 
 def _early_share(law: FreeMultiplier) -> Array:
-    """ln of the worth at 50 % over that at 87.5 %.
+    """ln of the worth at 50% over that at 87.5%.
 
     Each halving of the density multiplies a pure power's worth by the same: a third of its log
     worth at an eighth is there at a half.
@@ -116,7 +116,7 @@ def _early_share(law: FreeMultiplier) -> Array:
 
 
 def data_factor(sources: Sources, runs: RunSet) -> Measured:
-    """By what factor 75 % sparsity changes the data that a model needs, in the wider law."""
+    """By what factor 75% sparsity changes the data that a model needs, in the wider law."""
     if runs in RELEASED and runs.table not in sources.tables:
         found = sources.comparison(runs.table).assessment("data-factor")
         density = 1 - SPARSITY
@@ -205,7 +205,7 @@ CLAIMS = (
     Claim(
         "C2",
         "Predicted losses agree with measured ones.",
-        "log-RMSE 1.05 % (ViT), 1.04 % (T5) [D]",
+        "log-RMSE 1.05% (ViT), 1.04% (T5) [D]",
         "notebooks/fit_released.md",
         (
             _fit("C2", OURS),
@@ -265,7 +265,7 @@ CLAIMS = (
                 "C4.early",
                 "share of the log worth at 87.5% sparsity that is there at 50%",
                 "in a law with one free worth a sparsity, since the share of the joint law is not "
-                "identified where nothing saturates: a third for a pure power of density, .48 in "
+                "identified where nothing saturates: a third for a pure power of density, 0.48 in "
                 "both published laws; interval from its ensemble",
                 Region(EARLY),
                 "",
@@ -298,7 +298,7 @@ CLAIMS = (
     Claim(
         "C6",
         "The law extrapolates to models larger than any fitted one.",
-        "T5-XL at 75 %: 1.4828 measured [R], 1.468 by the published fit [D]",
+        "T5-XL at 75%: 1.4828 measured [R], 1.468 by the published fit [D]",
         "notebooks/extrapolation.md",
         (
             Rule(

@@ -115,7 +115,7 @@ def onset(sources: Sources, runs: RunSet) -> Measured:
 
 
 def pays(sources: Sources, runs: RunSet) -> Measured:
-    """Mean gain of 50 % sparsity at equal cost where the dense partner was trained for long."""
+    """Mean gain of 50% sparsity at equal cost where the dense partner was trained for long."""
     found = at_equal_cost(sources, runs)
     times = multiples(found, sources.view(runs).dense)
     long = found.where(same_sparsity(found.sparsity, HALF) & (times >= LAST))
@@ -136,7 +136,7 @@ def multiplier(sources: Sources, runs: RunSet) -> Measured:
 
 
 def gain_at(multiple: float) -> Callable[[Sources, RunSet], Measured]:
-    """The law's gain of 50 % sparsity at equal N and cost, at a multiple of the dense optimum."""
+    """The law's gain of 50% sparsity at equal N and cost, at a multiple of the dense optimum."""
 
     def ask(sources: Sources, runs: RunSet) -> Measured:
         law_file = sources.view(runs).law
@@ -240,7 +240,7 @@ CLAIMS = (
     ),
     Claim(
         "C11",
-        "A non-zero weight at 50, 75, 87.5 % is worth a stated number of dense ones.",
+        "A non-zero weight at 50, 75, 87.5% is worth a stated number of dense ones.",
         "1.60, 2.17, 2.63 (ViT), 1.59, 2.16, 2.63 (T5) [D]",
         "notebooks/fit_released.md",
         (

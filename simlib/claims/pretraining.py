@@ -84,7 +84,7 @@ CLAIMS = (
         "C13",
         "Pruning a trained dense model beats sparse training from scratch; if its training "
         "must be paid for, sparse from scratch wins.",
-        "4.90, 4.27, 2.45 times more data from scratch at 50, 75, 87.5 % [P]",
+        "4.90, 4.27, 2.45 times more data from scratch at 50, 75, 87.5% [P]",
         "notebooks/pretrained.md",
         (
             Rule(

@@ -43,7 +43,7 @@ def _at(found: DensePairs, S: float) -> float | None:
 
 
 def beats_both_ends(sources: Sources, runs: RunSet) -> Measured:
-    """By how much 50 % sparsity beats dense and the sparsest run of its cost, whichever is less."""
+    """By how much 50% sparsity beats dense and the sparsest run of its cost, whichever is less."""
 
     def of_size(part: DensePairs) -> float | None:
         half, most = _at(part, HALF), float(part.sparsity.max())
@@ -84,7 +84,7 @@ def with_other_reading(ask: Ask) -> Ask:
 
 
 def as_good(sources: Sources, runs: RunSet) -> Measured:
-    """Gain of 50 % sparsity at equal non-zero size and training cost, trained longest."""
+    """Gain of 50% sparsity at equal non-zero size and training cost, trained longest."""
     longest = _longest(at_equal_cost(sources, runs))
     return of_estimate(longest.by_size(lambda part: _at(part, HALF)))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from simlib.analysis.contrasts import REFERENCE, Arm, Pairs, arms, match
+from simlib.analysis.contrasts import FAMILIES, OPTIMIZERS, REFERENCE, Arm, Pairs, arms, match
 from simlib.analysis.numbers import percent
 from simlib.analysis.worth import trend
 from simlib.claims.estimates import difference_of_means, ends, of_estimate
@@ -71,7 +71,7 @@ def against(which: Callable[[Arm], bool], reference: Callable[[Arm], Arm]) -> As
             for arm in arms(group):
                 if which(arm):
                     effect = match(group, arm, reference=reference(arm)).effect_over_cells()
-                    part = f"{arm}, {optimizer}, {data:,} bytes"
+                    part = f"{arm}, {OPTIMIZERS[optimizer]}, {data:,} bytes"
                     found.append(of_estimate(effect, part=part))
         if not found:
             raise InputError("it has no run of the kind that is asked about")
@@ -89,7 +89,7 @@ def families_differ(sources: Sources, runs: RunSet) -> list[Measured]:
         if (measured := _difference(sources, runs, kind, family))
     ]
     if not found:
-        raise InputError("no kind of sparsity has two pairs at 75 % sparsity in two families")
+        raise InputError("no kind of sparsity has two pairs at 75% sparsity in two families")
     return found
 
 
@@ -102,10 +102,12 @@ def _difference(sources: Sources, runs: RunSet, kind: str, family: str) -> Measu
         return None
     found = difference_of_means(here.differences, there.differences)
     note = (
-        f"{percent(float(here.differences.mean()), 1)} in {family}, "
-        f"{percent(float(there.differences.mean()), 1)} in gpt"
+        f"{percent(float(here.differences.mean()), 1)} in {FAMILIES[family]}, "
+        f"{percent(float(there.differences.mean()), 1)} in GPT"
     )
-    return Measured(abs(found.mean), _magnitude(*ends(found.interval)), note, f"{kind}, {family}")
+    return Measured(
+        abs(found.mean), _magnitude(*ends(found.interval)), note, f"{kind}, {FAMILIES[family]}"
+    )
 
 
 def _shortest(runs: RunTable) -> RunTable:
@@ -119,7 +121,7 @@ def _cost(runs: RunTable, kind: str, family: str) -> Pairs:
     found = match(runs.where(family=family), arm)
     near = [(a, b) for a, b in found.runs if same_sparsity(a.sparsity, 0.75)]
     if len(near) < 2:
-        raise InputError(f"fewer than two pairs of {family} at 75 % sparsity")
+        raise InputError(f"fewer than two pairs of {family} at 75% sparsity")
     return Pairs(found.reference, found.other, tuple(near))
 
 
@@ -144,7 +146,7 @@ CLAIMS = (
     Claim(
         "C12",
         "n:m patterns follow the same law; 2:4 and 4:8 come close to unstructured sparsity, "
-        "75 % patterns lose some.",
+        "75% patterns lose some.",
         "",
         "notebooks/nm_patterns.md",
         (
@@ -163,7 +165,7 @@ CLAIMS = (
             Rule(
                 "C12.harsh",
                 "log loss over unstructured",
-                "the same, at 75 % sparsity",
+                "the same, at 75% sparsity",
                 Region(0.0),
                 "%",
                 (PATTERNS,),

@@ -39,7 +39,7 @@ class Base:
 
 
 # The pilots of the new recipe (nats a byte): dense N = 6,144 on 8.2M and 16.4M bytes 2.005 and
-# 1.959, N = 24,576 on 8M 1.716, and about .12 less at 50 to 75 % sparsity. Byte-level exponents of
+# 1.959, N = 24,576 on 8M 1.716, and about .12 less at 50 to 75% sparsity. Byte-level exponents of
 # size and data, .25 and .35, and the floor are those of our first tables, rounded.
 PILOT = Base(
     JointLaw(a_S=1.75, b_S=1.0, c_S=6.98, b_N=0.25, a_D=9.78e4, b_D=0.35, c=0.805),
@@ -47,7 +47,7 @@ PILOT = Base(
     (2_048_000, 32_768_000),
 )
 # Fitted to the second and third pilot of vision (nats an image; 33 cells with heads of 8 on 131K to
-# 4M images, dense and 75 % sparse, N of 6,144 and more: the smallest dense model of the third is
+# 4M images, dense and 75% sparse, N of 6,144 and more: the smallest dense model of the third is
 # left out, eight wide under 2,048 classes) with b_S and the floor set, which these runs cannot
 # tell: floors of 0 and .02 fit alike.
 VISION_PILOT = Base(
@@ -87,7 +87,7 @@ def _share(law: JointLaw, share: float) -> JointLaw:
 
 
 def _worth(worth: float) -> Callable[[Base], Loss]:
-    """The same dense law with another worth of a weight at 75 % sparsity."""
+    """The same dense law with another worth of a weight at 75% sparsity."""
 
     def of(base: Base) -> Loss:
         factor = worth**-base.law.b_N
@@ -110,10 +110,10 @@ def _crossing(base: Base) -> Loss:
 
 
 def _hungry(base: Base) -> Loss:
-    return replace(DataFactorLaw.of(base.law), h=-0.5)  # 0.25^-0.5: twice the data at 75 %
+    return replace(DataFactorLaw.of(base.law), h=-0.5)  # 0.25^-0.5: twice the data at 75%
 
 
-# What 75 % sparsity leaves of the data term at a quarter of the data, over the dense one: below 1,
+# What 75% sparsity leaves of the data term at a quarter of the data, over the dense one: below 1,
 # so that at equal cost its gain shrinks as training grows longer, whatever the exponent of data.
 SHORT = 0.893
 
@@ -184,11 +184,9 @@ def _families(run: RunRecord) -> float:
 
 _ALL = (
     Truth("joint", "the joint law, with coefficients like those of the runs"),
-    Truth("paper's worth", "the joint law, a weight at 75 % worth 2.16 dense ones", _worth(2.16)),
-    Truth("little worth", "the joint law, a weight at 75 % worth 1.3 dense ones", _worth(1.3)),
-    Truth(
-        "hardly any worth", "the joint law, a weight at 75 % worth 1.15 dense ones", _worth(1.15)
-    ),
+    Truth("paper's worth", "the joint law, a weight at 75% worth 2.16 dense ones", _worth(2.16)),
+    Truth("little worth", "the joint law, a weight at 75% worth 1.3 dense ones", _worth(1.3)),
+    Truth("hardly any worth", "the joint law, a weight at 75% worth 1.15 dense ones", _worth(1.15)),
     Truth(
         "no worth",
         "the joint law, a weight at any sparsity worth one dense one",
@@ -196,19 +194,19 @@ _ALL = (
     ),
     Truth(
         "early",
-        "the joint law, where pruning removes up to 60 % of the size term, so that "
+        "the joint law, where pruning removes up to 60% of the size term, so that "
         "sparsity pays before the dense optimum",
         lambda base: _share(base.law, 0.6),
     ),
     Truth("steep", "the joint law, where pruning a little pays more than it takes away", _steep),
-    Truth("no saturation", "a power of density without a limit, as large at 75 %", _no_saturation),
+    Truth("no saturation", "a power of density without a limit, as large at 75%", _no_saturation),
     Truth(
         "crossing curves",
         "sparsity's part of the size term falls 5.3 times faster over the "
         "sizes than the rest: curves are not parallel in N",
         _crossing,
     ),
-    Truth("hungry for data", "75 % sparsity needs twice the data", _hungry),
+    Truth("hungry for data", "75% sparsity needs twice the data", _hungry),
     Truth(
         "short training",
         "sparsity lowers the data term instead of the size term, by a little more than what it "
@@ -217,69 +215,69 @@ _ALL = (
     ),
     Truth(
         "interaction",
-        "sparsity's effect turns from gain to loss with size, by 10 % of the loss "
+        "sparsity's effect turns from gain to loss with size, by 10% of the loss "
         "from the middle to either end",
         _times(lambda base, S, N, D: np.exp(0.1 * S * base.place(N))),
     ),
     Truth(
         "patchwork",
-        "sparsity's effect turns from gain to loss from one size to the next, by 20 % of the loss",
+        "sparsity's effect turns from gain to loss from one size to the next, by 20% of the loss",
         _times(_patchwork),
     ),
     Truth(
         "cliff",
-        "beyond 80 % sparsity the loss is 7 % above the law",
+        "beyond 80% sparsity the loss is 7% above the law",
         _times(lambda base, S, N, D: np.where(S > 0.8, 1.07, 1.0)),
     ),
     Truth(
         "bump",
-        "between 0 and 50 % sparsity the loss is 3 % above the law",
+        "between 0 and 50% sparsity the loss is 3% above the law",
         _times(lambda base, S, N, D: np.where((S > 0) & (S < 0.45), 1.03, 1.0)),
     ),
     Truth(
         "breaks",
-        "beyond the sizes and data of the table the loss is 3 % above the law",
+        "beyond the sizes and data of the table the loss is 3% above the law",
         _times(_beyond),
     ),
     Truth(
         "mild patterns",
-        "2:4 and 4:8 cost .2 % of the loss, 1:4 and 2:8 1 %, in every family",
+        "2:4 and 4:8 cost 0.2% of the loss, 1:4 and 2:8 1%, in every family",
         arm=_by_pattern(
             two_of_four=0.002, four_of_eight=0.002, one_of_four=0.01, two_of_eight=0.01
         ),
     ),
     Truth(
         "costly patterns",
-        "every pattern costs 2 % of the loss",
+        "every pattern costs 2% of the loss",
         arm=_by_pattern(two_of_four=0.02, four_of_eight=0.02, one_of_four=0.02, two_of_eight=0.02),
     ),
     Truth(
         "free patterns",
-        "1:4 and 2:8 gain 1 % of the loss",
+        "1:4 and 2:8 gain 1% of the loss",
         arm=_by_pattern(one_of_four=-0.01, two_of_eight=-0.01),
     ),
     Truth(
         "patterns that grow on size",
-        "every pattern costs 2 % more of the loss with each doubling of size",
+        "every pattern costs 2% more of the loss with each doubling of size",
         arm=_growing_patterns,
     ),
     Truth(
         "worse pruners",
-        "other pruners cost .5 % of the loss, ignoring the masks 1 %",
+        "other pruners cost 0.5% of the loss, ignoring the masks 1%",
         arm=_pruners(0.005, 0.01),
     ),
     Truth(
         "better pruners",
-        "other pruners gain 3 % of the loss, ignoring the masks 1 %",
+        "other pruners gain 3% of the loss, ignoring the masks 1%",
         arm=_pruners(-0.03, -0.01),
     ),
     Truth(
         "families apart",
-        "patterns and random choice cost 4 % of the loss in language models alone",
+        "patterns and random choice cost 4% of the loss in language models alone",
         arm=_families,
     ),
     Truth("head start", "pruning a trained model is worth 3 times its data", head_start=3.0),
-    Truth("false start", "pruning a trained model is worth .7 times its data", head_start=0.7),
+    Truth("false start", "pruning a trained model is worth 0.7 times its data", head_start=0.7),
     Truth(
         "small head start", "pruning a trained model is worth 1.5 times its data", head_start=1.5
     ),

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from scipy import stats
 
-from simlib.analysis.calibration import Score, fit_small_predict_large
+from simlib.analysis.calibration import Score, fit_some_predict_others, smaller_half
 from simlib.analysis.regime import regime
 from simlib.errors import InputError
 from simlib.fit import FORMS, Objective, fit, fit_table
@@ -21,7 +21,7 @@ from simlib.runs.cells import Columns, cell_index, curve_index, pooled
 from simlib.runs.table import RunTable
 
 Kind = Literal["in sample", "one size", "one sparsity", "below half"]
-BELOW = 0.45  # sparsity below which a run lies between dense ones and those of 50 %
+BELOW = 0.45  # sparsity below which a run lies between dense ones and those of 50%
 CONVERGED = 0.9  # share of an ensemble's members below which its law decides nothing
 STARTS = 8  # of a fit: runs of many sizes and amounts of data leave it one optimum
 DRAWS = 2000  # of curves, behind the interval of an error
@@ -176,8 +176,8 @@ class FittedView:
     @cached_property
     def score(self) -> Score:
         """How forecasts from the smaller half of the runs fare on the larger one."""
-        return fit_small_predict_large(
-            self.runs,
+        return fit_some_predict_others(
+            *smaller_half(self.runs),
             objective=self._objective,
             level=LEVEL,
             resamples=self._resamples,

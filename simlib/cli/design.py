@@ -91,7 +91,7 @@ def command(
 ) -> None:
     """Recommend a grid of runs: sparsities, sizes and amounts of data that cost a budget together.
 
-    Half-widths are those of a 90 % interval on the log scale: 0.2 is about 20 % either way. The
+    Half-widths are those of a 90% interval on the log scale: 0.2 is about 20% either way. The
     best grid, and your own if you give one, are checked by drawing tables from the law and fitting
     them.
     """

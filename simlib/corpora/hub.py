@@ -107,7 +107,7 @@ def load_hub(
     """A data set of the hub, `place` being REPO or REPO:CONFIG.
 
     Text: the first documents of `split` whose `column` holds `bytes` bytes of training text
-    are streamed into the cache; 2 % of documents, by hash, are held out. Images: the first
+    are streamed into the cache; 2% of documents, by hash, are held out. Images: the first
     `images` of `split`, if that number is given, and up to 10 000 of the validation or test
     split. What is in the cache is used without a network. Raises InputError if the hub cannot
     be reached, has no such set, or a package is missing.

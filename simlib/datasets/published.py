@@ -49,7 +49,7 @@ class HeldOutRun:
     loss: float
 
 
-# 48 layers of width 1024 at 75 % sparsity, 500K steps; read in the authors' notebook
+# 48 layers of width 1024 at 75% sparsity, 500K steps; read in the authors' notebook
 T5_XL = HeldOutRun("T5-XL", 0.75, 48 * 12 * 1024**2, 500_000 * TOKENS_PER_STEP, 1.4827780)
 
 

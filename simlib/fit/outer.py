@@ -13,7 +13,7 @@ from simlib.fit.problem import Problem
 from simlib.laws.law import Array
 
 COARSE = 25  # values tried between the ends before the best is refined
-REACH, STEPS = 1.5, 30  # an ensemble's values lie within e^1.5 of the fit's, in steps of 10 %
+REACH, STEPS = 1.5, 30  # an ensemble's values lie within e^1.5 of the fit's, in steps of 10%
 
 DesignAt = Callable[[float], Array]
 
@@ -55,7 +55,7 @@ def refit_with_search(
 ) -> tuple[Ends, Array]:
     """Optimum of each member of a batch, and its searched value (members,).
 
-    The value is searched on a row of values 10 % apart around the fit's own.
+    The value is searched on a row of values 10% apart around the fit's own.
     """
     start = refit(batch, theta, members)
     best, chosen = start, np.full(members, value)

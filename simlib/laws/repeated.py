@@ -102,7 +102,7 @@ class RepeatedDataLaw:
         return np.asarray((ratio * U**self.beta) ** (1 / self.alpha))
 
 
-# Their fit: language models up to 1.9e9 parameters, sparsity up to 93.75 %, 16 passes.
+# Their fit: language models up to 1.9e9 parameters, sparsity up to 93.75%, 16 passes.
 PUBLISHED_REPEATED = RepeatedDataLaw(
     E=2.3480,
     A=188.81,

@@ -32,7 +32,7 @@ from simlib.laws.form import (
 )
 from simlib.laws.optimum import COSTS, CostModel
 
-SCHEDULE: CostModel = COSTS["sparse"]  # 25 % dense, 50 % cubic ramp, 25 % final
+SCHEDULE: CostModel = COSTS["sparse"]  # 25% dense, 50% cubic ramp, 25% final
 MANY_BITS = 60.0  # stands for infinitely many
 
 # the data term and the floor that all these forms share
@@ -106,8 +106,8 @@ DENSITY_POWER = Form(
 class AverageParams(AdditiveLaw):
     """`L = a_N Nbar^-b_N + (a_D / D)^b_D + c`, Nbar the mean non-zero parameters over training.
 
-    Jin et al. 2025 (arXiv 2501.12486). Under the schedule of Frantar et al. 2024 (dense for 25 %
-    of training, cubic to the final sparsity at 75 %) `Nbar = N (0.375 / (1-S) + 0.625)`; runs with
+    Jin et al. 2025 (arXiv 2501.12486). Under the schedule of Frantar et al. 2024 (dense for 25%
+    of training, cubic to the final sparsity at 75%) `Nbar = N (0.375 / (1-S) + 0.625)`; runs with
     another schedule have another Nbar, which this law does not know.
     """
 
@@ -309,7 +309,7 @@ class FreeMultiplier:
 
     Frantar et al. 2025 (arXiv 2502.16440), whose N are the dense parameters; here eff is the worth
     of one non-zero parameter, so `eff(0) = 1`. The law knows the sparsities in `levels` only: a
-    sparsity belongs to a level if its density is within 5 % of the level's.
+    sparsity belongs to a level if its density is within 5% of the level's.
     """
 
     a_N: Coefficient
@@ -364,7 +364,7 @@ SAME_LEVEL = 0.05  # relative difference of density within which two sparsities 
 
 
 def find_levels(S: ArrayLike) -> tuple[float, ...]:
-    """The distinct sparsities above 0, counting those within 5 % in density as one: its median."""
+    """The distinct sparsities above 0, counting those within 5% in density as one: its median."""
     S = np.sort(fraction(S).ravel())
     S = S[S > SAME_LEVEL]
     if not len(S):
@@ -420,8 +420,8 @@ FREE_MULTIPLIER = ByLevel("free-multiplier", FreeMultiplier, free_multiplier_for
 
 # for mixtures of experts (Abnar et al. 2025) and sparse activations (Q-Sparse), in raw units; the
 # latter hold for one amount of data, so that the data term is 0. Rounded as they are listed, beta
-# and alpha have no best sparsity inside (0, 1), though Q-Sparse reports one of 45.6 %; exchanged
-# they would have it at 50 %. Fits here use the form alone.
+# and alpha have no best sparsity inside (0, 1), though Q-Sparse reports one of 45.6%; exchanged
+# they would have it at 50%. Fits here use the form alone.
 PUBLISHED_EXPERTS = ExpertsLaw(
     a=16612.5,
     alpha=0.5962,

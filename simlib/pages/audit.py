@@ -11,7 +11,9 @@ from simlib.analysis.numbers import percent
 from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import load_powers
 from simlib.datasets import load_law
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
+from simlib.pages.words import counted, out_of, sentence
 from simlib.runs.table import RunTable
 from simlib.runs.verification import Verification
 
@@ -26,11 +28,11 @@ def repeats_table(found: Verification) -> Table:
         header,
         [
             (
-                r.table,
+                spoken(r.table),
                 r.run,
                 f"{r.recorded:.6f}",
                 f"{r.again:.6f}",
-                _signed(r.difference),
+                f"{r.difference:+.3%}",
                 "one seed" if r.spread is None else percent(r.spread, 2),
                 "the same kind" if r.same_machine else "another kind",
             )
@@ -39,20 +41,17 @@ def repeats_table(found: Verification) -> Table:
     )
 
 
-def _signed(share: float) -> str:
-    text = f"{share:+.3%}"
-    return text[1:] if float(text[:-1]) == 0 else text  # no sign where nothing is left of it
-
-
 def repeats_sentence(found: Verification) -> str:
     """How many rows agree, and what that means."""
     good = sum(r.agrees for r in found.repeats)
     exact = sum(r.again == r.recorded for r in found.repeats)
     largest = max(abs(r.difference) for r in found.repeats)
+    drawn = len(found.repeats)
     return (
-        f"Of {len(found.repeats)} runs drawn by chance and trained again on {found.made['date']}, "
-        f"{good} agree with their rows, {exact} of them to the last bit; the largest difference is "
-        f"{percent(largest, 3)} of the loss"
+        f"{sentence(out_of(good, drawn, 'run'))} drawn by chance and trained again on "
+        f"{found.made['date']} {'agrees' if good == 1 else 'agree'} with "
+        f"{'its row' if drawn == 1 else 'their rows'}, {exact or 'none'} to the last bit; the "
+        f"largest difference is {percent(largest, 3)} of the loss"
     )
 
 
@@ -66,17 +65,17 @@ def pair_entropy(text: NDArray[np.uint8]) -> float:
 
 
 def near_pairs(runs: RunTable, entropy: float) -> str:
-    """`15 of 16`: the runs on the least data whose loss is near the entropy of pairs."""
+    """`15 of 16 runs`: the runs on the least data whose loss is near the entropy of pairs."""
     shortest = runs.where(data_seen=int(min(runs.data_seen)))
     near = sum(abs(run.loss / entropy - 1) < NEAR for run in shortest)
-    return f"{near} of {len(shortest)}"
+    return out_of(near, len(shortest), "run")
 
 
 def prefixes(runs: RunTable) -> str:
-    """`80 runs of seed 0 share 7 prefixes`, for the seed with most runs."""
+    """`the 80 runs of seed 0 share 7 beginnings`, for the seed with most runs."""
     seed, count = Counter(run.seed for run in runs).most_common(1)[0]
     shared = {run.dense_params for run in runs.where(seed=seed)}
-    return f"the {count} runs of seed {seed} share {len(shared)} beginnings"
+    return f"the {counted(count, 'run')} of seed {seed} share {counted(len(shared), 'beginning')}"
 
 
 def validation_error(runs: RunTable) -> str:
@@ -85,8 +84,10 @@ def validation_error(runs: RunTable) -> str:
 
 
 def statuses(names: tuple[str, ...]) -> str:
-    """Status of every law, such as `gpt-laptop converged, t5-laptop at bound`."""
-    return ", ".join(f"{name} {load_law(name).status}" for name in names)
+    """How every fit ended: `the fit of our GPT runs converged, that of our T5 runs is at bound`."""
+    ended = {"converged": "converged", "at bound": "is at bound"}
+    said = [(spoken(name), str(load_law(name).status)) for name in names]
+    return "the fit of " + ", that of ".join(f"{n} {ended.get(s, s)}" for n, s in said)
 
 
 def power_table() -> Table:
@@ -95,7 +96,7 @@ def power_table() -> Table:
         "runs",
         "can hold or be contradicted",
         "can only hold",
-        "only be contradicted",
+        "can only be contradicted",
         "untestable",
     )
     return Table(header, [_powers(name) for name in POWERS.names()])
@@ -104,4 +105,4 @@ def power_table() -> Table:
 def _powers(name: str) -> tuple[str, ...]:
     kinds = Counter((p.can_support, p.can_contradict) for p in load_powers(name).powers)
     order = ((True, True), (True, False), (False, True), (False, False))
-    return (name, *(str(kinds[kind]) for kind in order))
+    return (spoken(name), *(str(kinds[kind]) for kind in order))

@@ -13,8 +13,9 @@ from simlib.claims import CLAIMS, scorecard
 from simlib.claims.evidence import SOURCES, Evidence, Outcome, Source
 from simlib.claims.rule import Claim
 from simlib.pages.claims import MARKS, estimate_text, region_text
-from simlib.pages.names import sentence, spoken
+from simlib.pages.names import spoken
 from simlib.pages.notebooks import title
+from simlib.pages.words import sentence, signed
 
 PLACES: dict[Source, str] = {"released": "at scale", "others": "elsewhere", "own": "here"}
 WIDTH, HEIGHT, PAD = 200, 18, 6.0  # of the strip that an interval is drawn on, in its own units
@@ -38,6 +39,10 @@ STYLE = """<style>
 </style>"""
 
 
+def _text(words: str) -> str:
+    return html.escape(signed(words))
+
+
 class Cards:
     """The claims of `outcomes` as cards; `whole` shows all evidence and gives each card its id.
 
@@ -53,18 +58,18 @@ class Cards:
         return {"text/html": f'{STYLE}<div class="claim-cards">{cards}</div>', "text/plain": text}
 
     def _card(self, claim: Claim, outcome: Outcome) -> str:
-        says = html.escape(f"{claim.id}. {claim.statement}")
+        says = _text(f"{claim.id}. {claim.statement}")
         shown = list(outcome.evidence) if self.whole else deciding(outcome)
-        reason = f"<strong>{html.escape(headline(outcome))}.</strong> {html.escape(why(outcome))}"
+        reason = f"<strong>{_text(headline(outcome))}.</strong> {_text(why(outcome))}"
         parts = [f'<p class="claim-says">{says}</p>', f"<p>{reason}</p>", *_plots(shown)]
         if not self.whole:
             address = f"../{Path(claim.page).with_suffix('.html')}#{claim.id}"
-            parts.append(f'<p><a href="{address}">{html.escape(title(claim.page))}</a></p>')
+            parts.append(f'<p><a href="{address}">{_text(title(claim.page))}</a></p>')
         else:
             notes = dict.fromkeys(f"{e.runs}: {e.note}" for e in shown if e.note)
             if claim.paper:
                 notes = {f"the paper: {claim.paper}": None, **notes}
-            parts += [f'<p class="muted">{html.escape(sentence(spoken(n)))}.</p>' for n in notes]
+            parts += [f'<p class="muted">{_text(sentence(spoken(n)))}.</p>' for n in notes]
         anchor = f' id="{claim.id}"'
         return f'<article class="claim-card"{anchor}>{"".join(parts)}</article>'
 
@@ -149,15 +154,15 @@ def _plots(shown: Sequence[Evidence]) -> Iterable[str]:
         same = [e for e in shown if e.rule == rule]
         region = region_text(same[0].region, same[0].unit)
         asked = f"{sentence(same[0].quantity)}; the claim holds for {region}"
-        yield f'<p class="muted">{html.escape(asked)}</p>'
+        yield f'<p class="muted">{_text(asked)}</p>'
         scale = _Scale(same)
         alike = len({e.runs for e in same}) == 1
         for e in same:
             label = e.part if alike and len(same) > 1 else spoken(e.runs).removeprefix("our ")
             said = f"{MARKS[e.verdict]} {estimate_text(e)}"
             yield (
-                f'<div class="estimate"><span>{html.escape(sentence(label))}</span>'
-                f"{_strip(e, scale)}<span>{html.escape(said)}</span></div>"
+                f'<div class="estimate"><span>{_text(sentence(label))}</span>'
+                f"{_strip(e, scale)}<span>{_text(said)}</span></div>"
             )
 
 

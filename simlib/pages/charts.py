@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.errors import InputError
+from simlib.pages.words import signed
 
 VEGALITE_MIME = "application/vnd.vegalite.v6+json"
 STATIC_WIDTH = 640  # pixels, where a chart as wide as its container has no container
@@ -26,7 +27,7 @@ BLUE = ("#0b68b0", "#58a6f0")
 ORANGE = ("#c25700", "#f0903e")
 GREEN = ("#0f7b5f", "#3fbf9a")
 PURPLE = ("#7a3e9d", "#c08be0")
-# at 25, 50, 75, 87.5, 93.75 % sparsity: lightness changes too, to read without colour vision
+# at 25, 50, 75, 87.5, 93.75% sparsity: lightness changes too, to read without colour vision
 _SPARSE_STOPS = (
     ("#9c7d00", "#fde05a"),
     ("#d1570e", "#fb9a50"),
@@ -186,7 +187,7 @@ def describe(chart: Any, text: str) -> Any:
     """
     if len(text.split()) < 5:
         raise InputError(f"a chart's description takes at least five words, got {text!r}")
-    return chart.properties(description=" ".join(text.split()))
+    return chart.properties(description=signed(" ".join(text.split())))
 
 
 @alt.theme.register("simlib", enable=False)

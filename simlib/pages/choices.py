@@ -9,7 +9,15 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from simlib.analysis.contrasts import Estimate, Pairs, against_dense, arms, match
+from simlib.analysis.contrasts import (
+    FAMILIES,
+    OPTIMIZERS,
+    Estimate,
+    Pairs,
+    against_dense,
+    arms,
+    match,
+)
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.analysis.worth import log_multipliers, multiplier, trend, unexplained
 from simlib.claims.estimates import ends
@@ -17,7 +25,9 @@ from simlib.claims.training import ONE_LAW_REGION
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
 from simlib.pages import charts
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
+from simlib.pages.words import counted
 from simlib.runs.cells import Spread, nominal_sizes, nominal_sparsities
 from simlib.runs.table import RunTable
 
@@ -54,7 +64,7 @@ def cells(pairs: Pairs) -> str:
     """How many pairs, over how many seeds."""
     seeds = len({first.seed for first, _ in pairs.runs})
     lost = f", {pairs.lost} diverged" if pairs.lost else ""
-    return f"{len(pairs)} ({seeds} seed{'s' * (seeds != 1)}{lost})"
+    return f"{len(pairs)} ({counted(seeds, 'seed')}{lost})"
 
 
 def contrast_table(contrasts: Sequence[Pairs], law_file: FittedLaw) -> Table:
@@ -127,7 +137,7 @@ def awareness_table(runs: RunTable) -> Table:
             pairs = match(group, arm, reference=arm._replace(aware=True))
             rows.append(
                 (
-                    optimizer,
+                    OPTIMIZERS[optimizer],
                     str(pairs.reference),
                     cells(pairs),
                     change(pairs.effect()),
@@ -233,11 +243,11 @@ def diverged_table(tables: Mapping[str, RunTable]) -> Table:
     for name, runs in tables.items():
         gone = [r for r in runs if r.diverged]
         which = "; ".join(
-            f"{r.family}, {r.nonzero_params:,} non-zero, {percent(r.sparsity)} sparse, "
+            f"{FAMILIES[r.family]}, {r.nonzero_params:,} non-zero, {percent(r.sparsity)} sparse, "
             f"rate {number(r.lr)}, seed {r.seed}"
             for r in gone
         )
-        rows.append((name, str(len(runs)), str(len(gone)), which or "none"))
+        rows.append((spoken(name), str(len(runs)), str(len(gone)), which or "none"))
     return Table(("table", "runs", "diverged", "which"), rows)
 
 
@@ -270,10 +280,10 @@ def effects(contrasts: Sequence[Pairs]) -> alt.LayerChart:
     bars = base.mark_rule(strokeWidth=3, color=charts.FITTED).encode(x="low:Q", x2="high:Q")
     ticks = base.mark_tick(thickness=4, size=16, color=charts.FITTED).encode(x="mean:Q")
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[5, 3]).encode(x="zero:Q")
-    said = f"best {order[0]} {change(ordered[0].effect())}, worst {order[-1]} "
-    text = f"""Change of the validation loss against {ordered[0].reference} of {len(order)} ways to
-        make a model sparse: dots are pairs of runs, coloured by sparsity, bars 90 % intervals of
-        their mean. {said}{change(ordered[-1].effect())}."""
+    said = f"best is {order[0]}, {change(ordered[0].effect())}; worst {order[-1]}, "
+    text = f"""Change of the validation loss against the reference ({ordered[0].reference}) for
+        {counted(len(order), "way")} to make a model sparse: dots are pairs of runs, coloured by
+        sparsity, bars 90% intervals of their mean. The {said}{change(ordered[-1].effect())}."""
     layers = alt.layer(zero, bars, ticks, dots).properties(height=max(160, 30 * len(order)))
     described: alt.LayerChart = charts.describe(layers, text)
     return described
@@ -327,7 +337,7 @@ def gradient_norms(sides: Sequence[Side]) -> alt.Chart:
     worst = max(values, key=lambda v: float(v["norm"]))
     text = f"""Norm of the gradient, averaged over the steps between two points, against the
         optimizer step for {len(sides)} runs, one colour a final sparsity. The largest value,
-        {number(worst["norm"])}, is at step {worst["step"]} of the run at
+        {number(worst["norm"])}, is at step {worst["step"]:,.0f} of the run at
         {percent(worst["sparsity"], 1)} sparsity."""
     described: alt.Chart = charts.describe(chart, text)
     return described

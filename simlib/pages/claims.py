@@ -24,6 +24,7 @@ from simlib.claims.power import Powers
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.truths import TRUTHS
 from simlib.pages.tables import LinkedTable, Table
+from simlib.pages.words import listed, some
 
 HEADER = ("id", "claim", "the paper's number", *SOURCES.values())
 MARKS: dict[Verdict, str] = {"holds": "✓", "contradicted": "✗", "undecided": "?"}
@@ -229,6 +230,16 @@ def counts(outcomes: Mapping[Claim, Outcome], source: Source) -> dict[Verdict, i
     """How many claims got each verdict from a source of runs."""
     found = [outcome.verdict(source) for outcome in outcomes.values()]
     return {verdict: found.count(verdict) for verdict in VERDICTS}
+
+
+def counted_verdicts(found: Mapping[Verdict, int]) -> str:
+    """`10 hold, none is contradicted and 1 is undecided`."""
+    verbs = {
+        "holds": ("holds", "hold"),
+        "contradicted": ("is contradicted", "are contradicted"),
+        "undecided": ("is undecided", "are undecided"),
+    }
+    return listed(some(found[verdict], *verbs[verdict]) for verdict in VERDICTS)
 
 
 def totals_table(outcomes: Mapping[Claim, Outcome]) -> Table:

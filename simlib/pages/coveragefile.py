@@ -10,7 +10,7 @@ from functools import cache
 
 from simlib.catalog import Catalog
 
-LEAST, MOST = 0.85, 0.95  # of the shares that intervals of nominally 90 % are to hold
+LEAST, MOST = 0.85, 0.95  # of the shares that intervals of nominally 90% are to hold
 
 
 @dataclass(frozen=True)

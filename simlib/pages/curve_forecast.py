@@ -9,6 +9,7 @@ import altair as alt
 from simlib.analysis.curveforecast import CurveScores
 from simlib.analysis.numbers import percent
 from simlib.pages import charts
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
 
 
@@ -18,7 +19,7 @@ def score_table(found: Mapping[str, CurveScores]) -> Table:
         ("curves", "held out", "seen", "method", "error", "bias", "inside"),
         [
             (
-                what,
+                spoken(what),
                 str(s.curves),
                 percent(s.share),
                 m.method,

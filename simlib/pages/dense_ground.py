@@ -13,7 +13,9 @@ from simlib.analysis.numbers import percent, with_interval
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array
 from simlib.pages import charts
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
+from simlib.pages.words import listed
 
 
 def size_share(law: Any) -> Array:
@@ -25,10 +27,10 @@ def law_table(law_files: Mapping[str, FittedLaw]) -> Table:
     """Each dense law: runs, scatter, exponents, floor, and what follows for compute."""
     header = ("runs of", "runs", "log-RMSE", "exponent of size", "of data", "floor")
     return Table(
-        (*header, "size grows with compute to the", "not identified"),
+        (*header, "exponent of the optimal size", "not identified"),
         [
             (
-                what,
+                spoken(what),
                 str(f.runs),
                 percent(f.log_rmse, 2),
                 *(
@@ -36,7 +38,7 @@ def law_table(law_files: Mapping[str, FittedLaw]) -> Table:
                     for name in ("alpha", "beta", "E")
                 ),
                 with_interval(*with_ends(f, size_share), 2),
-                ", ".join(f.unidentified) or "none",
+                listed(f.unidentified),
             )
             for what, f in law_files.items()
         ],
@@ -48,7 +50,7 @@ def shares(law_files: Mapping[str, FittedLaw]) -> alt.LayerChart:
     found = {}
     for what, f in law_files.items():
         value, interval = with_ends(f, size_share)
-        found[what] = (value, *(interval or (value, value)))
+        found[spoken(what)] = (value, *(interval or (value, value)))
     values = [
         {"runs": what, "share": value, "low": low, "high": high}
         for what, (value, low, high) in found.items()
@@ -89,5 +91,5 @@ def apart(whole: FittedLaw, parts: Sequence[FittedLaw], names: tuple[str, ...]) 
             if ours is None or theirs is None or None in (*ours, *theirs):
                 continue
             if ours[1] < theirs[0] or theirs[1] < ours[0]:  # type: ignore[operator]
-                found.append(f"{name} of {part.name}")
-    return ", ".join(found) or "none"
+                found.append(f"{name} ({spoken(part.name)})")
+    return listed(found)

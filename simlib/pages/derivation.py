@@ -54,9 +54,10 @@ class Derivation:
         )
         width = 4 * SIDE + 3 * GAP
         said = (
-            f"The same number of weights is left at every sparsity while the matrix grows; each of "
-            f"them is worth more, with a limit; each token costs more, without one; so at "
-            f"{number(MULTIPLE)} times the dense optimum the loss is least at {percent(self.best)}."
+            "The same number of weights is left at every sparsity while the matrix grows; each of "
+            "them is worth more, up to a limit; each token costs more, without limit; so at "
+            f"{MULTIPLE:g} times the dense optimum the loss is least at {percent(self.best)} "
+            "sparsity."
         )
         style = _STYLE.format(total=f"{len(steps) * SECONDS:.1f}", share=f"{100 / len(steps):.2f}")
         return {

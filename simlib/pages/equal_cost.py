@@ -27,7 +27,9 @@ from simlib.fit import FittedLaw
 from simlib.laws.law import DenseLaw, JointLaw
 from simlib.laws.optimum import COSTS, CostModel, break_even_multiple
 from simlib.pages import charts
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
+from simlib.pages.words import counted, listed, out_of, sentence, some
 from simlib.runs.cells import nominal_sparsities
 from simlib.runs.table import RunTable
 
@@ -43,12 +45,8 @@ def _level(found: Crossover) -> str:
     return f"{100 * found.sparsity:.3g}%"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _names(found: Sequence[Crossover]) -> str:
-    return f"{_listed([_level(c) for c in found])} sparsity"
+    return f"{listed([_level(c) for c in found])} sparsity"
 
 
 def crossover_text(found: Crossover) -> str:
@@ -67,7 +65,7 @@ def answer(found: Sequence[Crossover], cost: str) -> str:
     if by["ahead"]:
         parts.append(f"{_names(by['ahead'])} wins from the shortest runs on")
     if by["overtakes"]:
-        each = _listed([f"{_level(c)} from {crossover_text(c)}" for c in by["overtakes"]])
+        each = listed([f"{_level(c)} from {crossover_text(c)}" for c in by["overtakes"]])
         parts.append(f"sparsity overtakes dense training at {each} times the dense optimum")
     if not parts:
         parts.append("sparse is never seen to win")
@@ -78,21 +76,26 @@ def answer(found: Sequence[Crossover], cost: str) -> str:
     if by["open"]:
         parts.append(f"of {_names(by['open'])} these runs cannot tell")
     text = f"{SAVINGS[cost]}, {'; '.join(parts)}.{_most(by['ahead'] + by['overtakes'])}"
-    return _capital(text)
+    return sentence(text)
 
 
 def no_answer(dense: FittedLaw, cost: str) -> str:
     """The same where the fit to the dense runs decides nothing; empty where it does."""
     if dense.status == "converged":
         return ""
-    return _capital(
-        f"{SAVINGS[cost]}, these runs cannot tell from where on sparsity overtakes: the fit to the "
-        f"dense runs is {dense.status}, so their optimum is not known."
+    return sentence(
+        f"{SAVINGS[cost]}, these runs cannot tell from where on sparsity overtakes: "
+        f"{_no_optimum(dense)}."
     )
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+def _no_optimum(dense: FittedLaw) -> str:
+    how = {
+        "at bound": "ends at a bound of a coefficient",
+        "not converged": "did not converge",
+    }
+    ended = how.get(str(dense.status), f"has the status {dense.status}")
+    return f"the law of the dense runs {ended}, so their dense optimum is not known"
 
 
 def _most(winners: Sequence[Crossover]) -> str:
@@ -100,7 +103,8 @@ def _most(winners: Sequence[Crossover]) -> str:
     if best is None or best.last.sign <= 0:
         return ""
     gain, far = _gain(best.last.mean, best.last.interval), number(best.typical[1], DIGITS)
-    return f" The most that is gained is {gain} of the loss, by {_level(best)} at {far} times."
+    level = f"{_level(best)} sparsity"
+    return f" The largest gain is {gain} of the loss, by {level} at {far} times the dense optimum."
 
 
 def reach_sentence(found: DensePairs, dense: FittedLaw, runs: RunTable) -> str:
@@ -110,18 +114,18 @@ def reach_sentence(found: DensePairs, dense: FittedLaw, runs: RunTable) -> str:
     past, extended = int((times > 1).sum()), int(beyond(found, runs).sum())
     ends = " to ".join(number(float(end), DIGITS) for end in (times.min(), times.max()))
     text = (
-        f"The {len(found)} pairs reach from {ends} times the dense optimum, and {past} lie "
-        "past it: what happens after longer training is not seen here."
+        f"The {counted(len(found), 'pair')} reach from {ends} times the dense optimum, and "
+        f"{some(past, 'lies', 'lie')} past it: longer training is not seen here."
     )
     if extended:
         text += (
-            f" For {extended} of them the dense curve is drawn past its longest run, by a "
-            f"factor of {number(SHORT, DIGITS)} at most."
+            f" For {out_of(extended, len(found), 'pair')} the dense curve is drawn past its "
+            f"longest run, by a factor of {number(SHORT, DIGITS)} at most."
         )
     if dense.status != "converged":
         text += (
-            f" The fit to the dense runs is {dense.status}: no multiple of their optimum on "
-            "this page, and no line through the pairs, decides anything."
+            f" {sentence(_no_optimum(dense))}: no multiple of it on this page, and no line "
+            "through the pairs, decides anything."
         )
     return text
 
@@ -133,11 +137,17 @@ def seen_sentence(found: DensePairs, dense: DenseLaw, runs: RunTable) -> str:
     if np.isnan(half).all():
         half, told = np.zeros(len(found)), "with nothing known of the noise of seeds"
     above, below = found.gain > half, found.gain < -half
-    text = f"In {above.sum()} of {len(found)} pairs sparse is better {told}, in {below.sum()} dense"
+    sparse = out_of(int(above.sum()), len(found), "pair")
+    text = (
+        f"The sparse model is better {told} in {sparse}, the dense one in {below.sum() or 'none'}"
+    )
     if above.any() and below.any():
         times = multiples(found, dense)
         middle = [number(float(np.median(times[side])), DIGITS) for side in (above, below)]
-        text += f"; in the median the former saw {middle[0]} optima, the latter {middle[1]}"
+        text += (
+            f"; in the median pair of the former the dense model is trained to {middle[0]} times "
+            f"its dense optimum, in that of the latter to {middle[1]}"
+        )
     return f"{text}."
 
 
@@ -153,8 +163,8 @@ def law_sentence(
     law = law_file.joint
     said = [float(in_units(law, c.sparsity, c.nonzero_params, cost, dense)) for c in told]
     apart = [c for c, multiple in zip(told, said, strict=True) if not _agrees(c, multiple)]
-    text = f"The joint law of the same runs agrees at {len(told) - len(apart)} of {len(told)}"
-    text += " sparsities of which the runs can tell"
+    agreeing = out_of(len(told) - len(apart), len(told), "sparsity", "sparsities")
+    text = f"The joint law of the same runs agrees at {agreeing} of which the runs can tell"
     return f"{text}{f', not at {_names(apart)}' if apart else ''}."
 
 
@@ -260,11 +270,11 @@ def gain_chart(
     chart = panels.facet(facet, columns=PANELS, data=rows).properties(
         title="How far the sparse loss lies below the dense one, along training"
     )
-    text = f"""A panel for each of {len(order)} sizes, a colour for each sparsity: how far the loss
-        of the sparse model lies below that of the dense one of as many non-zero parameters and the
-        same training cost, {SAVINGS[cost.name]}, against the training of the dense one in multiples
-        of its compute optimum, logarithmic. Bars hold the noise of seeds, lines are the joint
-        law's; above the rule at zero the sparse model is better."""
+    text = f"""How far the loss of a sparse model lies below that of the dense one of as many
+        non-zero parameters and the same training cost, {SAVINGS[cost.name]}, against the training
+        of the dense one in multiples of its dense optimum; {counted(len(order), "panel")} by size,
+        a colour a sparsity. Bars hold the noise of seeds, lines are the joint law's; above zero
+        the sparse model is better."""
     faceted: alt.FacetChart = charts.describe(chart, text)
     return faceted
 
@@ -306,29 +316,29 @@ def head_sentence(
 ) -> str:
     """What changes if the cost of output layer and embeddings counts, too."""
     if isinstance(whole, InputError):
-        return f"{_capital(SAVINGS[cost])}, that cannot be told: {whole}."
+        return f"{sentence(SAVINGS[cost])}, that cannot be told: {whole}."
     after = {_level(c): c for c in whole}
     pairs = [(c, after[_level(c)]) for c in body if _level(c) in after]
     pairs = [(a, b) for a, b in pairs if a.side == b.side == 0]
     if not pairs:
-        return f"{_capital(SAVINGS[cost])}, that moves no crossover among the runs."
-    each = _listed(
+        return f"{sentence(SAVINGS[cost])}, that moves no crossover among the runs."
+    each = listed(
         [
             f"at {_level(a)} from {number(a.multiple, DIGITS)} to {number(b.multiple, DIGITS)}"
             for a, b in pairs
         ]
     )
-    return f"{_capital(SAVINGS[cost])}, that moves the crossovers {each} times the optimum."
+    return f"{sentence(SAVINGS[cost])}, that moves the crossovers {each} times the optimum."
 
 
 def count_table(tables: Mapping[str, RunTable]) -> Table:
-    """What a weight at 75 % is worth by each count of the size, a row a table and count."""
+    """What a weight at 75% is worth by each count of the size, a row a table and count."""
     header = (
         "runs",
         "embeddings",
         "counted as size",
-        "smallest, dense",
-        "smallest, 75% sparse",
+        "smallest dense model",
+        "smallest model at 75% sparsity",
         "worth of a weight at 75%",
     )
     rows = []
@@ -341,7 +351,7 @@ def count_table(tables: Mapping[str, RunTable]) -> Table:
                 cells = (*sizes, with_interval(found.mean, found.interval))
             except InputError as refusal:
                 cells = ("", "", str(refusal))
-            rows.append((name, kind, count, *cells))
+            rows.append((spoken(name), kind, count, *cells))
     return Table(header, rows)
 
 
@@ -404,7 +414,7 @@ def both_sentence(found: Mapping[str, DensePairs], runs: RunTable) -> str:
     data, cost = found.values()
     better = [int((part.gain > noise(part, runs)).sum()) for part in (data, cost)]
     return (
-        f"On equal data the sparse model is better, by more than seeds explain, in {better[0]} of "
-        f"{len(data)} pairs; at equal training cost, where zeros cost as much as weights, in "
-        f"{better[1]} of {len(cost)}."
+        f"On equal data the sparse model is better, by more than seeds explain, in "
+        f"{out_of(better[0], len(data), 'pair')}; at equal training cost, where zeros cost as "
+        f"much as weights, in {out_of(better[1], len(cost), 'pair')}."
     )

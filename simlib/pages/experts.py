@@ -18,11 +18,13 @@ from simlib.analysis.experts import (
     with_ends,
     worth,
 )
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import count, number, percent, with_interval
 from simlib.datasets.adapter import adapter_names, load_adapter
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages import charts
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
+from simlib.pages.words import listed, out_of
 
 NEAR_ALL = 0.05  # a share below this leaves next to nothing that sparsity does not remove
 SPARSITIES = (0.5, 0.75, 0.9, 0.95, 0.99)
@@ -44,10 +46,10 @@ def fit_table(law_files: Sequence[FittedLaw]) -> Table:
         ("law", "runs", "sparsity up to", "active parameters", "log-RMSE", "status"),
         [
             (
-                f.name,
+                spoken(f.name),
                 str(f.runs),
                 percent(f.fitted_range.sparsity[1], 1),
-                " to ".join(number(n) for n in f.fitted_range.nonzero_params),
+                " to ".join(count(n) for n in f.fitted_range.nonzero_params),
                 percent(f.log_rmse, 2),
                 "decides" if f.decides else f"decides nothing: {f.why_not}",
             )
@@ -95,7 +97,7 @@ def share_of(law_file: FittedLaw) -> tuple[float, tuple[float, float]]:
 
 def shares(law_files: Sequence[FittedLaw]) -> alt.LayerChart:
     """The part of a dense model's size term that no sparsity removes, by law, with its interval."""
-    found = [(f.name, *share_of(f)) for f in law_files]
+    found = [(spoken(f.name), *share_of(f)) for f in law_files]
     values = [
         {"law": name, "share": value, "low": low, "high": high}
         for name, value, (low, high) in found
@@ -117,7 +119,7 @@ def shares(law_files: Sequence[FittedLaw]) -> alt.LayerChart:
     said = "; ".join(f"{name} {percent(value)}" for name, value, _ in found)
     text = f"""Share of a dense model's size term that remains however sparse the model is, with
         {percent(law_files[0].level)} intervals: {said}. At 0 idle parameters go on helping as a
-        power of their number; at 100 % they would do nothing."""
+        power of their number; at 100% they would do nothing."""
     layered: alt.LayerChart = charts.describe(alt.layer(rule, point).properties(height=240), text)
     return layered
 
@@ -134,16 +136,16 @@ def worths(law_files: Sequence[FittedLaw]) -> alt.LayerChart:
             low, high = np.quantile(worth(f.ensemble.expand(1), S), tails, axis=0)
         columns = zip(1 / (1 - S), centre, low, high, strict=True)
         values += [
-            {"law": f.name, "total": t, "worth": w, "low": lo, "high": hi}
+            {"law": spoken(f.name), "total": t, "worth": w, "low": lo, "high": hi}
             for t, w, lo, hi in columns
         ]
         last = (float(centre[-1]), float(1 / (1 - S[-1])))
-        ends.append(f"{f.name} {number(last[0], 2)} at {number(last[1], 2)}")
+        ends.append(f"{spoken(f.name)} {number(last[0], 2)} at {number(last[1], 2)}")
     colour = alt.Color(
         "law:N",
         title=None,
         scale=alt.Scale(
-            domain=[f.name for f in law_files], range=[light for light, _ in charts.SERIES]
+            domain=[spoken(f.name) for f in law_files], range=[light for light, _ in charts.SERIES]
         ),
         legend=alt.Legend(columns=2),
     )
@@ -172,7 +174,7 @@ def worth_table(law_files: Sequence[FittedLaw]) -> Table:
 
     return Table(
         ("dense parameters per idle one, at", *(percent(S) for S in SPARSITIES)),
-        [(f.name, *(cell(f, S) for S in SPARSITIES)) for f in law_files],
+        [(spoken(f.name), *(cell(f, S) for S in SPARSITIES)) for f in law_files],
     )
 
 
@@ -205,9 +207,9 @@ def best_table(law_files: Sequence[FittedLaw], systems: Sequence[System] = SYSTE
             )
             rows.append(
                 (
-                    f.name,
+                    spoken(f.name),
                     system.name,
-                    number(system.total),
+                    count(system.total),
                     f"{percent_of(value)} ({percent_of(low)} to {percent_of(high)})",
                     percent(system.sparsity, 1) if known else "–",
                     _side(system.sparsity, low, high) if known else "",
@@ -226,7 +228,7 @@ def _side(chosen: float, low: float, high: float) -> str:
 
 def percent_of(sparsity: float) -> str:
     """A sparsity, as far as it was looked for."""
-    return "beyond 99.9 %" if sparsity > 1 - 10 * LEAST_DENSITY else percent(sparsity, 1)
+    return "above 99.9%" if sparsity > 1 - 10 * LEAST_DENSITY else percent(sparsity, 1)
 
 
 def saturation(law_files: Sequence[FittedLaw]) -> str:
@@ -234,13 +236,13 @@ def saturation(law_files: Sequence[FittedLaw]) -> str:
     groups: dict[str, list[str]] = {"does": [], "does not show": []}
     for f in law_files:
         _, (low, _) = share_of(f)
-        groups["does" if low > NEAR_ALL else "does not show"].append(f.name)
+        groups["does" if low > NEAR_ALL else "does not show"].append(spoken(f.name))
     parts = []
     if groups["does"]:
-        parts.append(f"saturates in {', '.join(groups['does'])}")
+        parts.append(f"saturates with {listed(groups['does'])}")
     if groups["does not show"]:
-        parts.append(f"is not shown to saturate in {', '.join(groups['does not show'])}")
-    return "What more experts buy " + " and ".join(parts)
+        parts.append(f"is not shown to saturate with {listed(groups['does not show'])}")
+    return "What more experts buy " + ", and ".join(parts)
 
 
 def form_table(groups: Mapping[str, Sequence[tuple[FittedLaw, ScoreFile]]]) -> Table:
@@ -249,8 +251,8 @@ def form_table(groups: Mapping[str, Sequence[tuple[FittedLaw, ScoreFile]]]) -> T
         ("table", "form", "in sample", "largest models, held out", "bias there"),
         [
             (
-                table,
-                f.form,
+                spoken(table),
+                f.form.replace("-", " "),
                 percent(f.log_rmse, 2),
                 percent(s.score.rmse, 2),
                 f"{s.score.bias:+.2%}",
@@ -267,8 +269,8 @@ def interaction(groups: Mapping[str, Sequence[tuple[FittedLaw, ScoreFile]]]) -> 
     for table, found in groups.items():
         errors = {f.form: s.score.rmse for f, s in found}
         if errors["size-exponent"] < errors["joint"]:
-            better.append(table)
+            better.append(spoken(table))
     if not better:
-        return "predicts the largest models no better on any of the tables"
-    where = ", ".join(better)
-    return f"predicts the largest models better on {where} ({len(better)} of {len(groups)})"
+        return "predicts the largest models no better on any of these tables"
+    where = out_of(len(better), len(groups), "table")
+    return f"predicts the largest models better on {where} ({listed(better)})"

@@ -10,6 +10,7 @@ import numpy as np
 from simlib.analysis.numbers import number, percent
 from simlib.analysis.predictions import FormEvaluation, best_forms
 from simlib.pages import charts
+from simlib.pages.names import spoken
 from simlib.pages.tables import Table
 
 
@@ -34,7 +35,7 @@ def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
     marks = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=55, opacity=0.8)
     layers = (
         bar.encode(
-            x=alt.X("low:Q", title="Predicted over measured loss", axis=axis), x2="high:Q", y=y
+            x=alt.X("low:Q", title="Predicted above measured loss", axis=axis), x2="high:Q", y=y
         ),
         marks.encode(
             x=alt.X("error:Q", axis=axis),
@@ -44,9 +45,9 @@ def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
         ),
     )
     said = "; ".join(f"{h.form} {h.inside} of {len(h)}" for h in found)
-    text = f"""Predicted over measured loss minus one of every predicted run, a row a form, coloured
-        by sparsity, on a bar of the mean interval of {percent(level)}. Inside their own intervals:
-        {said}."""
+    text = f"""How far the predicted loss lies above the measured one for every predicted run, a row
+        a form, coloured by sparsity, on a bar of the mean {percent(level)} interval. Inside their
+        own intervals: {said}."""
     chart = alt.layer(*layers).properties(height=max(60, 32 * len(found)))
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
@@ -79,8 +80,8 @@ def predicted_losses(found: FormEvaluation) -> alt.LayerChart:
         f"{percent(run.sparsity, 1)}: predicted {number(p, 4)}, measured {number(m, 4)}"
         for run, p, m in zip(found.runs, found.loss, found.measured, strict=True)
     )
-    text = f"""Loss predicted by the form {found.form} as circles with intervals, and measured as
-        diamonds, against sparsity. {said}."""
+    text = f"""Loss against sparsity: circles with intervals are predictions of the {found.form}
+        form, diamonds are measured. {said}."""
     layered: alt.LayerChart = charts.describe(alt.layer(*layers), text)
     return layered
 
@@ -119,7 +120,7 @@ def ranking(sets: Mapping[str, Sequence[FormEvaluation]], tie: float) -> Table:
             star = " *" if form in best.get(name, ()) else ""
             cells.append("–" if row is None else percent(row.rmse, 2) + star)
         rows.append((form, *cells))
-    return Table(("form", *sets), rows)
+    return Table(("form", *map(spoken, sets)), rows)
 
 
 def falls(found: FormEvaluation) -> tuple[int, int]:

@@ -36,7 +36,7 @@ def predicted_against_measured(
         predicted=predicted,
         residual=predicted / runs.loss - 1,
     )
-    title = "Predicted over measured loss"
+    title = "Predicted above measured loss"
     chart = (
         alt.Chart(data)
         .mark_point(filled=True, size=55, opacity=0.85)
@@ -49,9 +49,9 @@ def predicted_against_measured(
     )
     zero = alt.Chart(alt.Data(values=[{"y": 0}])).mark_rule(color=charts.GREY[0]).encode(y="y:Q")
     worst = np.max(np.abs(predicted / runs.loss - 1))
-    text = f"""Predicted over measured loss minus one for the {len(runs)} runs of {name} against
-        non-zero parameters, coloured by sparsity. All points lie within {percent(worst, 1)} of
-        zero."""
+    text = f"""How far the predicted loss lies above the measured one for the {len(runs)} runs of
+        {name}, against non-zero parameters and coloured by sparsity. All points lie within
+        {percent(worst, 1)} of zero."""
     layered: alt.LayerChart = charts.describe(zero + chart, text)
     return layered
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import altair as alt
 
+from simlib.analysis.contrasts import FAMILIES
 from simlib.analysis.numbers import number, percent
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.pages.words import out_of
 from simlib.runs.timings import TRAINING_ROWS, ServingTiming, StepTiming, Timing
 from simlib.simulate.kerneltimes import pays, step_speedup, step_speedups
 from simlib.simulate.speedup import SpeedupCost
@@ -48,7 +50,7 @@ def _cell(timing: Timing | None) -> str:
 
 
 def _gap(gap: float) -> str:
-    return f"{gap:.0e}" if gap else "not at all"
+    return number(gap, 1) if gap else "not at all"
 
 
 def _spread(timing: Timing | StepTiming | ServingTiming) -> str:
@@ -103,7 +105,7 @@ def whole_steps_table(steps: Sequence[StepTiming]) -> Table:
     """Whole training steps, after the ramp, with sparse kernels against masks."""
     rows = [
         (
-            s.family,
+            FAMILIES[s.family],
             str(s.width),
             percent(s.sparsity, 1),
             str(s.tokens),
@@ -131,7 +133,7 @@ def whole_models_table(serving: Sequence[ServingTiming]) -> Table:
     """Forward passes of whole models, dense against sparse kernels."""
     rows = [
         (
-            s.family,
+            FAMILIES[s.family],
             str(s.width),
             percent(s.sparsity, 1),
             str(s.tokens),
@@ -173,15 +175,14 @@ def switches_table(switches: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def gains(timings: Sequence[StepTiming | ServingTiming]) -> str:
-    """In words: for how many of the models sparse kernels win beyond the scatter of the rounds."""
+    """`17 of 20 cases, by up to 2.0 times (...)`: where sparse kernels win beyond their scatter."""
     if not timings:
-        return "none was measured"
+        return "none, since none was measured"
     won = [t for t in timings if pays(t)]
     best = max(timings, key=lambda t: t.speedup)
     return (
-        f"{len(won)} of {len(timings)} are faster beyond their scatter, the fastest "
-        f"{number(best.speedup, 2)} times as fast ({best.family} of width {best.width} at "
-        f"{percent(best.sparsity, 1)})"
+        f"{out_of(len(won), len(timings), 'case')}, by up to {number(best.speedup, 2)} times "
+        f"({FAMILIES[best.family]} of width {best.width} at {percent(best.sparsity, 1)} sparsity)"
     )
 
 

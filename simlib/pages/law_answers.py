@@ -55,7 +55,7 @@ def coefficient_table(law_files: Sequence[FittedLaw]) -> Table:
 
 
 def multiplier_table(law_files: Sequence[FittedLaw], level: float = 0.9) -> Table:
-    """Dense-equivalent multiplier at 50, 75, 87.5 % and in the limit, one row a law."""
+    """Effective-parameter multiplier at 50, 75, 87.5% and in the limit, one row a law."""
     quantities: list[Callable[[JointLaw], Array]] = [
         *(partial(JointLaw.multiplier, S=S) for S in SPARSITIES),
         lambda law: law.multiplier_limit,
@@ -76,7 +76,7 @@ def _worth(value: float, interval: tuple[float, float] | None) -> str:
 
 
 def where_it_pays_table(law_files: Sequence[FittedLaw], cost: str, level: float = 0.9) -> Table:
-    """Optimal sparsity at the dense compute optimum, and the compute where 0, 50, 75 % is best.
+    """Optimal sparsity at the dense compute optimum, and the compute where 0, 50, 75% is best.
 
     Compute is in multiples of the Chinchilla cost of the same size; these do not depend on size.
     """

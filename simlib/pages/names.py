@@ -6,6 +6,7 @@ import re
 
 TABLES = {
     "gpt-laptop": "our GPT runs",
+    "gpt-laptop-half": "the larger half of our GPT runs",
     "gpt-plateau": "our first GPT runs",
     "vit-laptop": "our ViT runs",
     "t5-laptop": "our T5 runs",
@@ -21,9 +22,25 @@ TABLES = {
     "t5-c4": "T5 on C4, published",
     "t5-c4-authors": "T5 on C4, the authors' procedure run again",
     "t5-c4-authors-sum": "T5 on C4, the authors' procedure with the sum of errors",
+    "t5-c4-held-out": "T5-XL",
     "t5-c4-refit": "T5 on C4, fitted again",
     "t5-c4-refit-body": "T5 on C4, weights as built",
     "t5-c4-refit-total": "T5 on C4, embeddings counted",
+    "clark-sbase": "S-Base experts along their runs",
+    "clark-rlr": "RL-R experts along their runs",
+    "clark-hash": "Hash experts along their runs",
+    "clark-sbase-ends": "S-Base experts",
+    "clark-rlr-ends": "RL-R experts",
+    "clark-hash-ends": "Hash experts",
+    "scalebench-sparsity": "upcycled experts",
+    "gemstones-hot": "Gemstones before cooldown",
+    "gemstones-cool": "Gemstones after cooldown",
+    "farseer": "Farseer",
+    "farseer-line": "Farseer near 20 tokens a parameter",
+    "farseer-one-budget": "Farseer at one budget",
+    "farseer-corners": "the corners of Farseer's grid",
+    "data-constrained-fresh": "fresh data of Muennighoff et al.",
+    "quest-dense": "QuEST at 16 bits",
 }
 _NAMES = re.compile(
     rf"(?<![\w-])({'|'.join(sorted(map(re.escape, TABLES), reverse=True))})(?![\w-])"
@@ -33,8 +50,3 @@ _NAMES = re.compile(
 def spoken(text: str) -> str:
     """`text` with every name of a table or law in words; other names stay as they are."""
     return _NAMES.sub(lambda found: TABLES[found[0]], text)
-
-
-def sentence(text: str) -> str:
-    """`text` with a capital first letter; the rest stays."""
-    return text[:1].upper() + text[1:]

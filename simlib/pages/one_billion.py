@@ -34,7 +34,7 @@ def pair_table(pairs: Sequence[Pair], measured: Sequence[MeasuredDifference]) ->
             (
                 p.name,
                 percent(p.sparsity),
-                *(number(n) for n in (p.nonzero, p.average, p.twin)),
+                *(count(n) for n in (p.nonzero, p.average, p.twin)),
                 count(p.tokens),
                 f"{m.difference:+.4f} ± {m.stderr:.4f}",
             )
@@ -139,13 +139,16 @@ def answer(found: Sequence[Judgement]) -> str:
     wrong = [route_name(*j.route) for j in found if j.contradicted]
     held = [route_name(*j.route) for j in found if verdict(j) == "holds"]
     if wrong:
-        return f"They contradict {'; '.join(wrong)}"
+        return f"The measured differences contradict these forecasts: {'; '.join(wrong)}"
     if held:
-        return f"They contradict none, and would have: {'; '.join(held)} hold"
+        return (
+            "The measured differences contradict no forecast, and would have where one is wrong; "
+            f"these hold: {'; '.join(held)}"
+        )
     strongest = max(max(j.power.values()) for j in found)
     return (
-        "They contradict none of the forecasts and confirm none: were one true, the rule would "
-        f"find another wrong in {percent(strongest)} of cases at most"
+        "The measured differences contradict none of the forecasts and confirm none: were one "
+        f"true, the rule would find another wrong in at most {percent(strongest)} of cases"
     )
 
 
@@ -157,5 +160,5 @@ def errors_needed(found: Sequence[Judgement], measured: Sequence[MeasuredDiffere
     """
     first, last = found[0], found[-1]
     gap = abs(first.error - last.error)
-    normal = 1.6449 + 0.8416  # of a 90 % interval, and of a power of 80 %
+    normal = 1.6449 + 0.8416  # of a 90% interval, and of a power of 80%
     return float(gap / normal * (len(measured) / 2) ** 0.5)

@@ -8,6 +8,7 @@ from simlib.analysis.numbers import number
 from simlib.pages import charts
 from simlib.pages.benchfile import TITLES, BenchFile, Case, Goal, Row
 from simlib.pages.tables import Table
+from simlib.pages.words import out_of, sentence
 
 
 def overview(measured: BenchFile) -> Table:
@@ -69,7 +70,7 @@ def row_table(row: Row) -> Table:
     cells = [
         (
             case.name,
-            f"{number(case.ours)} {case.unit}".strip(),
+            _amount(number(case.ours), case.unit),
             case.against,
             _other(case),
             _ratio(case),
@@ -87,7 +88,11 @@ def row_table(row: Row) -> Table:
 
 
 def _other(case: Case) -> str:
-    return "" if case.other is None else f"{number(case.other)} {case.unit}".strip()
+    return "" if case.other is None else _amount(number(case.other), case.unit)
+
+
+def _amount(value: str, unit: str) -> str:
+    return f"{value}{unit}" if unit == "%" else f"{value} {unit}".strip()
 
 
 def _ratio(case: Case) -> str:
@@ -103,14 +108,12 @@ def _goal(goal: Goal | None, unit: str) -> str:
         return ""
     unit = "×" if goal.of == "ratio" else unit
     bounds = (("at least", goal.least), ("at most", goal.most))
-    said = [
-        f"{word} {number(bound, 7).rstrip('0').rstrip('.')} {unit}".strip()
-        if bound and bound % 1
-        else f"{word} {bound:,.0f} {unit}".strip()
-        for word, bound in bounds
-        if bound is not None
-    ]
+    said = [f"{word} {_amount(_bound(bound), unit)}" for word, bound in bounds if bound is not None]
     return " and ".join(said)
+
+
+def _bound(value: float) -> str:
+    return number(value, 7).rstrip("0").rstrip(".") if value % 1 else f"{value:,.0f}"
 
 
 def _verdict(case: Case) -> str:
@@ -130,7 +133,8 @@ def standing(measured: BenchFile) -> str:
     """One sentence: how many targets are set, reached, missed and not measured."""
     cases = [case for row in measured.rows for case in row.cases if case.goal]
     reached = sum(bool(case.reached) for case in cases)
-    said = f"{reached} of {len(cases)} targets measured are reached"
+    reaching = sentence(out_of(reached, len(cases), "target"))
+    said = f"{reaching} {'is' if reached == 1 else 'are'} reached"
     rest = [TITLES[name] for name in TITLES if name not in {row.name for row in measured.rows}]
     failed = [TITLES[row.name] for row in measured.rows if row.failed]
     said += f"; not measured: {', '.join(rest)}" if rest else ""

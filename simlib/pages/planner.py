@@ -117,7 +117,8 @@ class Planner:
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
         page = (
-            '<div class="planner"><link rel="stylesheet" href="../_static/planner.css">'
+            '<div class="planner"><link rel="stylesheet" href="../_static/page-shown.css">'
+            '<link rel="stylesheet" href="../_static/planner.css">'
             f'<div class="planner-controls">{self._law()}{self._cost()}{_presets()}{_sliders()}'
             f"</div>{OWN_LAW}"
             '<p class="planner-fitted"></p>'

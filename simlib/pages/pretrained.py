@@ -13,6 +13,7 @@ from simlib.analysis.datamultiple import Multiple, from_scratch, published
 from simlib.analysis.numbers import number, percent
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.pages.words import out_of
 from simlib.paper import DATA_MULTIPLES
 from simlib.runs.cells import nominal_sparsities
 from simlib.runs.table import RunRecord, RunTable
@@ -137,7 +138,7 @@ def cheaper(found: Multiple, cost: str) -> int:
 
 
 def falling(found: Sequence[Multiple], along: str) -> str:
-    """`4 of 4`: groups alike in all but a field in which a larger value goes with a lower multiple.
+    """`all 4 combinations`: those in which a larger value of a field goes with a lower multiple.
 
     `along` is "sparsity" or "data_seen". A multiple beyond what was measured counts as its bound.
     """
@@ -153,7 +154,7 @@ def falling(found: Sequence[Multiple], along: str) -> str:
         groups.setdefault(key, []).append(m)
     rows = [[m.value or m.bound for m in group] for group in groups.values() if len(group) > 1]
     fall = sum(all(a > b for a, b in pairwise(row)) for row in rows)
-    return f"{fall} of {len(rows)}"
+    return out_of(fall, len(rows), "combination")
 
 
 def ends_text(values: Iterable[int]) -> str:
@@ -187,10 +188,9 @@ def scratch_and_pruned(runs: RunTable, nonzero_params: int) -> alt.LayerChart:
         .mark_point(shape="triangle-up", filled=True, size=130)
         .encode(x=x, y=y, color=colour)
     )
-    text = f"""{title}: loss against data, one line a sparsity from scratch, falling, and one
+    text = f"""{title}: loss against data, a line a sparsity for training from scratch and a
         triangle for each of {len(pruned)} runs that pruned a trained model over that data. How far
-        to the right of a triangle the line of its colour comes down to its height is the data
-        multiple."""
+        right of a triangle the line of its colour reaches its height is the data multiple."""
     layered: alt.LayerChart = charts.describe(
         (mean + marks + triangles).properties(title=title), text
     )
@@ -244,8 +244,7 @@ def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
     paper = ", ".join(map(number, DATA_MULTIPLES.values()))
     text = f"""Data that a model from scratch needs, as a multiple of what pruning a trained one
         saw, against sparsity, with intervals, for {len(names)} combinations of size and data, and
-        the three numbers of the paper, {paper}. At the
-        dashed line at one a trained model is worth nothing."""
+        the paper's numbers, {paper}. At the dashed line, one, a trained model is worth nothing."""
     layered: alt.LayerChart = charts.describe(even + bars + points, text)
     return layered
 

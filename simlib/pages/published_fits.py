@@ -10,6 +10,7 @@ from simlib.analysis.numbers import number, percent
 from simlib.analysis.publishedfits import Audit, Conclusion
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.pages.words import out_of
 
 REPRODUCED = 0.005  # objectives that are printed with few digits agree to this share
 BEYOND = 1e6  # a number of passes, or anything else, past which no run can tell it from infinity
@@ -55,7 +56,7 @@ def conclusion_table(audits: Sequence[Audit]) -> Table:
             "what follows",
             "as published",
             "at the minimum",
-            "90 % of refits",
+            "90% of refits",
             "published lies",
         ),
         [
@@ -109,19 +110,19 @@ def changes(conclusion: Conclusion) -> bool:
 def moved(audits: Sequence[Audit]) -> str:
     """The fits of which a number moves by more than a tenth, in a sentence."""
     names = [a.name for a in audits if any(changes(c) for c in a.conclusions)]
-    return ", ".join(names) or "none of them"
+    return "; ".join(names) or "none of them"
 
 
 def at_minimum(audits: Sequence[Audit]) -> str:
-    """How many of the fits are at the minimum of their objective."""
-    return f"{sum(a.at_minimum for a in audits)} of {len(audits)}"
+    """`1 of 6 fits`: how many are at the minimum of their objective."""
+    return out_of(sum(a.at_minimum for a in audits), len(audits), "fit")
 
 
 def reproduced(audits: Sequence[Audit]) -> str:
     """How many of the objectives that authors report come out again at their coefficients."""
     asked = [a for a in audits if a.reported is not None]
     good = [a for a in asked if a.reported and abs(a.published / a.reported - 1) <= REPRODUCED]
-    return f"{len(good)} of {len(asked)}"
+    return out_of(len(good), len(asked), "case")
 
 
 def loose(audits: Sequence[Audit]) -> str:

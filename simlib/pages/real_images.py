@@ -15,6 +15,7 @@ from simlib.laws.law import Array, Bools
 from simlib.laws.repeated import PUBLISHED_REPEATED
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.pages.words import out_of
 from simlib.runs.cells import nominal_sizes, nominal_sparsities
 from simlib.runs.table import RunRecord
 
@@ -114,7 +115,9 @@ def reading_table(fits: Sequence[RepeatedFit], outside: Mapping[str, float]) -> 
         (f.reading.name, str(f.free), percent(f.log_rmse, 2), percent(outside[f.reading.name], 2))
         for f in fits
     ]
-    return Table(("reading", "free coefficients", "error", "error on the run left out"), rows)
+    return Table(
+        ("how repeats count", "free coefficients", "error", "error on the run left out"), rows
+    )
 
 
 def worth_table(
@@ -157,12 +160,12 @@ def losses(runs: RepeatedRuns) -> alt.FacetChart:
     facet = alt.Facet("size:N", title=None, sort=order)
     chart = layers.facet(facet, columns=PANELS, data=alt.Data(values=values))
     repeating = [s for s in found if most != s.U]
-    rising = f"{sum(s.rises for s in repeating)} of {len(repeating)}"
+    rising = out_of(sum(s.rises for s in repeating), len(repeating), "series", "series")
     return charts.describe(
         chart,
         "Validation loss against images seen, logarithmic, a panel for each size and a colour for "
-        "each sparsity; solid lines draw from all images, dashed ones repeat a few. In "
-        f"{rising} series of few images the longest run is not the best.",
+        "each sparsity; solid lines draw from all images, dashed ones repeat a few. The longest "
+        f"run is worse than a shorter one in {rising} of few images.",
     )
 
 
@@ -198,7 +201,7 @@ def worth(fit: RepeatedFit, level: float) -> alt.LayerChart:
     return charts.describe(
         area + lines,
         "Fresh passes that repeated passes are worth against passes made, logarithmic, for dense "
-        "and 75 % sparse models: solid lines with bands fitted to these runs, dashed ones from the "
+        "and 75% sparse models: solid lines with bands fitted to these runs, dashed ones from the "
         "published law of language models. All begin at one and flatten.",
     )
 

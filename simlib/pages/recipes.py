@@ -10,17 +10,21 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
+from simlib.analysis.contrasts import FAMILIES
 from simlib.analysis.numbers import number, percent
 from simlib.errors import InputError
 from simlib.laws.costs import training_flops
 from simlib.laws.intervals import LEVEL
+from simlib.laws.law import Array
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.pages.words import out_of
 from simlib.runs.cells import Spread
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunRecord, RunTable
 
 NORMS = {True: "with norms", False: "without norms"}
+FIELDS = {"lr_schedule": "schedule of the rate", "batch": "batch"}
 
 
 class Attempt(NamedTuple):
@@ -48,21 +52,15 @@ def excess(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
     A curve holds runs that differ in their rate alone. `excess` is a share of the loss, `ratio`
     the rate over the best one.
     """
-    curves: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in attempts:
-        # the rate is left out: runs of one rate rule differ in it by their width
-        own = {k: v for k, v in attempt.config.canonical.items() if k != "lr"}
-        curves[repr(sorted(own.items()))].append(attempt)
     rows = []
-    for curve in curves.values():
-        if len(curve) < 2:
-            continue
+    for curve in rate_curves(attempts):
         best = min(curve, key=lambda a: a.run.loss)
         rows += [
             {
-                "family": config.family,
+                "family": FAMILIES[config.family],
                 "norms": NORMS[config.qk_norm],
-                "run": f"{config.family}, {config.nonzero_params:,}, {percent(config.sparsity)}",
+                "run": f"{FAMILIES[config.family]} of {config.nonzero_params:,} weights at "
+                f"{percent(config.sparsity)} sparsity",
                 "ratio": config.peak_lr / best.config.peak_lr,
                 "excess": run.loss / best.run.loss - 1,
             }
@@ -85,8 +83,8 @@ def missed_rates(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
     worst = max(rows, key=lambda row: float(row["excess"]))
     text = f"""Loss above that of the best learning rate against the rate over the best one, a line
         for each family, size and sparsity, with and without norms of queries and keys. The
-        worst, {worst["run"]} {worst["norms"]}, lies {percent(worst["excess"])} above
-        its best at {number(worst["ratio"], 2)} times the best rate."""
+        worst, {worst["run"]} {worst["norms"]}, lies {percent(worst["excess"])} above its best
+        at {number(worst["ratio"], 2)} times the best rate."""
     described: alt.Chart = charts.describe(chart, text)
     return described
 
@@ -102,14 +100,14 @@ def missed_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def costlier_above(rows: Sequence[Mapping[str, Any]]) -> str:
-    """In how many groups of `missed_table` twice the best rate costs more than half of it."""
+    """`3 of 4 rows`: those of `missed_table` where twice the best rate costs more than half."""
     means: dict[tuple[str, str], dict[float, float]] = {}
     for group in dict.fromkeys((row["family"], row["norms"]) for row in rows):
         own = [row for row in rows if (row["family"], row["norms"]) == group]
         at = {m: [r["excess"] for r in own if _multiple(r) == m] for m in (0.5, 2.0)}
         if all(at.values()):
             means[group] = {m: float(np.mean(found)) for m, found in at.items()}
-    return f"{sum(cost[2.0] > cost[0.5] for cost in means.values())} of {len(means)}"
+    return out_of(sum(cost[2.0] > cost[0.5] for cost in means.values()), len(means), "row")
 
 
 def _multiple(row: Mapping[str, Any]) -> float:
@@ -129,7 +127,7 @@ def changes_table(attempts: Sequence[Attempt], fields: Sequence[str], spread: Sp
     """Runs that differ from another in one of `fields` alone, against it and the seed's noise.
 
     The other is the run with the field's default. `spread` is that of log loss over seeds: a
-    change is beyond it if it exceeds what 90 % of differences of two seeds stay below.
+    change is beyond it if it exceeds what 90% of differences of two seeds stay below.
     """
     noise = NormalDist().inv_cdf((1 + LEVEL) / 2) * np.sqrt(2) * spread.deviation
     rows = []
@@ -143,7 +141,8 @@ def changes_table(attempts: Sequence[Attempt], fields: Sequence[str], spread: Sp
                 if other == twin:
                     d = float(np.log(run.loss / base.loss))
                     said = "within the noise" if abs(d) < noise else "worse" if d > 0 else "better"
-                    what = f"{field} {getattr(config, field)} in place of {default}"
+                    changed = f"{getattr(config, field)} in place of {default}"
+                    what = f"{FIELDS.get(field, field)}: {changed}"
                     rows.append((what, percent(config.sparsity), f"{np.expm1(d):+.1%}", said))
     return Table(("change", "sparsity", "loss", "against the spread over seeds"), rows)
 
@@ -191,3 +190,96 @@ def _work_left(runs: RunTable) -> dict[int, float]:
         if r.sparsity > 0 and r.flops and r.dense_params:
             found[r.dense_params].append(r.flops / training_flops(r.dense_params, r.data_seen))
     return {size: float(np.mean(shares)) for size, shares in found.items()}
+
+
+def learning_rates(attempts: Sequence[Attempt]) -> alt.Chart:
+    """Loss against peak learning rate, dense and sparse; the reader chooses the size."""
+    runs = [a for curve in rate_curves(attempts) for a in curve]
+    sizes = sorted({a.config.nonzero_params for a in runs})
+    options = [f"{size:,}" for size in sizes]
+    pick = alt.param(
+        name="recipe_size",
+        value=options[-1],
+        bind=alt.binding_radio(options=options, name="Non-zero parameters"),
+    )
+    data = charts.rows(
+        rate=[a.config.peak_lr for a in runs],
+        loss=[a.run.loss for a in runs],
+        sparsity=[a.config.sparsity for a in runs],
+        size=[f"{a.config.nonzero_params:,}" for a in runs],
+        norms=[NORMS[a.config.qk_norm] for a in runs],
+    )
+    known = [name for name in NORMS.values() if any(NORMS[a.config.qk_norm] == name for a in runs)]
+    chart = (
+        alt.Chart(data)
+        .mark_line(point=alt.OverlayMarkDef(filled=True, size=60))
+        .transform_filter("datum.size == recipe_size")
+        .encode(
+            x=charts.log_x("rate", "Peak learning rate"),
+            y=alt.Y("loss:Q", title="Validation loss (nats)", scale=alt.Scale(zero=False)),
+            color=charts.sparsity_colour([a.config.sparsity for a in runs]),
+            strokeDash=alt.StrokeDash(
+                "norms:N", title="Queries and keys", scale=alt.Scale(domain=known)
+            ),
+        )
+        .add_params(pick)
+    )
+    worst = max(runs, key=lambda a: a.run.loss)
+    text = f"""Validation loss of {len(runs)} short runs against peak learning rate, one colour a
+        sparsity, dashed without norms of queries and keys; the size is chosen below the chart. The
+        highest loss, {number(worst.run.loss, 3)}, is at rate {number(worst.config.peak_lr)} in a
+        model of {worst.config.nonzero_params:,} non-zero weights {NORMS[worst.config.qk_norm]}."""
+    described: alt.Chart = charts.describe(chart, text)
+    return described
+
+
+def rate_curves(attempts: Sequence[Attempt]) -> list[list[Attempt]]:
+    """Recipe runs that differ in their rate alone, by rising rate; single runs are left out."""
+    curves: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        # the rate is left out: runs of one rate rule differ in it by their width
+        own = {k: v for k, v in attempt.config.canonical.items() if k != "lr"}
+        curves.setdefault(repr(sorted(own.items())), []).append(attempt)
+    return [sorted(c, key=lambda a: a.config.peak_lr) for c in curves.values() if len(c) > 1]
+
+
+def rate_table(attempts: Sequence[Attempt]) -> Table:
+    """Best peak rate of each curve, whether it is at the edge of the grid, and the cliff above."""
+    rows = []
+    for curve in rate_curves(attempts):
+        losses = np.array([a.run.loss for a in curve])
+        best = int(losses.argmin())
+        config = curve[best].config
+        edge = " (edge)" if best in (0, len(curve) - 1) else ""
+        rows.append(
+            (
+                f"{config.nonzero_params:,}",
+                str(config.shape.width),
+                percent(config.sparsity),
+                NORMS[config.qk_norm],
+                number(config.peak_lr) + edge,
+                number(losses[best], 4),
+                *(_above(losses, best + k) for k in (1, 2)),
+                percent(max(_cliff(losses), 0.0), 1),
+            )
+        )
+    header = (
+        "non-zero weights",
+        "width",
+        "sparsity",
+        "queries and keys",
+        "best rate",
+        "loss",
+        "next rate",
+        "the one after",
+        "steepest step",
+    )
+    return Table(header, rows)
+
+
+def _above(losses: Array, at: int) -> str:
+    return "–" if at >= len(losses) else f"{losses[at] / losses.min() - 1:+.1%}"
+
+
+def _cliff(losses: Array) -> float:
+    return float((losses[1:] / losses[:-1]).max() - 1)

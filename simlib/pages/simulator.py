@@ -131,8 +131,8 @@ def fronts(law_file: FittedLaw, flops: float, cost: str, limits: Limits) -> alt.
     gains = lower[0] - lower[1]
     text = f"""Least predicted loss of every number of non-zero parameters within {number(flops)}
         FLOP, {TITLES[cost].lower()}, one line dense and one sparse. The sparse line lies
-        {gains[0]:.4f} nats below the dense one at {number(shared[0])} parameters and
-        {gains[1]:.4f} at {number(shared[1])}; its sparsity goes from
+        {gains[0]:.4f} nats below the dense one at {count(shared[0])} parameters and
+        {gains[1]:.4f} at {count(shared[1])}; its sparsity goes from
         {percent(float(sparse.S[0]))} at its small end to {percent(float(sparse.S[-1]))} at its
         large one."""
     layered: alt.LayerChart = charts.describe(chart, text)
@@ -171,7 +171,7 @@ def widths_against_span(
 
 
 def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
-    """Forecast over measured loss of each run kept out of the fit, with its interval about it."""
+    """Forecast over measured loss of each run held out of the fit, with its interval about it."""
     compute = found.distance.compute
     order = np.argsort(compute)
     data = charts.rows(
@@ -181,7 +181,7 @@ def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
         high=(found.loss / found.low)[order] - 1,
     )
     x = charts.log_x("compute", "Compute, times the most that was fitted")
-    y_title = "Forecast over measured loss"
+    y_title = "Forecast above measured loss"
     base = alt.Chart(data).encode(x=x)
     bars = base.mark_rule(strokeWidth=3, opacity=0.35, color=charts.FITTED).encode(
         y=alt.Y("low:Q", title=y_title, axis=alt.Axis(format="+.1%")), y2="high:Q"
@@ -189,8 +189,8 @@ def forecast_against_measured(found: Calibration, name: str) -> alt.LayerChart:
     points = base.mark_point(filled=True, size=45, color=charts.ORANGE[0]).encode(
         y=alt.Y("error:Q", title=y_title)
     )
-    text = f"""{name}: forecast over measured loss minus one of {len(found)} runs kept out
-        of the fit, against their compute, each on a bar that is its {percent(found.level)}
+    text = f"""{name}: how far the forecast lies above the measured loss for {len(found)} runs held
+        out of the fit, against their compute, each on a bar that is its {percent(found.level)}
         prediction interval. {percent(found.coverage)} of the points lie on their bars."""
     layered: alt.LayerChart = charts.describe((bars + points).properties(title=name), text)
     return layered
@@ -215,7 +215,7 @@ def choices_table(choices: Sequence[Choice]) -> Table:
         ("memory to train, GB", *(number(c.training_bytes / 1e9) for c in choices)),
     ]
     if any(c.effective_data != c.data_seen for c in choices):
-        rows.insert(4, ("which count as", *(number(c.effective_data) for c in choices)))
+        rows.insert(4, ("which count as", *(count(c.effective_data) for c in choices)))
     if choices[0].gpu_hours is not None:
         rows += [
             ("device-hours of training", *(number(c.gpu_hours) for c in choices)),
@@ -288,7 +288,7 @@ def measurement_table(found: Sequence[Measurement]) -> Table:
 
 
 def calibration_table(found: Mapping[str, Score | Calibration]) -> Table:
-    """Forecasts of runs kept out of the fit: coverage, bias and what they demand."""
+    """Forecasts of runs held out of the fit: coverage, bias and what they demand."""
     header = (
         "",
         "runs fitted",
@@ -321,8 +321,8 @@ def design_table(designs: Sequence[Design]) -> Table:
         (
             str(len(d.grid)),
             _ends(d.grid.sparsities, percent),
-            _ends(d.grid.sizes, number),
-            _ends(d.grid.data, number),
+            _ends(d.grid.sizes, count),
+            _ends(d.grid.data, count),
             *(percent(d.widths[t], 1) for t in targets),
         )
         for d in designs
@@ -365,7 +365,7 @@ PHASE_NAMES = {
 
 
 def one_a_sparsity(score: AccountingScore) -> list[CurveResiduals]:
-    """Of the runs kept out, the longest and then largest one of every sparsity."""
+    """Of the runs held out, the longest and then largest one of every sparsity."""
     longest = sorted(score.held_out, key=lambda m: (m.record.data_seen, m.record.nonzero_params))
     best = dict(zip(_sparsities(longest), longest, strict=True))
     return [best[s] for s in sorted(best)]
@@ -412,7 +412,7 @@ def ways(law_file: FittedLaw, score: AccountingScore, level: float = 0.9) -> alt
     point = alt.Chart(alt.Data(values=recorded)).mark_point(filled=True, size=26, opacity=0.7)
     end = alt.Chart(alt.Data(values=ends)).mark_point(shape="diamond", size=110, strokeWidth=2)
     chart = line + point.encode(x=x, y=y, color=colour) + end.encode(x=x, y=y, color=colour)
-    text = f"""Training loss against bytes seen of {len(shown)} runs that were kept out, one a
+    text = f"""Training loss against bytes seen of {len(shown)} runs that were held out, one a
         sparsity: recorded points, the law's line raised by the measured gap, and a diamond for the
         law's loss at the end, after the learning rate has fallen. The lines of sparse runs bend
         upward while weights are pruned; the points leave the lines at the right end, where the
@@ -422,12 +422,12 @@ def ways(law_file: FittedLaw, score: AccountingScore, level: float = 0.9) -> alt
 
 
 def accountings_table(scores: Sequence[AccountingScore]) -> Table:
-    """Errors of every accounting on the runs that chose and on those kept out, by phase."""
+    """Errors of every accounting on the runs that chose and on those held out, by phase."""
     header = (
         "accounting",
         "gap",
         "error, runs that chose",
-        "error, runs kept out",
+        "error, runs held out",
         *(PHASE_NAMES[p] for p in PHASES),
     )
     rows = [

@@ -4,7 +4,7 @@ recipe, and every number of the prose as text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,8 +35,8 @@ from simlib.pages import charts, law_answers
 from simlib.pages.law_answers import bands, estimate
 from simlib.pages.names import spoken
 from simlib.pages.optima import contours
-from simlib.pages.recipes import NORMS, Attempt
 from simlib.pages.tables import Table
+from simlib.pages.words import counted, listed, out_of, sentence, some
 from simlib.runs.cells import Cells, Spread, cells, nominal_sizes, nominal_sparsities, seed_spread
 from simlib.runs.table import RunTable
 
@@ -75,8 +75,8 @@ def law_curves(law_file: FittedLaw, runs: RunTable, along: str) -> alt.LayerChar
         point.transform_filter(keep).encode(**encoding, tooltip=tooltip),
     )
     text = f"""Measured losses of {len(runs)} runs as points and the curves of the law of
-        {spoken(law_file.name)} against {title.lower()}, one colour a sparsity; {titles[other]} is
-        chosen below the chart among {", ".join(options)}."""
+        {spoken(law_file.name)} against {title.lower()}, one colour a sparsity. Choose
+        {titles[other].lower()} below the chart: {", ".join(options)}."""
     layered: alt.LayerChart = charts.describe(alt.layer(*layers).add_params(pick), text)
     return layered
 
@@ -124,7 +124,7 @@ def residuals(law_file: FittedLaw, runs: RunTable, spread: Spread) -> alt.LayerC
     colours = [light for light, _ in charts.SERIES]
     scale = alt.Scale(domain=sizes, range=[colours[i % len(colours)] for i in range(len(sizes))])
     shapes = alt.Scale(domain=np.unique(found.sparsity).tolist())
-    y = alt.Y("error:Q", title="Predicted over measured loss", axis=alt.Axis(format="+.1%"))
+    y = alt.Y("error:Q", title="Predicted above measured loss", axis=alt.Axis(format="+.1%"))
     title = DATA.get(runs.records[0].family, "Data seen")
     points = (
         alt.Chart(data)
@@ -146,9 +146,10 @@ def residuals(law_file: FittedLaw, runs: RunTable, spread: Spread) -> alt.LayerC
     band = alt.Chart(alt.Data(values=[ends])).mark_rect(opacity=0.15, color=charts.GREY[0])
     shade = band.encode(y=alt.Y("low:Q"), y2="high:Q")
     outside = int((np.abs(error) > 2 * spread.deviation).sum())
-    text = f"""Predicted over measured loss minus one of {len(error)} settings against the data
-        seen, coloured by size. {outside} lie outside the grey band of twice the spread over seeds;
-        the largest is {percent(float(np.abs(error).max()), 1)}."""
+    text = f"""How far the law's loss lies above the measured one, for {len(error)} settings against
+        the data seen, coloured by size. {sentence(some(outside, "lies", "lie"))} outside the grey
+        band of twice the spread over seeds; the farthest is off by
+        {percent(float(np.abs(error).max()), 1)}."""
     layered: alt.LayerChart = charts.describe(shade + points, text)
     return layered
 
@@ -177,7 +178,7 @@ def multipliers(law_files: Sequence[FittedLaw], level: float = 0.9) -> alt.Layer
     chart = bands(columns, "sparsity", "worth", "Sparsity", title, most=most if cut else None)
     cut_off = f" The axis ends at {number(most, 2)}; an interval that reaches it goes on." * cut
     text = f"""Size of the dense model of equal loss over the non-zero weights, against sparsity,
-        with intervals of {percent(level)}. At 75 % sparsity it is {at}.{cut_off}"""
+        with intervals of {percent(level)}. At 75% sparsity it is {at}.{cut_off}"""
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
@@ -197,47 +198,6 @@ def optimum_lines(law_file: FittedLaw, runs: RunTable, cost: str) -> alt.LayerCh
     text = f"{lines.description} Grey rings are the {len(runs)} runs of the sweep."
     layered: alt.LayerChart = charts.describe(lines + marks, text)
     return layered
-
-
-def learning_rates(attempts: Sequence[Attempt]) -> alt.Chart:
-    """Loss against peak learning rate, dense and sparse; the reader chooses the size."""
-    runs = [a for curve in rate_curves(attempts) for a in curve]
-    sizes = sorted({a.config.nonzero_params for a in runs})
-    options = [f"{size:,}" for size in sizes]
-    pick = alt.param(
-        name="recipe_size",
-        value=options[-1],
-        bind=alt.binding_radio(options=options, name="Non-zero parameters"),
-    )
-    data = charts.rows(
-        rate=[a.config.peak_lr for a in runs],
-        loss=[a.run.loss for a in runs],
-        sparsity=[a.config.sparsity for a in runs],
-        size=[f"{a.config.nonzero_params:,}" for a in runs],
-        norms=[NORMS[a.config.qk_norm] for a in runs],
-    )
-    known = [name for name in NORMS.values() if any(NORMS[a.config.qk_norm] == name for a in runs)]
-    chart = (
-        alt.Chart(data)
-        .mark_line(point=alt.OverlayMarkDef(filled=True, size=60))
-        .transform_filter("datum.size == recipe_size")
-        .encode(
-            x=charts.log_x("rate", "Peak learning rate"),
-            y=alt.Y("loss:Q", title="Validation loss (nats)", scale=alt.Scale(zero=False)),
-            color=charts.sparsity_colour([a.config.sparsity for a in runs]),
-            strokeDash=alt.StrokeDash(
-                "norms:N", title="Queries and keys", scale=alt.Scale(domain=known)
-            ),
-        )
-        .add_params(pick)
-    )
-    worst = max(runs, key=lambda a: a.run.loss)
-    text = f"""Validation loss of {len(runs)} short runs against peak learning rate, one colour a
-        sparsity, dashed without norms of queries and keys; the size is chosen below the chart. The
-        highest loss, {number(worst.run.loss, 3)}, is at rate {number(worst.config.peak_lr)} in a
-        model of {worst.config.nonzero_params:,} non-zero weights {NORMS[worst.config.qk_norm]}."""
-    described: alt.Chart = charts.describe(chart, text)
-    return described
 
 
 BENDS = {  # by the sign of the interaction of size and data
@@ -262,11 +222,12 @@ def noise_table(law_file: FittedLaw, runs: RunTable, spread: Spread) -> Table:
         ("residuals of the law, log-RMSE", percent(rmse, 2)),
         ("largest residual", percent(float(np.abs(residual).max()), 1)),
         (
-            f"spread over seeds ({spread.cells} settings, {spread.degrees} degrees of freedom)",
+            f"spread over seeds ({counted(spread.cells, 'setting')}, "
+            f"{counted(spread.degrees, 'degree of freedom', 'degrees of freedom')})",
             f"{percent(spread.deviation, 2)} ({percent(low, 2)} to {percent(high, 2)})",
         ),
         ("misfit of the law that seeds do not explain", percent(test.misfit, 2)),
-        ("lack of fit: F, p", f"{number(test.F)}, {p_value(test.p)}"),
+        ("lack of fit", f"F = {number(test.F)}, {p_value(test.p)}"),
         ("residual by each doubling of both size and data", signed(interaction(law_file, runs))),
     ]
     if errors:
@@ -276,8 +237,8 @@ def noise_table(law_file: FittedLaw, runs: RunTable, spread: Spread) -> Table:
 
 
 def p_value(p: float) -> str:
-    """A p-value with two digits, or that it is tiny."""
-    return number(p, 2) if p >= TINY else f"below {TINY:g}"
+    """`p = 0.16`, or `p < 1e-6` where it is tiny."""
+    return f"p = {number(p, 2)}" if p >= TINY else f"p < {number(TINY, 1)}"
 
 
 def data_table(steps: Sequence[DataStep]) -> Table:
@@ -386,7 +347,7 @@ def exponent_table(
                 name,
                 with_interval(value, (low, high)),
                 *map(number, theirs.values()),
-                ", ".join(outside) or "none",
+                listed(map(spoken, outside)),
             )
         )
     return Table(("", spoken(law_file.name), *(spoken(f.name) for f in published), "outside"), rows)
@@ -394,57 +355,6 @@ def exponent_table(
 
 def _coefficient(law: JointLaw, name: str) -> Array:
     return np.asarray(getattr(law, name))
-
-
-def rate_curves(attempts: Sequence[Attempt]) -> list[list[Attempt]]:
-    """Recipe runs that differ in their rate alone, by rising rate; single runs are left out."""
-    curves: dict[str, list[Attempt]] = {}
-    for attempt in attempts:
-        own = {k: v for k, v in attempt.config.canonical.items() if k != "lr"}
-        curves.setdefault(repr(sorted(own.items())), []).append(attempt)
-    return [sorted(c, key=lambda a: a.config.peak_lr) for c in curves.values() if len(c) > 1]
-
-
-def rate_table(attempts: Sequence[Attempt]) -> Table:
-    """Best peak rate of each curve, whether it is at the edge of the grid, and the cliff above."""
-    rows = []
-    for curve in rate_curves(attempts):
-        losses = np.array([a.run.loss for a in curve])
-        best = int(losses.argmin())
-        config = curve[best].config
-        edge = " (edge)" if best in (0, len(curve) - 1) else ""
-        rows.append(
-            (
-                f"{config.nonzero_params:,}",
-                str(config.shape.width),
-                percent(config.sparsity),
-                NORMS[config.qk_norm],
-                number(config.peak_lr) + edge,
-                number(losses[best], 4),
-                *(_above(losses, best + k) for k in (1, 2)),
-                percent(max(_cliff(losses), 0.0), 1),
-            )
-        )
-    header = (
-        "non-zero weights",
-        "width",
-        "sparsity",
-        "queries and keys",
-        "best rate",
-        "loss",
-        "next rate",
-        "the one after",
-        "steepest step",
-    )
-    return Table(header, rows)
-
-
-def _above(losses: Array, at: int) -> str:
-    return "–" if at >= len(losses) else f"{losses[at] / losses.min() - 1:+.1%}"
-
-
-def _cliff(losses: Array) -> float:
-    return float((losses[1:] / losses[:-1]).max() - 1)
 
 
 WORTH_AT = 0.75  # the sparsity at which the worth of a weight is told
@@ -477,7 +387,7 @@ class SweepFacts:
             "runs": str(len(self.runs)),
             "sizes": self._span("nonzero_params"),
             "amounts": self._span("data_seen"),
-            "repeated": str(self.spread.cells),
+            "repeated": counted(self.spread.cells, "setting"),
             "level": percent(law_file.level),
             "error": percent(law_file.log_rmse, 2),
             "spread": percent(self.spread.deviation, 2),
@@ -487,23 +397,22 @@ class SweepFacts:
             "fits": "rejects the law" if test.p <= significance else "does not reject the law",
             "bend": signed(self.bend),
             "bends": BENDS[self.bend.sign],
-            "ordered": str(self.order.ordered),
-            "settings": str(self.order.settings),
+            "ordered": some(self.order.ordered, "comes", "come"),
+            "settings": counted(self.order.settings, "setting"),
             "expected": number(self.order.expected, 3),
             "often": how_often(self.order),
-            "growing": str(len(growing)),
-            "later": str(len(self.steps) - 1),
+            "growing": out_of(len(growing), len(self.steps) - 1, "later step"),
             "use": use_sentence(self.law_file),
             "regime": self._regime(data),
             "without": self._without(),
             "widest": number(high / low, 2),
-            "identified": _listed(name for name, yes in self.known.items() if yes),
-            "unidentified": _listed(name for name, yes in self.known.items() if not yes),
+            "identified": listed(name for name, yes in self.known.items() if yes),
+            "unidentified": listed(name for name, yes in self.known.items() if not yes),
             "status": _status(self.law_file),
             "wide": number(WIDE, 1),
             "multiplier": with_interval(value, ends),
-            "apart": str(sum(not low <= worth <= high for worth in beside)),
-            "laws": str(len(self.laws)),
+            "apart": some(sum(not low <= worth <= high for worth in beside), "lies", "lie"),
+            "laws": counted(len(self.laws), "law"),
         }
 
     def _span(self, name: str) -> str:
@@ -529,17 +438,18 @@ class SweepFacts:
 def use_sentence(law_file: FittedLaw) -> str:
     """Whether the law of a page may be used, and why not where it may not."""
     if law_file.decides:
-        return "The law fitted here may be used within its runs."
+        return "The law fitted here may be used within the range of its runs."
     return f"The law fitted here must not be used: {law_file.why_not}."
 
 
 def _status(law_file: FittedLaw) -> str:
     """How the fit and its refits ended, and whether anything may rest on them."""
-    said = str(law_file.status)
+    ended = {"converged": "converged", "at bound": "ends at a bound of a coefficient"}
+    said = ended.get(str(law_file.status), f"has the status {law_file.status}")
     if law_file.converged_members is not None:
-        converged, members = f"{law_file.converged_members:,}", f"{law_file.refits:,}"
-        said += f", {converged} of {members} refits of resampled runs converged"
-    return said if law_file.decides else f"{said}: nothing is decided by this law"
+        refits = out_of(law_file.converged_members, law_file.refits, "refit")
+        said += f", and so did {refits}" if said == "converged" else f"; {refits} converged"
+    return said if law_file.decides else f"{said}. Nothing is decided by this law"
 
 
 def sweep_facts(
@@ -573,7 +483,3 @@ def sweep_facts(
 
 def _worth(law: JointLaw) -> Array:
     return law.multiplier(WORTH_AT)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"

@@ -7,6 +7,8 @@ import re
 import sys
 from collections.abc import Iterable
 
+from simlib.pages.words import signed
+
 # to pages of this book only, from a page in one of its folders or from the first page
 LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./|book/|notebooks/)[\w./#=&;-]+)\)")
 
@@ -35,7 +37,8 @@ class Table:
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
         def line(cells: tuple[str, ...], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+            texts = (html.escape(signed(c)) for c in cells)
+            return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
 
         body = "".join(line(row, "td") for row in self.rows)
         head = f"<thead>{line(self.header, 'th')}</thead>"
@@ -67,7 +70,7 @@ class Lines:
         self.said = list(said)
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
-        items = "".join(f"<li>{html.escape(text)}</li>" for text in self.said)
+        items = "".join(f"<li>{html.escape(signed(text))}</li>" for text in self.said)
         return {"text/html": f"<ul>{items}</ul>", "text/plain": "\n".join(self.said)}
 
 

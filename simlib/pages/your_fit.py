@@ -195,7 +195,8 @@ class YourFit:
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
         scripts = "".join(f'<script defer src="../_static/{name}"></script>' for name in SCRIPTS)
         page = (
-            '<div class="yourfit"><link rel="stylesheet" href="../_static/your-fit.css">'
+            '<div class="yourfit"><link rel="stylesheet" href="../_static/page-shown.css">'
+            '<link rel="stylesheet" href="../_static/your-fit.css">'
             f"{_table_part()}{_columns_part()}{_settings_part()}{_progress_part()}{_result_part()}"
             f"{data_script(page_data())}{scripts}"
             "<noscript><p>The fit is computed by JavaScript in the page.</p></noscript></div>"
@@ -286,7 +287,7 @@ def residual_chart() -> alt.LayerChart:
     runs = alt.Chart(alt.NamedData("runs")).mark_point(filled=True, size=55, opacity=0.85)
     points = runs.encode(
         x=charts.log_x("nonzero_params", "Non-zero parameters"),
-        y=alt.Y("residual:Q", title="Predicted over measured loss", axis=alt.Axis(format="+.1%")),
+        y=alt.Y("residual:Q", title="Predicted above measured loss", axis=alt.Axis(format="+.1%")),
         color=alt.Color("sparsity:Q", title="Sparsity", scale=alt.Scale(domain=[0, 1])),
         tooltip=["sparsity:Q", "nonzero_params:Q", "data_seen:Q", "measured:Q", "predicted:Q"],
     )

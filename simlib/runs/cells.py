@@ -1,7 +1,7 @@
 """Cells: the runs of one setting, which differ in their seed alone, and how widely they scatter.
 
 This module says once what "the same size" and "the same sparsity" mean. Models come in steps of
-width, so that requests for one size are met within 3 % (`simlib.runs.shape`), while the sizes of a
+width, so that requests for one size are met within 3% (`simlib.runs.shape`), while the sizes of a
 sweep lie factors apart; kept weights are counted tensor by tensor, so that sparsities differ in
 their last digits.
 """

@@ -76,7 +76,7 @@ def derive_shape(
 
     Heads have the even size nearest to `head_size`, by ratio, that divides the width.
 
-    Raises InputError if the request is too small or missed by more than 3 %; the message names
+    Raises InputError if the request is too small or missed by more than 3%; the message names
     the nearest size that can be built.
     """
     part = PROPORTIONS[family]
@@ -89,7 +89,7 @@ def derive_shape(
         remedy = _remedy(part, depth, sparsity, nonzero_params, built)
         raise InputError(
             f"nonzero_params {nonzero_params:,} at sparsity {sparsity:g} cannot be built within "
-            f"3 % by a {family} of depth {depth}: {remedy}"
+            f"3% by a {family} of depth {depth}: {remedy}"
         )
     return shape
 

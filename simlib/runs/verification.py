@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from simlib.catalog import Catalog
 
 # On another kind of processor the last digits differ from the first step on, and a run then ends as
-# far away as with another order of its sums: within the spread over seeds, which is up to 1 % here.
+# far away as with another order of its sums: within the spread over seeds, which is up to 1% here.
 TOLERANCE = 0.01
 
 

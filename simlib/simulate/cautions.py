@@ -111,12 +111,12 @@ def _choices(plan: Plan, limits: Limits) -> list[str]:
     if plan.widen > 1:
         said.append(
             f"intervals of the loss are widened {plan.widen:.2f} times about the forecast, as "
-            "runs kept out of a fit demanded"
+            "runs held out of a fit demanded"
         )
     elif plan.widen == 1:
         said.append(
             "intervals of the loss are the refits' own: `simlib calibrate` on the law's table says "
-            "how much wider runs kept out of a fit would have them"
+            "how much wider runs held out of a fit would have them"
         )
     left = 1 - (sparse.train_flops + sparse.serve_flops) / plan.flops
     if left > 1e-6:

@@ -105,7 +105,7 @@ def fisher_widths(
 ) -> dict[str, float]:
     """Expected half-width of each quantity's interval on the log scale, from Fisher information.
 
-    `noise` is the standard deviation of log loss. 0.2 means about 20 % either way. Infinite where
+    `noise` is the standard deviation of log loss. 0.2 means about 20% either way. Infinite where
     the grid does not identify the law. Raises InputError for a grid that no fit would accept.
     """
     check_level(level)

@@ -43,7 +43,7 @@ def stranger_table(folder: Path) -> Example:
 
 
 def simulated_runs() -> RunTable:
-    """Runs drawn from the published T5 law on the grid of its own runs, noise 0.7 % of the loss."""
+    """Runs drawn from the published T5 law on the grid of its own runs, noise 0.7% of the loss."""
     S, N, D = np.meshgrid(
         [0.0, 0.5, 0.75, 0.875], 1327104 * 4.0 ** np.arange(4), 16.384e9 * 2.0 ** np.arange(3)
     )

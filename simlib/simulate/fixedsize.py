@@ -15,7 +15,7 @@ from simlib.laws.optimum import CostModel, chinchilla_flops, chinchilla_params, 
 from simlib.simulate.allocate import TrainingCost
 
 MOST_SPARSE = 0.99
-STEPS = 991  # sparsities tried where a cost model has no closed form: every 0.1 %
+STEPS = 991  # sparsities tried where a cost model has no closed form: every 0.1%
 HALVINGS = 50  # of the logarithm of a dense size
 
 
@@ -23,7 +23,7 @@ def sparsity_at(law: JointLaw, multiple: float, cost: TrainingCost) -> Array:
     """The S in [0, 1) of least loss at `multiple` times the dense compute optimum of N.
 
     The law's coefficients broadcast. Closed form or Newton for the cost models of the paper; for
-    measured speed-ups, whose cost has corners, the best of a grid up to 99 %.
+    measured speed-ups, whose cost has corners, the best of a grid up to 99%.
     Raises InputError for a multiple that is not positive.
     """
     flops = _flops(law, multiple)

@@ -17,7 +17,7 @@ from simlib.simulate.blocks import BLOCK, ensemble_of
 HALVINGS = 36  # of the bracket around a quantile: to 1e-10 of its width
 
 # Beyond these distances a forecast carries a warning. T5-XL, 7 times the largest fitted size, lies
-# outside the 90 % interval of the refitted law, so the line is drawn well before that.
+# outside the 90% interval of the refitted law, so the line is drawn well before that.
 FAR_SIZE_OR_DATA = 3.0
 FAR_COMPUTE = 9.0
 FAR_DENSITY = 1.25

@@ -10,7 +10,7 @@ as 1e9 bytes. A precision is left out where the vendor's documents print differe
   and Ampere architecture white paper: BF16 and FP16 312 | 624, TF32 156 | 312, INT8 624 | 1,248;
   1,555 and 2,039 GB/s; 400 W.
 - L40S: NVIDIA L40S data sheet (l40s-datasheet-28413): BF16 and FP16 362.05 | 733, FP8 and INT8
-  733 | 1,466, TF32 183 | 366; 48 GB, 864 GB/s, 350 W. The sheet's 362.05 is 1 % below half of its
+  733 | 1,466, TF32 183 | 366; 48 GB, 864 GB/s, 350 W. The sheet's 362.05 is 1% below half of its
   own 733.
 - RTX 4090: NVIDIA Ada GPU architecture white paper from version 2.02 on, appendix A, rows with
   FP32 accumulation: BF16 and FP16 165.2 | 330.4, FP8 330.3 | 660.6 (version 2.02 corrected this
@@ -41,7 +41,7 @@ from types import MappingProxyType
 
 from simlib.errors import InputError
 
-DEFAULT_UTILISATION = 0.4  # of the dense peak; 38 to 43 % reported for Llama 3 405B (2407.21783)
+DEFAULT_UTILISATION = 0.4  # of the dense peak; 38 to 43% reported for Llama 3 405B (2407.21783)
 
 
 @dataclass(frozen=True)

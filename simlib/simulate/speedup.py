@@ -21,8 +21,8 @@ class SpeedupCost:
 
     `points` are measured (S, speed-up) pairs, joined by straight lines from (0, 1) and constant
     beyond the last; without points nothing is gained, which is the cost model "dense". A speed-up
-    of `1 / (1 - S)` at every S is the cost model "sparse". The schedule is dense for 25 % of
-    training, cubic to 75 %, sparse after.
+    of `1 / (1 - S)` at every S is the cost model "sparse". The schedule is dense for 25% of
+    training, cubic to 75%, sparse after.
     """
 
     points: tuple[tuple[float, float], ...] = ()

@@ -208,16 +208,16 @@ class AccountingScore:
 
     @property
     def held_out_rms(self) -> float:
-        """Root mean square error on the log scale on the runs kept out."""
+        """Root mean square error on the log scale on the runs held out."""
         return rms(self.held_out, self.gap)
 
     @property
     def sparse_held_out(self) -> int:
-        """How many sparse runs were kept out: on dense ones the accountings agree."""
+        """How many sparse runs were held out: on dense ones the accountings agree."""
         return sum(m.record.sparsity > 0 for m in self.held_out)
 
     def better_than(self, other: AccountingScore) -> int:
-        """On how many sparse runs kept out this accounting has the smaller error."""
+        """On how many sparse runs held out this accounting has the smaller error."""
         pairs = zip(self.held_out, other.held_out, strict=True)
         return sum(
             rms([mine], self.gap) < rms([theirs], other.gap)
@@ -232,7 +232,7 @@ def compare_accountings(
     """Both accountings, the better on the choosing runs first.
 
     Every other dense size, from the smallest on, chooses gap and accounting; the sizes between
-    are kept out. So no run that is kept out shares its dense beginning with one that chose.
+    are held out. So no run that is held out shares its dense beginning with one that chose.
     Raises InputError where fewer than two dense sizes have curves.
     """
     rows = {r.run_id: r for r in runs}

@@ -45,7 +45,7 @@ def read_grid(path: str | Path) -> Grid:
     holds fields of RunConfig that all runs share; `runs` is a list of mappings from field to a
     value or a list of values, each standing for all combinations:
 
-        # Two sizes, dense and 75 % sparse, to see which learns more from 2M bytes.
+        # Two sizes, dense and 75% sparse, to see which learns more from 2M bytes.
         base: {corpus: python, data_seen: 2000000}
         runs:
           - {nonzero_params: [13824, 27648], sparsity: [0, 0.75], seed: [0, 1]}

@@ -19,7 +19,7 @@ _CELLS = 12
 
 def describe_run(config: RunConfig) -> str:
     """A run in a few words: what differs most often."""
-    kind = f"{100 * config.sparsity:.4g} % sparse" if config.sparsity else "dense"
+    kind = f"{100 * config.sparsity:.4g}% sparse" if config.sparsity else "dense"
     if config.sparsity and config.pattern != "unstructured":
         kind += f", {config.pattern}"
     return f"{config.family} {config.nonzero_params:,} {kind}, seed {config.seed}"

@@ -6,7 +6,7 @@ from factories import random_law
 
 from simlib.analysis.calibration import (
     calibrate,
-    fit_small_predict_large,
+    fit_some_predict_others,
     smaller_half,
 )
 from simlib.datasets import load_law
@@ -28,7 +28,7 @@ S, N, D = (
 
 def test_runs_drawn_from_the_law_itself_are_covered_at_the_level():
     runs = virtual_runs(LAW, S, N, D, Noise(0.01, 0.0), repeats=2, seed=3)
-    found = fit_small_predict_large(runs, resamples=200, level=0.8)
+    found = fit_some_predict_others(*smaller_half(runs), resamples=200, level=0.8)
     assert found.fitted_runs + len(found.measured) == len(runs)
     assert found.coverage == pytest.approx(0.8, abs=0.12)
     assert abs(found.bias) < 0.01
@@ -60,7 +60,9 @@ def test_halves_part_the_table_by_size_times_data():
 
 @pytest.mark.parametrize(("which", "name"), [("vit", "vit-jft"), ("t5", "t5-c4")])
 def test_released_runs_are_forecast_from_their_smaller_half(released, which, name):
-    found = fit_small_predict_large(released_runs(which), objective=OBJECTIVES[name], resamples=100)
+    found = fit_some_predict_others(
+        *smaller_half(released_runs(which)), objective=OBJECTIVES[name], resamples=100
+    )
     assert 0 <= found.coverage <= 1
     assert found.rmse < 0.1
     assert abs(found.bias) <= found.rmse
@@ -82,4 +84,4 @@ def test_nothing_to_score_and_impossible_shares_are_refused():
     with pytest.raises(InputError, match="share"):
         smaller_half(runs, 1.5)
     with pytest.raises(InputError, match="cannot fix"):
-        fit_small_predict_large(RunTable(runs.records[:10]))
+        fit_some_predict_others(*smaller_half(RunTable(runs.records[:10])))

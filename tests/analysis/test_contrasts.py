@@ -146,10 +146,10 @@ def test_two_partners_are_refused() -> None:
 def test_a_mask_made_once_has_no_end() -> None:
     cut = [run(REFERENCE._replace(schedule="oneshot", end=end), 2.0) for end in (0.75, 1.0)]
     assert Arm.of(cut[0]) == Arm.of(cut[1])
-    assert str(Arm.of(cut[0])) == "gmp, oneshot at 25 %"
-    assert str(TWO_FOUR) == "2:4, gmp, cubic 25–75 %"
+    assert str(Arm.of(cut[0])) == "magnitude, one-shot at 25%"
+    assert str(TWO_FOUR) == "2:4, magnitude, cubic 25–75%"
     assert TWO_FOUR.beside(REFERENCE) == "2:4"
-    assert Arm.of(cut[0]).beside(REFERENCE) == "oneshot at 25 %"
+    assert Arm.of(cut[0]).beside(REFERENCE) == "one-shot at 25%"
     assert REFERENCE.beside(REFERENCE) == "the same"
 
 

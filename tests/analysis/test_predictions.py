@@ -158,7 +158,7 @@ def test_errors_common_to_all_runs_allow_more_misses():
     sure = replace(TRUTH, ensemble=JointLaw.from_vector(np.tile(LAW.vector(), (400, 1))))
     targets = [Target(str(i), 0.5, 1e5, 1e6 * 1.1**i) for i in range(20)]
     common, alone = (predict("x", {}, by_form(f), targets, 0.9).allowed for f in (unsure, sure))
-    assert alone["joint"] in range(2, 6)  # 4 of 20 at 90 %, were it binomial
+    assert alone["joint"] in range(2, 6)  # 4 of 20 at 90%, were it binomial
     assert common["joint"] > alone["joint"]
 
 
@@ -243,7 +243,7 @@ def test_what_is_missing_is_named(args, said):
 
 
 def test_an_evaluation_counts_by_the_interval_of_each_run():
-    """Bounds of 10 % below and 20 % above: what is outside, and by how much it must be widened."""
+    """Bounds of 10% below and 20% above: what is outside, and by how much it must be widened."""
     measured = np.array([0.95, 1.0, 1.1, 1.25, 0.8])
     one = np.ones(5)
     found = Evaluation(one, one / 1.1, one * 1.2, measured, 0.9)

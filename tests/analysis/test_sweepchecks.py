@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from factories import SWEEP_LAW as LAW
+from factories import sweep_law
+from factories import sweep_table as table
 
 from simlib.analysis.sweepchecks import (
     before_power_law,
@@ -16,40 +19,15 @@ from simlib.analysis.sweepchecks import (
 )
 from simlib.errors import InputError
 from simlib.fit import DEFAULT_OBJECTIVE
-from simlib.fit.fittedlaw import FittedLaw, Range
-from simlib.laws.law import JointLaw
+from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages import charts, sweeps
-from simlib.pages.recipes import Attempt
 from simlib.runs.cells import cells, nominal_sizes, seed_spread
 from simlib.runs.table import RunTable
-from simlib.simulate.virtual import Noise, virtual_runs
-
-LAW = JointLaw(a_S=10.0, b_S=0.7, c_S=30.0, b_N=0.3, a_D=2e5, b_D=0.4, c=0.5)
-RANGES = Range((0, 0.875), (6e3, 48e3), (2.5e5, 4e6))
-
-
-def table(
-    seed_noise: float, misfit: float = 0.0, repeats: int = 3, law: JointLaw = LAW
-) -> RunTable:
-    axes = np.meshgrid([0.0, 0.5, 0.75, 0.875], [6e3, 12e3, 24e3, 48e3], [2.5e5, 1e6, 4e6])
-    return virtual_runs(law, *axes, Noise(seed_noise, misfit), repeats=repeats, seed=1)
 
 
 @pytest.fixture
 def law_file() -> FittedLaw:
-    rng = np.random.default_rng(0)
-    spread = np.exp(0.01 * rng.standard_normal((50, 7)))
-    return FittedLaw(
-        "truth",
-        LAW,
-        JointLaw.from_vector(LAW.vector() * spread),
-        runs=144,
-        log_rmse=0.01,
-        range=RANGES,
-        status="converged",
-        intervals=dict.fromkeys(LAW.names(), (1.0, 2.0)),
-        profile_intervals={"a_S": (1, 100), "b_S": (0.5, 1.0), "c": (None, 1.0)},
-    )
+    return sweep_law()
 
 
 def test_cells_average_seeds_and_sizes_built_a_little_apart():
@@ -194,24 +172,3 @@ def test_tables_and_charts_can_be_drawn(law_file):
     charts.enable()
     for chart in drawn:
         assert len(chart.to_dict()["description"].split()) > 20
-
-
-def attempt(lr: float, loss: float, size: int = 13_824, qk_norm: bool = True) -> Attempt:
-    from simlib.runs.config import RunConfig
-    from simlib.runs.table import RunRecord
-
-    config = RunConfig(nonzero_params=size, data_seen=1_000_000, lr=lr, qk_norm=qk_norm)
-    run = RunRecord(
-        run_id=config.run_id, nonzero_params=size, sparsity=0.0, data_seen=1_000_000, loss=loss
-    )
-    return Attempt(config, run)
-
-
-def test_the_best_rate_its_edge_and_the_cliff_above_it():
-    curve = [attempt(0.01, 2.2), attempt(0.0025, 2.1), attempt(0.005, 2.0), attempt(0.02, 3.3)]
-    edge = [attempt(0.0025, 1.9, 55_296), attempt(0.005, 1.95, 55_296)]
-    rows = sweeps.rate_table([*curve, *edge, attempt(0.01, 9.0, qk_norm=False)]).rows
-    assert len(rows) == 2  # a lone run is no curve
-    assert rows[0][4:] == ("0.00500", "2.000", "+10.0%", "+65.0%", "50.0%")
-    assert "(edge)" in rows[1][4]
-    assert "0.0025" in str(sweeps.learning_rates([*curve, *edge]).to_dict())

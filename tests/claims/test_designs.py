@@ -76,7 +76,7 @@ def test_a_planned_grid_is_filled_with_losses_of_its_own_kind_of_model(tmp_path)
     law = VISION_PILOT.law(drawn.sparsity, drawn.nonzero_params, drawn.data_seen)
     miss = np.log(drawn.loss / law)
     assert len(miss) == 8
-    assert np.abs(miss).max() < 0.15  # seeds scatter by 3 %
+    assert np.abs(miss).max() < 0.15  # seeds scatter by 3%
     assert np.abs(miss).max() > 0.01
 
 

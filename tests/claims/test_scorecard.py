@@ -272,7 +272,7 @@ def test_a_better_pruner_contradicts_and_the_missing_ablation_is_named():
 def test_what_ignoring_the_masks_costs_is_asked_at_each_length_of_training(cost, answer):
     found = decide("C15", pruned(cost, mask_optimizer=False)).evidence
     assert [e.answer for e in found] == [answer] * 5
-    assert all("masks unknown to the optimizer, adamw" in e.part for e in found)
+    assert all("masks unknown to the optimizer, AdamW" in e.part for e in found)
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0.0, "supports"), (0.2, "contradicts")])

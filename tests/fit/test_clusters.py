@@ -29,7 +29,7 @@ def test_a_cluster_is_drawn_whole_and_weights_add_up():
 
 @pytest.mark.slow
 def test_intervals_cover_where_shapes_miss_the_law_only_if_curves_are_drawn_whole():
-    """The worth at 75 %, 16 tables: rows drawn one by one cover it in about half of them."""
+    """The worth at 75%, 16 tables: rows drawn one by one cover it in about half of them."""
     worth = float(PILOT.law.multiplier(0.75))
     inside = {"rows": 0, "curves": 0}
     rows = language_rows()

@@ -116,7 +116,7 @@ def test_a_wider_form_that_is_true_is_found(name, law):
 
 
 def test_p_values_of_a_true_joint_law_are_roughly_uniform():
-    """At most 27 % of 30 below 0.1: about three standard errors above the level."""
+    """At most 27% of 30 below 0.1: about three standard errors above the level."""
     found = [
         nested_test(
             noisy(random_law(np.random.default_rng(seed)), seed),

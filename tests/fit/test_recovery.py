@@ -24,7 +24,7 @@ def test_recovers_the_law_of_noiseless_runs(seed, objective):
 
 
 def _coverage(truths: int, kind: str, **options: int) -> float:
-    """Share of coefficients inside their 90 % intervals, pooled over truths."""
+    """Share of coefficients inside their 90% intervals, pooled over truths."""
     hits = []
     for seed in range(truths):
         rng = np.random.default_rng(1000 + seed)

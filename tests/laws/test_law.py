@@ -74,7 +74,7 @@ def test_an_ensemble_predicts_like_its_members(members):
     np.testing.assert_allclose(together, [m(S, N, 1e9) for m in members], rtol=1e-13)
 
 
-# PAPER: multipliers at 50, 75 and 87.5 % follow from the published coefficients (claim C11)
+# PAPER: multipliers at 50, 75 and 87.5% follow from the published coefficients (claim C11)
 @pytest.mark.parametrize(
     ("name", "expected"), [("vit-jft", (1.60, 2.17, 2.63)), ("t5-c4", (1.59, 2.16, 2.63))]
 )

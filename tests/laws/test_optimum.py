@@ -89,7 +89,7 @@ def test_sparse_cost_is_the_mean_density_of_the_papers_schedule():
     by_quadrature = schedule_cost("cubic 25-75", cubic_progress(0.25, 0.75))
     S = np.array([0.0, 0.5, 0.75, 0.875, 0.99])
     np.testing.assert_allclose(COSTS["sparse"].multiplier(S), by_quadrature.multiplier(S))
-    # Frantar et al. 2024: 1.375, 2.125 and 3.625 at 50, 75 and 87.5 %
+    # Frantar et al. 2024: 1.375, 2.125 and 3.625 at 50, 75 and 87.5%
     np.testing.assert_allclose(COSTS["sparse"].multiplier(S)[1:4], [1.375, 2.125, 3.625])
     np.testing.assert_allclose(COSTS["dense"].multiplier(S), 1 / (1 - S))
 

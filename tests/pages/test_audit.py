@@ -16,8 +16,8 @@ def repeat(again: float, same: bool = False) -> Repeat:
 def test_the_sentence_counts_what_agrees_and_what_is_equal():
     found = Verification({"date": "2026-01-02"}, 0.01, (repeat(2.0), repeat(2.01), repeat(2.1)))
     said = audit.repeats_sentence(found)
-    assert "Of 3 runs drawn by chance and trained again on 2026-01-02, 2 agree" in said
-    assert "1 of them to the last bit" in said
+    assert "2 of 3 runs drawn by chance and trained again on 2026-01-02 agree with" in said
+    assert "1 to the last bit" in said
     assert "5.000% of the loss" in said
     assert [row[4] for row in audit.repeats_table(found).rows] == ["0.000%", "+0.500%", "+5.000%"]
 
@@ -37,7 +37,7 @@ def test_only_the_shortest_runs_are_held_against_pairs():
             runs, (2.0, 2.05, 2.2, 2.0), (1000, 1000, 1000, 9000), strict=False
         )
     )
-    assert audit.near_pairs(few, 2.0) == "2 of 3"
+    assert audit.near_pairs(few, 2.0) == "2 of 3 runs"
 
 
 def test_beginnings_are_counted_once_a_shape():

@@ -52,7 +52,7 @@ def test_the_verdict_follows_the_runs(change: float, said: str) -> None:
     found = pairs(change)
     assert choices.verdict(found) == said
     assert choices.contrast_table([found], FILE).rows[0][-1] == said
-    assert choices.named([found], said) == "rigl, constant 0–75 %"
+    assert choices.named([found], said) == "RigL, constant 0–75%"
     assert choices.named([found], "elsewhere") == "none"
 
 
@@ -94,7 +94,7 @@ def test_families_disagree_only_where_intervals_are_apart() -> None:
     both = Pairs(text.reference, text.other, text.runs + images.runs)
     groups = {"gpt": "text", "vit": "images"}
     assert choices.disagreements([both], groups) == (
-        "rigl, constant 0–75 % (costs text more than images)"
+        "RigL, constant 0–75% (costs text more than images)"
     )
     assert choices.disagreements([text], groups) == "none"
 
@@ -131,7 +131,7 @@ def test_charts_carry_every_pair_and_are_described() -> None:
     by_size = choices.worth_by_size(found, LAW)
     for chart in (choices.effects(found), by_size):
         spec = json.dumps(chart.to_dict())
-        assert "rigl, constant" in spec
+        assert "RigL, constant" in spec
         assert len(chart.to_dict()["description"].split()) > 20
     data = by_size.to_dict()["layer"][1]["data"]["values"]
     assert len(data) == 8
@@ -168,8 +168,8 @@ def test_ignoring_the_masks_is_held_against_the_same_way_with_the_same_optimizer
         for _, run in pairs(0.0).runs
     ]
     found = choices.awareness_table(RunTable(rows)).rows
-    assert [(row[0], row[-1]) for row in found] == [("adafactor", "worse"), ("adamw", "better")]
-    assert all(row[1].startswith("rigl") for row in found)
+    assert [(row[0], row[-1]) for row in found] == [("Adafactor", "worse"), ("AdamW", "better")]
+    assert all(row[1].startswith("RigL") for row in found)
     assert choices.awareness_table(RunTable(r for r in rows if r.mask_optimizer)).rows == []
 
 

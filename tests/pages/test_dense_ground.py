@@ -32,7 +32,10 @@ def test_intervals_that_meet_are_not_apart():
     near = replace(PART, intervals=WHOLE.intervals)
     far = replace(PART, intervals={**WHOLE.intervals, "beta": (9.0, 10.0)})
     assert dense_ground.apart(WHOLE, [near], ("alpha", "beta")) == "none"
-    assert dense_ground.apart(WHOLE, [near, far], ("alpha", "beta")) == "beta of farseer-line"
+    assert (
+        dense_ground.apart(WHOLE, [near, far], ("alpha", "beta"))
+        == "beta (Farseer near 20 tokens a parameter)"
+    )
     unknown = replace(PART, intervals={"beta": (None, 0.1)})
     assert dense_ground.apart(WHOLE, [unknown], ("beta",)) == "none"
 
@@ -41,5 +44,5 @@ def test_tables_and_charts_have_a_row_a_law_and_say_what_is_not_identified():
     laws = {"all": WHOLE, "line": PART}
     rows = dense_ground.law_table(laws).rows
     assert [row[0] for row in rows] == ["all", "line"]
-    assert rows[1][-1] == ", ".join(PART.unidentified)
+    assert rows[1][-1] == " and ".join(PART.unidentified)
     assert "line" in dense_ground.shares(laws).to_dict()["description"]

@@ -41,7 +41,7 @@ def test_the_answer_says_who_wins(tables):
     assert "50% from 8" in said
     assert "and 87.5% from 73" in said
     assert "of 25% and 93.8% sparsity these runs cannot tell" in said  # of two sizes
-    assert "The most that is gained is" in said
+    assert "The largest gain is" in said
     assert "sparsity wins from the shortest runs on" in answer(tables, "early", "sparse")
 
 
@@ -72,8 +72,8 @@ def test_the_page_says_how_far_runs_reach(tables):
         pairs = at_equal_cost(table, fitted.law, DENSE)
         said = equal_cost.reach_sentence(pairs, fitted, table)
         assert said.startswith(f"The {len(pairs)} pairs reach from ")
-        assert "what happens after longer training is not seen here" in said
-    assert "For 4 of them the dense curve is drawn past" in equal_cost.reach_sentence(
+        assert "longer training is not seen here" in said
+    assert "For 4 of 57 pairs the dense curve is drawn past" in equal_cost.reach_sentence(
         at_equal_cost(runs, dense_law(runs), DENSE), dense_fit(runs), runs
     )
 
@@ -83,8 +83,9 @@ def test_pairs_are_counted_on_both_sides(tables):
         runs = tables[name]
         dense = dense_law(runs)
         pairs = at_equal_cost(runs, dense, DENSE)
-        most = f"{'In' if wins else 'in'} {len(pairs)} "
-        assert most in equal_cost.seen_sentence(pairs, dense, runs)
+        said = equal_cost.seen_sentence(pairs, dense, runs)
+        assert (f"in all {len(pairs)} pairs, the dense one in none" in said) == wins
+        assert (f"in none of {len(pairs)} pairs, the dense one in {len(pairs)}" in said) != wins
     alone = RunTable(r for r in runs if r.seed == 0)
     said = equal_cost.seen_sentence(at_equal_cost(alone, dense, DENSE), dense, alone)
     assert "nothing known of the noise of seeds" in said
@@ -95,13 +96,13 @@ def test_the_law_is_held_against_the_runs(tables, law_file):
     dense, found = dense_law(runs), crossovers(runs, DENSE)
     said = equal_cost.law_sentence(found, dense, law_file, DENSE)
     assert (
-        said == "The joint law of the same runs agrees at 3 of 3 sparsities of which the "
+        said == "The joint law of the same runs agrees at all 3 sparsities of which the "
         "runs can tell."
     )
     late = replace(law_file, law=TRUTHS["hardly any worth"].of(PILOT))
     said = equal_cost.law_sentence(found, dense, late, DENSE)
     assert said.endswith(
-        "0 of 3 sparsities of which the runs can tell, not at 50%, 75% and 87.5% sparsity."
+        "none of 3 sparsities of which the runs can tell, not at 50%, 75% and 87.5% sparsity."
     )
     assert "No law" in equal_cost.law_sentence(found, dense, None, DENSE)
     assert "no law can be held" in equal_cost.law_sentence([], dense, law_file, DENSE)

@@ -54,8 +54,8 @@ def with_share(share):
 
 def test_saturation_is_said_only_where_the_interval_shows_it():
     said = experts.saturation([with_share(0.5), with_share(0.0)])
-    assert "saturates in share 0.5" in said
-    assert "not shown to saturate in share 0.0" in said
+    assert "saturates with share 0.5" in said
+    assert "not shown to saturate with share 0.0" in said
 
 
 def score(coverage, allowed=3):
@@ -71,7 +71,7 @@ def test_misses_are_held_against_what_chance_allows():
 def test_the_bent_exponent_helps_only_where_it_predicts_better():
     joint, bent = load_law("clark-sbase"), load_law("clark-sbase-size-exponent")
     better = replace(score(1.0), score=replace(score(1.0).score, rmse=0.001))
-    assert "better on a (1 of 2)" in experts.interaction(
+    assert "better on 1 of 2 tables (a)" in experts.interaction(
         {
             "a": [(joint, score(1.0)), (bent, better)],
             "b": [(joint, better), (bent, score(1.0))],

@@ -15,12 +15,12 @@ def audit(published=1.0, least=1.0, reported=None, conclusions=()):
 
 
 def test_a_fit_is_at_the_minimum_up_to_rounding_only():
-    assert published_fits.at_minimum([audit(), audit(1.00001), audit(1.01)]) == "2 of 3"
+    assert published_fits.at_minimum([audit(), audit(1.00001), audit(1.01)]) == "2 of 3 fits"
 
 
 def test_reported_objectives_are_counted_where_there_are_any():
     found = [audit(reported=1.001), audit(reported=1.1), audit()]
-    assert published_fits.reproduced(found) == "1 of 2"
+    assert published_fits.reproduced(found) == "1 of 2 cases"
 
 
 def test_conclusions_that_move_are_named_and_two_zeros_are_no_move():

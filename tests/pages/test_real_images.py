@@ -92,6 +92,6 @@ def test_charts_and_worth_show_what_was_fitted():
     if values:
         own = [v for v in values if v["source"] == "these runs"]
         assert all(v["low"] <= v["worth"] * (1 + 1e-6) for v in own)
-    assert "0 of 6 series" in real_images.losses(RUNS).to_dict()["description"]
+    assert "none of 6 series" in real_images.losses(RUNS).to_dict()["description"]
     row = worth_table({"all": fit}, (0.5,), 0.9).rows[0]
     assert row[1].startswith("6.60")

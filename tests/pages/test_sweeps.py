@@ -3,14 +3,19 @@
 from dataclasses import replace
 
 import pytest
-from test_sweepchecks import LAW, law_file, table
+from factories import SWEEP_LAW as LAW
+from factories import sweep_law
+from factories import sweep_table as table
 
 from simlib.fit import DEFAULT_OBJECTIVE
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages.sweeps import sweep_facts
 from simlib.runs.table import RunTable
 
-__all__ = ["law_file"]  # the fixture
+
+@pytest.fixture
+def law_file() -> FittedLaw:
+    return sweep_law()
 
 
 def said(law_file: FittedLaw, runs: RunTable, *beside: FittedLaw) -> dict[str, str]:
@@ -21,7 +26,7 @@ def test_runs_of_the_law_and_runs_that_break_it_are_told_apart(law_file):
     good = said(law_file, table(0.02))
     assert good["runs"] == "144"
     assert good["fits"] == "does not reject the law"
-    assert good["later"] == "1"  # of two steps between three amounts of data
+    assert good["growing"] == "none of 1 later step"  # of two between three amounts of data
     assert good["without"] == "too few amounts of data are left to fit a law"
     bent = said(law_file, table(0.02, misfit=0.1))
     assert bent["fits"] == "rejects the law"
@@ -32,7 +37,7 @@ def test_a_law_beside_it_is_apart_when_its_worth_lies_outside(law_file):
     like = FittedLaw("like", LAW, None)
     far = FittedLaw("far", replace(LAW, a_S=LAW.a_S * 30), None)
     found = said(law_file, table(0.02), like, far)
-    assert (found["apart"], found["laws"]) == ("1", "2")
+    assert (found["apart"], found["laws"]) == ("1 lies", "2 laws")
 
 
 def test_runs_before_the_power_law_are_named_with_their_unit(law_file):
@@ -47,6 +52,6 @@ def test_runs_before_the_power_law_are_named_with_their_unit(law_file):
 def test_the_status_says_how_many_refits_converged_and_what_may_rest_on_them(law_file):
     runs = table(0.02)
     sound = replace(law_file, converged_members=49)
-    assert said(sound, runs)["status"] == "converged, 49 of 50 refits of resampled runs converged"
+    assert said(sound, runs)["status"] == "converged, and so did 49 of 50 refits"
     bound = replace(sound, status="at bound")
-    assert said(bound, runs)["status"].endswith("nothing is decided by this law")
+    assert said(bound, runs)["status"].endswith("Nothing is decided by this law")

@@ -27,7 +27,7 @@ GRIDS = Path(__file__).parents[2] / "notebooks" / "grids"
         ({"sparsity": 1.0}, "sparsity 1"),
         ({"sparsity": -0.1}, "sparsity -0.1"),
         ({"nonzero_params": 300}, "vocabulary"),
-        ({"nonzero_params": 1650}, "within 3 %"),
+        ({"nonzero_params": 1650}, "within 3%"),
         ({"sparsity": 0.5, "steps": 30}, "one update every"),
         ({"sparsity": 0.5, "prune_start": 0.8}, "swap"),
         ({"sparsity": 0.5, "start": "abc"}, "from_checkpoint"),

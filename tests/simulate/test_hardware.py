@@ -98,7 +98,7 @@ def test_what_is_not_published_is_none_and_not_zero():
 def test_time_lost_to_failures_is_that_of_the_best_interval_and_grows_with_the_cluster():
     lost = [lost_to_restarts(n) for n in (8, 1024, 16384)]
     assert lost == sorted(lost)
-    # Llama 3 reports more than 90 % effective time on 16,384 devices
+    # Llama 3 reports more than 90% effective time on 16,384 devices
     assert 0.02 < lost[-1] < 0.2
     between, save = 60 * 1000 / 1000, 2.0
     intervals = np.linspace(1, 200, 20_000)

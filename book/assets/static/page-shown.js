@@ -5,7 +5,7 @@ window.pageShown = (() => {
   const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
   const quantity = (v) =>
     v >= 1e15 || v < 1e-3 ? v.toExponential(2).replace("+", "") : v < 1e3 ? plain.format(v) : compact.format(v);
-  const percent = (v) => `${(100 * v).toFixed(1)}\u00a0%`;
+  const percent = (v) => `${(100 * v).toFixed(1)}%`;
   const nats = (v) => (v < 100 ? v.toFixed(4) : quantity(v));
 
   // A number as the reader sees it, with all its digits in the page.

@@ -117,7 +117,7 @@ window.plannerLaws = (data) => {
     return at;
   };
 
-  // Interval of the loss of a single run, widened as runs kept out of a fit demand: as
+  // Interval of the loss of a single run, widened as runs held out of a fit demand: as
   // `simlib.simulate.forecast` has it. null without an ensemble or without the residuals' scatter.
   const lossInterval = ({ members, noise, widen }, loss, S, N, D) => {
     if (!members.length || noise === null) return null;
