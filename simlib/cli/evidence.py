@@ -10,6 +10,7 @@ import click
 
 from simlib.cli.options import workers_option
 from simlib.errors import InputError
+from simlib.pages.grids import grids_with_tables
 from simlib.pages.notebooks import notebook_folder
 
 if TYPE_CHECKING:
@@ -68,12 +69,7 @@ def command(
 
 def _grids(only: tuple[str, ...], fresh: Path | None) -> list[tuple[Path, Path]]:
     """Every grid with its table, those of shipped tables first."""
-    from simlib.datasets import table_names, table_path
-
-    folder = notebook_folder() / "grids"
-    shipped = [(folder / f"{n}.yaml", table_path(n)) for n in table_names()]
-    found = [(grid, table) for grid, table in shipped if grid.is_file()]
-    found += [(g, g.with_suffix(".csv")) for g in sorted((folder / "underway").glob("*.yaml"))]
+    found = grids_with_tables(notebook_folder() / "grids")
     if fresh is not None:
         found = [(grid, fresh / f"{grid.parent.name}-{table.name}") for grid, table in found]
     chosen = [pair for pair in found if not only or pair[0].stem in only]

@@ -8,7 +8,7 @@ import altair as alt
 
 from simlib.analysis.regime import Regime, regime
 from simlib.pages import charts
-from simlib.pages.names import sentence
+from simlib.pages.words import sentence
 from simlib.runs.table import RunTable
 
 
@@ -42,14 +42,3 @@ def _said(name: str, found: Regime, unit: str) -> str:
         until = f"up to {found.start:,.0f} {unit} each saves more than the one before"
         return f"In {name} {until}: the plateau."
     return f"In {name} each saves less than the one before, from the shortest run on."
-
-
-def progress(runs: RunTable, planned: int) -> str:
-    """How many of a grid's runs a table holds, in words."""
-    done = len(runs.finished)
-    if done >= planned:
-        return f"all {planned} runs of the grid"
-    return (
-        f"{done} of the {planned} runs of the grid, sizes up to {max(runs.nonzero_params):,.0f} "
-        "so far; the larger ones are still being trained"
-    )

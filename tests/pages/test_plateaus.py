@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simlib.pages.plateaus import falls_chart, progress
+from simlib.pages.plateaus import falls_chart
 from simlib.runs.table import RunRecord, RunTable
 
 
@@ -44,11 +44,3 @@ def test_a_doubling_saves_ever_less_in_a_power_law_and_first_more_after_a_platea
         "In first up to 2,000,000 bytes each saves more than the one before: the plateau." in said
     )
     assert "In second each saves less than the one before, from the shortest run on." in said
-
-
-def test_a_table_says_what_of_its_grid_it_lacks():
-    table = runs(power_law)
-    assert progress(table, 12) == "all 12 runs of the grid"
-    assert progress(table, 16).startswith(
-        "12 of the 16 runs of the grid, sizes up to 24,576 so far"
-    )
