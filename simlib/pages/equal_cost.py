@@ -84,7 +84,7 @@ def no_answer(dense: FittedLaw, cost: str) -> str:
     if dense.status == "converged":
         return ""
     return sentence(
-        f"{SAVINGS[cost]}, these runs cannot tell from where on sparsity overtakes: "
+        f"{SAVINGS[cost]}, these runs cannot tell how much training sparsity needs to win: "
         f"{_no_optimum(dense)}."
     )
 

@@ -66,10 +66,11 @@ def predicted_losses(found: FormEvaluation) -> alt.LayerChart:
         x=alt.X("sparsity:N", title="Sparsity", sort=None, axis=alt.Axis(labelAngle=0))
     )
     near = alt.Scale(zero=False)
-    y = alt.Y("loss:Q", title="Loss (nats)", scale=near)
+    title = "Loss (nats)"
+    y = alt.Y("loss:Q", title=title, scale=near)
     layers = (
         base.mark_rule(strokeWidth=3, color=charts.FITTED).encode(
-            y=alt.Y("low:Q", title="Loss (nats)", scale=near), y2="high:Q"
+            y=alt.Y("low:Q", title=title, scale=near), y2="high:Q"
         ),
         base.mark_point(filled=True, size=90, color=charts.FITTED).encode(y=y),
         base.mark_point(shape="diamond", filled=True, size=110, color=charts.ORANGE[0]).encode(

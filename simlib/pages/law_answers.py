@@ -188,7 +188,9 @@ def loss_at_budget(laws: Mapping[str, JointLaw], law: str, multiple: float = 30.
         .transform_joinaggregate(best="min(loss)")
     )
     x = alt.X("S:Q", title="Sparsity", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1]))
-    y = alt.Y("loss:Q", title="Predicted loss (nats)", scale=alt.Scale(zero=False))
+    y = alt.Y(
+        "loss:Q", title="Predicted loss (nats per token or image)", scale=alt.Scale(zero=False)
+    )
     line = base.mark_line().encode(x=x, y=y)
     optimum = base.transform_filter("datum.loss == datum.best")
     point = optimum.mark_point(filled=True, size=140, color=charts.ORANGE[0]).encode(x=x, y=y)

@@ -17,6 +17,7 @@ from simlib.laws.costs import training_flops
 from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array
 from simlib.pages import charts
+from simlib.pages.names import nats
 from simlib.pages.tables import Table
 from simlib.pages.words import out_of
 from simlib.runs.cells import Spread
@@ -216,7 +217,11 @@ def learning_rates(attempts: Sequence[Attempt]) -> alt.Chart:
         .transform_filter("datum.size == recipe_size")
         .encode(
             x=charts.log_x("rate", "Peak learning rate"),
-            y=alt.Y("loss:Q", title="Validation loss (nats)", scale=alt.Scale(zero=False)),
+            y=alt.Y(
+                "loss:Q",
+                title=f"Validation loss ({nats(runs[0].config.family)})",
+                scale=alt.Scale(zero=False),
+            ),
             color=charts.sparsity_colour([a.config.sparsity for a in runs]),
             strokeDash=alt.StrokeDash(
                 "norms:N", title="Queries and keys", scale=alt.Scale(domain=known)
