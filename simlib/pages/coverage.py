@@ -58,8 +58,8 @@ def _worst(above: float) -> str:
 def optima_sentence(found: Coverage) -> str:
     """How many fits are within 1e-6 of the best of scipy's starts."""
     parts = [
-        f"{out_of(o.within, o.count, f'{o.tables} table')}, {_worst(o.worst)}, and lower than it by "
-        f"more in {o.lower or 'none'}"
+        f"{out_of(o.within, o.count, f'{o.tables} table')}, {_worst(o.worst)}, and lower than it "
+        f"by more in {o.lower or 'none'}"
         for o in found.optima
     ]
     return "; ".join(parts) + "." if parts else "it has not been counted."
