@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.analysis.regime import regime
 from simlib.claims import counts
 from simlib.claims.crossover import (
@@ -42,7 +42,7 @@ PANELS = 3  # of the chart, side by side
 
 
 def _level(found: Crossover) -> str:
-    return f"{100 * found.sparsity:.3g}%"
+    return sparsity_text(found.sparsity)
 
 
 def _names(found: Sequence[Crossover]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent
+from simlib.analysis.numbers import number, percent, sparsity_text
 from simlib.analysis.predictions import FormEvaluation, best_forms
 from simlib.pages import charts
 from simlib.pages.names import spoken
@@ -56,7 +56,7 @@ def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
 def predicted_losses(found: FormEvaluation) -> alt.LayerChart:
     """One form's predictions with their intervals and the measured losses, against sparsity."""
     data = charts.rows(
-        sparsity=[f"{100 * run.sparsity:.4g}%" for run in found.runs],
+        sparsity=[sparsity_text(run.sparsity) for run in found.runs],
         loss=found.loss,
         low=found.low,
         high=found.high,
@@ -78,7 +78,7 @@ def predicted_losses(found: FormEvaluation) -> alt.LayerChart:
         ),
     )
     said = "; ".join(
-        f"{percent(run.sparsity, 1)}: predicted {number(p, 4)}, measured {number(m, 4)}"
+        f"{sparsity_text(run.sparsity)}: predicted {number(p, 4)}, measured {number(m, 4)}"
         for run, p, m in zip(found.runs, found.loss, found.measured, strict=True)
     )
     text = f"""Loss against sparsity: circles with intervals are predictions of the {found.form}

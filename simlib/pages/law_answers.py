@@ -11,7 +11,7 @@ from functools import partial
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, JointLaw
@@ -60,7 +60,7 @@ def multiplier_table(law_files: Sequence[FittedLaw], level: float = 0.9) -> Tabl
         *(partial(JointLaw.multiplier, S=S) for S in SPARSITIES),
         lambda law: law.multiplier_limit,
     ]
-    header = ("law", *(percent(S, 1).replace(".0%", "%") for S in SPARSITIES), "limit")
+    header = ("law", *(sparsity_text(S) for S in SPARSITIES), "limit")
     rows = [
         (spoken(f.name), *(_worth(*estimate(f, q, level)) for q in quantities)) for f in law_files
     ]

@@ -11,7 +11,7 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.contrasts import FAMILIES
-from simlib.analysis.numbers import number, percent
+from simlib.analysis.numbers import number, percent, sparsity_text
 from simlib.errors import InputError
 from simlib.laws.costs import training_flops
 from simlib.laws.intervals import LEVEL
@@ -61,7 +61,7 @@ def excess(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
                 "family": FAMILIES[config.family],
                 "norms": NORMS[config.qk_norm],
                 "run": f"{FAMILIES[config.family]} of {config.nonzero_params:,} weights at "
-                f"{percent(config.sparsity)} sparsity",
+                f"{sparsity_text(config.sparsity)} sparsity",
                 "ratio": config.peak_lr / best.config.peak_lr,
                 "excess": run.loss / best.run.loss - 1,
             }
@@ -144,7 +144,7 @@ def changes_table(attempts: Sequence[Attempt], fields: Sequence[str], spread: Sp
                     said = "within the noise" if abs(d) < noise else "worse" if d > 0 else "better"
                     changed = f"{getattr(config, field)} in place of {default}"
                     what = f"{FIELDS.get(field, field)}: {changed}"
-                    rows.append((what, percent(config.sparsity), f"{np.expm1(d):+.1%}", said))
+                    rows.append((what, sparsity_text(config.sparsity), f"{np.expm1(d):+.1%}", said))
     return Table(("change", "sparsity", "loss", "against the spread over seeds"), rows)
 
 
@@ -260,7 +260,7 @@ def rate_table(attempts: Sequence[Attempt]) -> Table:
             (
                 f"{config.nonzero_params:,}",
                 str(config.shape.width),
-                percent(config.sparsity),
+                sparsity_text(config.sparsity),
                 NORMS[config.qk_norm],
                 number(config.peak_lr) + edge,
                 number(losses[best], 4),

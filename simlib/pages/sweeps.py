@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.contrasts import Estimate
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.analysis.sweepchecks import (
     DataStep,
     LackOfFit,
@@ -278,7 +278,7 @@ def order_table(found: Order) -> Table:
     """One row a step in sparsity, and one for the whole order."""
     rows = [
         (
-            f"{percent(step.low, 1)} to {percent(step.high, 1)}",
+            f"{sparsity_text(step.low)} to {sparsity_text(step.high)}",
             f"{step.better} of {step.settings}",
             number(step.expected, 3),
             signed(step.gain, 1),
@@ -326,7 +326,10 @@ def exponent_table(
     """
     quantities: dict[str, Callable[[JointLaw], Array]] = {
         **{name: partial(_coefficient, name=name) for name in EXPONENTS},
-        **{f"eff({percent(S, 1)})": partial(JointLaw.multiplier, S=S) for S in (0.5, 0.75, 0.875)},
+        **{
+            f"eff({sparsity_text(S)})": partial(JointLaw.multiplier, S=S)
+            for S in (0.5, 0.75, 0.875)
+        },
     }
     profiles = law_file.profile_intervals
     rows = []
