@@ -22,6 +22,16 @@ def test_the_sentence_counts_what_agrees_and_what_is_equal():
     assert [row[4] for row in audit.repeats_table(found).rows] == ["+0.000%", "+0.500%", "+5.000%"]
 
 
+def test_the_sentence_reads_well_for_one_run_and_for_none_that_agrees():
+    one = audit.repeats_sentence(Verification({"date": "2026-01-02"}, 0.01, (repeat(2.0),)))
+    assert one.startswith(
+        "The only run drawn by chance and trained again on 2026-01-02 agrees with"
+    )
+    far = audit.repeats_sentence(Verification({"date": "2026-01-02"}, 0.01, (repeat(3.0),) * 2))
+    assert far.startswith("None of 2 runs drawn")
+    assert "none to the last bit" in far
+
+
 def test_the_entropy_of_pairs_is_that_of_a_known_source():
     rng = np.random.default_rng(0)
     coins = rng.integers(0, 2, 200_000).astype(np.uint8)
