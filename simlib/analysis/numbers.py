@@ -41,6 +41,11 @@ def percent(value: float, digits: int = 0) -> str:
     return f"{value:.{digits}%}"
 
 
+def sparsity_text(sparsity: float) -> str:
+    """A sparsity that was chosen, without digits that say nothing: 50%, 87.5%."""
+    return f"{100 * sparsity:.3g}%"
+
+
 def with_interval(value: float, interval: Interval | None, digits: int = 3) -> str:
     """`value (low to high)`; an end that does not exist reads 'open'."""
     if interval is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from simlib.analysis.datamultiple import Multiple, data_multiples, published
-from simlib.analysis.numbers import percent
+from simlib.analysis.numbers import sparsity_text
 from simlib.claims.estimates import ends
 from simlib.claims.evidence import Measured, Region
 from simlib.claims.rule import Claim, Rule
@@ -69,7 +69,7 @@ def _settings(sources: Sources, runs: RunSet) -> list[Multiple]:
 
 
 def _part(m: Multiple) -> str:
-    return f"{percent(m.sparsity, 1)} of {m.dense_params:,}, {m.data_seen:,} bytes"
+    return f"{sparsity_text(m.sparsity)} of {m.dense_params:,}, {m.data_seen:,} bytes"
 
 
 def _break_even(multiple: Multiple) -> float:

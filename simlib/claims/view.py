@@ -21,6 +21,11 @@ from simlib.runs.cells import Columns, cell_index, curve_index, pooled
 from simlib.runs.table import RunTable
 
 Kind = Literal["in sample", "one size", "one sparsity", "below half"]
+LEFT_OUT = {
+    "one size": "one size",
+    "one sparsity": "one sparsity",
+    "below half": "sparsities between 0 and 50%",
+}
 BELOW = 0.45  # sparsity below which a run lies between dense ones and those of 50%
 CONVERGED = 0.9  # share of an ensemble's members below which its law decides nothing
 STARTS = 8  # of a fit: runs of many sizes and amounts of data leave it one optimum
@@ -230,7 +235,9 @@ class FittedView:
         for out, law in self.without(kind):
             error[out] = residuals(law, self._columns.where(out))
         if np.isnan(error).all():
-            raise InputError(f"it has no runs that could be held out as {kind!r}")
+            raise InputError(
+                f"no fit without {LEFT_OUT[kind]} can be tested: there are no such runs"
+            )
         return error
 
     def without(self, kind: Kind) -> list[tuple[Bools, Law]]:

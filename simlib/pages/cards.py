@@ -138,7 +138,7 @@ def _answer(e: Evidence) -> str:
     if e.verdict == "contradicted":
         return "all of the interval lies where the claim fails"
     if e.answer == "undecided":
-        return "the interval reaches across the edge"
+        return "the interval holds values for which the claim holds and others for which it fails"
     side = "for" if e.answer == "supports" else "against"
     doubt = (
         "how often the rule errs on these runs is not known yet"

@@ -18,7 +18,7 @@ from simlib.analysis.contrasts import (
     arms,
     match,
 )
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.analysis.worth import log_multipliers, multiplier, trend, unexplained
 from simlib.claims.estimates import ends
 from simlib.claims.training import ONE_LAW_REGION
@@ -207,7 +207,13 @@ def dense_table(runs: RunTable) -> Table:
         found = against_dense(runs, arm)
         levels = nominal_sparsities([run.sparsity for _, run in found.runs]).tolist()
         for level, part in found.grouped(levels).items():
-            row = (str(arm), percent(level, 1), cells(part), change(part.effect()), verdict(part))
+            row = (
+                str(arm),
+                sparsity_text(level),
+                cells(part),
+                change(part.effect()),
+                verdict(part),
+            )
             rows.append(row)
     return Table(("arm", "sparsity", "pairs", "loss against dense", "verdict"), rows)
 
@@ -243,8 +249,8 @@ def diverged_table(tables: Mapping[str, RunTable]) -> Table:
     for name, runs in tables.items():
         gone = [r for r in runs if r.diverged]
         which = "; ".join(
-            f"{FAMILIES[r.family]}, {r.nonzero_params:,} non-zero, {percent(r.sparsity)} sparse, "
-            f"rate {number(r.lr)}, seed {r.seed}"
+            f"{FAMILIES[r.family]}, {r.nonzero_params:,} non-zero, {sparsity_text(r.sparsity)} "
+            f"sparse, rate {number(r.lr)}, seed {r.seed}"
             for r in gone
         )
         rows.append((spoken(name), str(len(runs)), str(len(gone)), which or "none"))
@@ -338,7 +344,7 @@ def gradient_norms(sides: Sequence[Side]) -> alt.Chart:
     text = f"""Norm of the gradient, averaged over the steps between two points, against the
         optimizer step for {len(sides)} runs, one colour a final sparsity. The largest value,
         {number(worst["norm"])}, is at step {worst["step"]:,.0f} of the run at
-        {percent(worst["sparsity"], 1)} sparsity."""
+        {sparsity_text(worst["sparsity"])} sparsity."""
     described: alt.Chart = charts.describe(chart, text)
     return described
 

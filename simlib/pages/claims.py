@@ -23,6 +23,7 @@ from simlib.claims.evidence import (
 from simlib.claims.power import Powers
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.truths import TRUTHS
+from simlib.pages.names import spoken
 from simlib.pages.tables import LinkedTable, Table
 from simlib.pages.words import listed, some
 
@@ -76,8 +77,12 @@ def verdict_text(outcome: Outcome, source: Source) -> str:
     lines: list[str] = [verdict]
     for runs in outcome.by_runs(source):
         found = [e for e in outcome.evidence if e.runs == runs]
-        lines += [f"{MARKS[e.verdict]} {e.label}: {estimate_text(e)}" for e in found]
-        lines += [f"– {m.runs}: not asked" for m in outcome.missing if m.runs == runs and not found]
+        lines += [f"{MARKS[e.verdict]} {spoken(e.label)}: {estimate_text(e)}" for e in found]
+        lines += [
+            f"– {spoken(m.runs)}: not asked"
+            for m in outcome.missing
+            if m.runs == runs and not found
+        ]
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -99,7 +104,7 @@ def evidence_table(outcomes: Mapping[Claim, Outcome]) -> Table:
     rows = [
         (
             e.rule,
-            e.label,
+            spoken(e.label),
             e.quantity,
             estimate_text(e),
             region_text(e.region, e.unit),
@@ -133,7 +138,7 @@ def missing_table(outcomes: Mapping[Claim, Outcome]) -> Table:
     for claim, outcome in outcomes.items():
         for said in outcome.missing:
             reasons.setdefault(said.why, []).append(claim.id)
-    rows = [(said, ", ".join(dict.fromkeys(ids))) for said, ids in reasons.items()]
+    rows = [(spoken(said), ", ".join(dict.fromkeys(ids))) for said, ids in reasons.items()]
     return Table(("missing", "claims"), rows)
 
 
@@ -148,7 +153,7 @@ def rule_table(claims: Sequence[Claim]) -> Table:
             rule.quantity,
             rule.estimate,
             region_text(rule.region, rule.unit),
-            ", ".join(map(str, rule.sets)),
+            ", ".join(spoken(str(runs)) for runs in rule.sets),
             rule.true,
             rule.false,
         )
@@ -188,7 +193,7 @@ POWER_HEADER = (
 
 def power_tables(found: Sequence[Powers]) -> Table:
     """How often each rule on each table answers which way where its claim is true and false."""
-    rows = [(one.name, *row) for one in found for row in _power_rows(one)]
+    rows = [(spoken(one.name), *row) for one in found for row in _power_rows(one)]
     return Table(("table", *POWER_HEADER), rows)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from simlib.analysis.numbers import percent
+from simlib.analysis.numbers import NOTHING, number, percent
 from simlib.pages.coveragefile import LEAST, MOST, Coverage, Share
 from simlib.pages.tables import Table
+from simlib.pages.words import out_of, sentence, some
 
 OUTSIDE = "!"  # beside a share that is not as near to nominal as it is to be
 
@@ -33,28 +34,32 @@ def _cell(share: Share | None) -> str:
 
 def shares_sentence(found: Coverage) -> str:
     """Between what the shares lie, and which of them are outside of what they are to hold."""
-    values = [share.value for share in found.shares]
-    bounds = f"{percent(LEAST)} and {percent(MOST)}"
-    missed = [share for share in found.shares if not share.holds]
-    if not missed:
-        return f"All {len(values)} shares lie between {bounds}."
-    low = sum(share.value < LEAST for share in missed)
-    groups: dict[str, list[str]] = {}
-    for s in missed:
-        group = groups.setdefault(f"by {s.kind} where the fit is {s.status}", [])
-        group.append(f"{s.of} {percent(s.value, 1)}")
-    named = "; ".join(f"{', '.join(shares)} {group}" for group, shares in groups.items())
-    return (
-        f"Of {len(values)} shares {len(values) - len(missed)} lie between {bounds}, {low} below "
-        f"and {len(missed) - low} above: {named}."
+    shares = found.shares
+    missed = [share for share in shares if not share.holds]
+    low = [share for share in missed if share.value < LEAST]
+    inside = len(shares) - len(missed)
+    said = (
+        f"{sentence(out_of(inside, len(shares), 'share'))} {'lies' if inside == 1 else 'lie'} "
+        f"between {percent(LEAST)} and {percent(MOST)}"
     )
+    if not missed:
+        return f"{said}."
+    named = [f"{s.of} {percent(s.value, 1)} by {s.kind} where the fit is {s.status}" for s in low]
+    return (
+        f"{said}; {some(len(missed) - len(low), 'is', 'are')} larger, and "
+        f"{some(len(low), 'is', 'are')} smaller{': ' * bool(low)}{'; '.join(named)}."
+    )
+
+
+def _worst(above: float) -> str:
+    return "none above it" if above < NOTHING else f"the worst {number(above, 1)} above it"
 
 
 def optima_sentence(found: Coverage) -> str:
     """How many fits are within 1e-6 of the best of scipy's starts."""
     parts = [
-        f"{o.within} of {o.count} {o.tables} tables, the worst of them {o.worst:.0e} above it, and "
-        f"lower than it by more in {o.lower}"
+        f"{out_of(o.within, o.count, f'{o.tables} table')}, {_worst(o.worst)}, and lower than it "
+        f"by more in {o.lower or 'none'}"
         for o in found.optima
     ]
     return "; ".join(parts) + "." if parts else "it has not been counted."

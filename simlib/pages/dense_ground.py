@@ -11,6 +11,7 @@ import numpy as np
 from simlib.analysis.experts import with_ends
 from simlib.analysis.numbers import percent, with_interval
 from simlib.fit.fittedlaw import FittedLaw
+from simlib.fit.profile import Interval
 from simlib.laws.law import Array
 from simlib.pages import charts
 from simlib.pages.names import spoken
@@ -83,13 +84,22 @@ def shares(law_files: Mapping[str, FittedLaw]) -> alt.LayerChart:
 
 
 def apart(whole: FittedLaw, parts: Sequence[FittedLaw], names: tuple[str, ...]) -> str:
-    """Coefficients of which a part's interval and the whole's do not meet, in a sentence."""
-    found = []
+    """`beta and E (Farseer at one budget)`: where a part's interval does not meet the whole's."""
+    found = {}
     for part in parts:
-        for name in names:
-            ours, theirs = whole.intervals.get(name), part.intervals.get(name)
-            if ours is None or theirs is None or None in (*ours, *theirs):
-                continue
-            if ours[1] < theirs[0] or theirs[1] < ours[0]:  # type: ignore[operator]
-                found.append(f"{name} ({spoken(part.name)})")
-    return listed(found)
+        far = [
+            name for name in names if _apart(whole.intervals.get(name), part.intervals.get(name))
+        ]
+        if far:
+            found[spoken(part.name)] = listed(far)
+    return listed(f"{far} ({part})" for part, far in found.items())
+
+
+def _apart(a: Interval | None, b: Interval | None) -> bool:
+    """Whether two intervals are closed and do not meet."""
+    if a is None or b is None:
+        return False
+    (low, high), (other_low, other_high) = a, b
+    if low is None or high is None or other_low is None or other_high is None:
+        return False
+    return high < other_low or other_high < low

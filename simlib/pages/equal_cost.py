@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.analysis.regime import regime
 from simlib.claims import counts
 from simlib.claims.crossover import (
@@ -42,7 +42,7 @@ PANELS = 3  # of the chart, side by side
 
 
 def _level(found: Crossover) -> str:
-    return f"{100 * found.sparsity:.3g}%"
+    return sparsity_text(found.sparsity)
 
 
 def _names(found: Sequence[Crossover]) -> str:
@@ -84,7 +84,7 @@ def no_answer(dense: FittedLaw, cost: str) -> str:
     if dense.status == "converged":
         return ""
     return sentence(
-        f"{SAVINGS[cost]}, these runs cannot tell from where on sparsity overtakes: "
+        f"{SAVINGS[cost]}, these runs cannot tell how much training sparsity needs to win: "
         f"{_no_optimum(dense)}."
     )
 

@@ -18,7 +18,7 @@ from simlib.analysis.experts import (
     with_ends,
     worth,
 )
-from simlib.analysis.numbers import count, number, percent, with_interval
+from simlib.analysis.numbers import count, number, percent, sparsity_text, with_interval
 from simlib.datasets.adapter import adapter_names, load_adapter
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages import charts
@@ -173,7 +173,7 @@ def worth_table(law_files: Sequence[FittedLaw]) -> Table:
         return with_interval(*with_ends(f, lambda law: idle_worth(law, S)), 2)
 
     return Table(
-        ("dense parameters per idle one, at", *(percent(S) for S in SPARSITIES)),
+        ("dense parameters per idle one, at", *(sparsity_text(S) for S in SPARSITIES)),
         [(spoken(f.name), *(cell(f, S) for S in SPARSITIES)) for f in law_files],
     )
 

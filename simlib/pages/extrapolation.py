@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent
+from simlib.analysis.numbers import number, percent, sparsity_text
 from simlib.analysis.predictions import FormEvaluation, best_forms
 from simlib.pages import charts
 from simlib.pages.names import spoken
@@ -56,7 +56,7 @@ def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
 def predicted_losses(found: FormEvaluation) -> alt.LayerChart:
     """One form's predictions with their intervals and the measured losses, against sparsity."""
     data = charts.rows(
-        sparsity=[f"{100 * run.sparsity:.4g}%" for run in found.runs],
+        sparsity=[sparsity_text(run.sparsity) for run in found.runs],
         loss=found.loss,
         low=found.low,
         high=found.high,
@@ -66,10 +66,11 @@ def predicted_losses(found: FormEvaluation) -> alt.LayerChart:
         x=alt.X("sparsity:N", title="Sparsity", sort=None, axis=alt.Axis(labelAngle=0))
     )
     near = alt.Scale(zero=False)
-    y = alt.Y("loss:Q", title="Loss (nats)", scale=near)
+    title = "Loss (nats)"
+    y = alt.Y("loss:Q", title=title, scale=near)
     layers = (
         base.mark_rule(strokeWidth=3, color=charts.FITTED).encode(
-            y=alt.Y("low:Q", title="Loss (nats)", scale=near), y2="high:Q"
+            y=alt.Y("low:Q", title=title, scale=near), y2="high:Q"
         ),
         base.mark_point(filled=True, size=90, color=charts.FITTED).encode(y=y),
         base.mark_point(shape="diamond", filled=True, size=110, color=charts.ORANGE[0]).encode(
@@ -77,7 +78,7 @@ def predicted_losses(found: FormEvaluation) -> alt.LayerChart:
         ),
     )
     said = "; ".join(
-        f"{percent(run.sparsity, 1)}: predicted {number(p, 4)}, measured {number(m, 4)}"
+        f"{sparsity_text(run.sparsity)}: predicted {number(p, 4)}, measured {number(m, 4)}"
         for run, p, m in zip(found.runs, found.loss, found.measured, strict=True)
     )
     text = f"""Loss against sparsity: circles with intervals are predictions of the {found.form}

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from simlib.analysis.contrasts import FAMILIES
-from simlib.analysis.numbers import number, percent
+from simlib.analysis.numbers import number, sparsity_text
 from simlib.pages import charts
 from simlib.pages.tables import Table
 from simlib.pages.words import out_of
@@ -40,7 +40,7 @@ def products_table(timings: Sequence[Timing], width: int) -> Table:
     found = {(t.kernel, t.product, t.sparsity): t for t in at}
     pairs = list(dict.fromkeys((t.kernel, t.product) for t in at))
     rows = [(k, p, *(_cell(found.get((k, p, s))) for s in levels(at))) for k, p in pairs]
-    return Table(("kernel", "product", *(percent(s, 1) for s in levels(at))), rows)
+    return Table(("kernel", "product", *(sparsity_text(s) for s in levels(at))), rows)
 
 
 def _cell(timing: Timing | None) -> str:
@@ -65,7 +65,7 @@ def steps_table(timings: Sequence[Timing]) -> Table:
             (str(w), name, *(f"{number(step_speedup(some, w, s), 3)} ×" for s in levels(some)))
             for w in widths(some)
         ]
-    return Table(("width", "kernels", *(percent(s, 1) for s in levels(timings))), rows)
+    return Table(("width", "kernels", *(sparsity_text(s) for s in levels(timings))), rows)
 
 
 def run_speedup(timings: Sequence[Timing], width: int, sparsity: float) -> float:
@@ -80,7 +80,7 @@ def runs_table(timings: Sequence[Timing]) -> Table:
         (str(w), *(f"{number(run_speedup(timings, w, s), 3)} ×" for s in levels(timings)))
         for w in widths(timings)
     ]
-    return Table(("width", *(percent(s, 1) for s in levels(timings))), rows)
+    return Table(("width", *(sparsity_text(s) for s in levels(timings))), rows)
 
 
 def serving_table(timings: Sequence[Timing]) -> Table:
@@ -98,7 +98,7 @@ def serving_table(timings: Sequence[Timing]) -> Table:
         ]
         cells = [f"{_cell(t)} {t.kernel}" if t else "" for t in best]
         rows.append((*map(str, shape), *cells))
-    return Table(("tokens", "width", *(percent(s, 1) for s in levels(serving))), rows)
+    return Table(("tokens", "width", *(sparsity_text(s) for s in levels(serving))), rows)
 
 
 def whole_steps_table(steps: Sequence[StepTiming]) -> Table:
@@ -107,7 +107,7 @@ def whole_steps_table(steps: Sequence[StepTiming]) -> Table:
         (
             FAMILIES[s.family],
             str(s.width),
-            percent(s.sparsity, 1),
+            sparsity_text(s.sparsity),
             str(s.tokens),
             number(s.masks_ms, 3),
             number(s.sparse_ms, 3),
@@ -135,7 +135,7 @@ def whole_models_table(serving: Sequence[ServingTiming]) -> Table:
         (
             FAMILIES[s.family],
             str(s.width),
-            percent(s.sparsity, 1),
+            sparsity_text(s.sparsity),
             str(s.tokens),
             f"{s.dense_per_second:,.0f}",
             f"{s.sparse_per_second:,.0f}",
@@ -182,7 +182,8 @@ def gains(timings: Sequence[StepTiming | ServingTiming]) -> str:
     best = max(timings, key=lambda t: t.speedup)
     return (
         f"{out_of(len(won), len(timings), 'case')}, by up to {number(best.speedup, 2)} times "
-        f"({FAMILIES[best.family]} of width {best.width} at {percent(best.sparsity, 1)} sparsity)"
+        f"({FAMILIES[best.family]} of width {best.width} at {sparsity_text(best.sparsity)} "
+        "sparsity)"
     )
 
 
@@ -197,7 +198,7 @@ def break_even(timings: Sequence[Timing]) -> alt.LayerChart:
     at = [t for t in timings if t.rows == TRAINING_ROWS and t.product == "forward"]
     values = [
         {
-            "sparsity": percent(t.sparsity, 2),
+            "sparsity": sparsity_text(t.sparsity),
             "speedup": t.speedup,
             "kernel": t.kernel,
             "width": str(t.width),

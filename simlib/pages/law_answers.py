@@ -11,7 +11,7 @@ from functools import partial
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.law import Array, JointLaw
@@ -60,7 +60,7 @@ def multiplier_table(law_files: Sequence[FittedLaw], level: float = 0.9) -> Tabl
         *(partial(JointLaw.multiplier, S=S) for S in SPARSITIES),
         lambda law: law.multiplier_limit,
     ]
-    header = ("law", *(percent(S, 1).replace(".0%", "%") for S in SPARSITIES), "limit")
+    header = ("law", *(sparsity_text(S) for S in SPARSITIES), "limit")
     rows = [
         (spoken(f.name), *(_worth(*estimate(f, q, level)) for q in quantities)) for f in law_files
     ]
@@ -188,7 +188,9 @@ def loss_at_budget(laws: Mapping[str, JointLaw], law: str, multiple: float = 30.
         .transform_joinaggregate(best="min(loss)")
     )
     x = alt.X("S:Q", title="Sparsity", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1]))
-    y = alt.Y("loss:Q", title="Predicted loss (nats)", scale=alt.Scale(zero=False))
+    y = alt.Y(
+        "loss:Q", title="Predicted loss (nats per token or image)", scale=alt.Scale(zero=False)
+    )
     line = base.mark_line().encode(x=x, y=y)
     optimum = base.transform_filter("datum.loss == datum.best")
     point = optimum.mark_point(filled=True, size=140, color=charts.ORANGE[0]).encode(x=x, y=y)

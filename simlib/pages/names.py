@@ -39,9 +39,16 @@ TABLES = {
     "farseer-line": "Farseer near 20 tokens a parameter",
     "farseer-one-budget": "Farseer at one budget",
     "farseer-corners": "the corners of Farseer's grid",
-    "data-constrained-fresh": "fresh data of Muennighoff et al.",
+    "data-constrained-fresh": "Muennighoff's fresh data",
     "quest-dense": "QuEST at 16 bits",
 }
+
+
+def nats(family: str) -> str:
+    """The unit of the losses that this book trains in a family."""
+    return "nats per image" if family == "vit" else "nats per byte"
+
+
 _NAMES = re.compile(
     rf"(?<![\w-])({'|'.join(sorted(map(re.escape, TABLES), reverse=True))})(?![\w-])"
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent
+from simlib.analysis.numbers import number, percent, sparsity_text
 from simlib.analysis.optimumcheck import Check
 from simlib.analysis.optimumgrid import Point
 from simlib.fit.fittedlaw import FittedLaw
@@ -88,7 +88,7 @@ def arm_table(check: Check, forecasts: Mapping[str, tuple[float, float, float]])
         measured = f"{number(arm.loss, 4)} ({number(min(losses), 4)} to {number(max(losses), 4)})"
         rows.append(
             (
-                percent(arm.sparsity, 1),
+                sparsity_text(arm.sparsity),
                 f"{arm.data_seen:,}",
                 str(len(losses)),
                 measured,

@@ -10,7 +10,7 @@ from operator import attrgetter
 import altair as alt
 
 from simlib.analysis.datamultiple import Multiple, from_scratch, published
-from simlib.analysis.numbers import number, percent
+from simlib.analysis.numbers import number, percent, sparsity_text
 from simlib.pages import charts
 from simlib.pages.tables import Table
 from simlib.pages.words import out_of
@@ -42,7 +42,7 @@ def _multiple_row(found: Multiple) -> tuple[str, ...]:
     paper = published(found.sparsity)
     return (
         f"{found.nonzero_params:,}",
-        percent(found.sparsity, 1),
+        sparsity_text(found.sparsity),
         f"{found.data_seen:,}",
         str(found.seeds),
         number(found.loss, 4),
@@ -91,7 +91,7 @@ def break_even_table(found: Sequence[Multiple]) -> Table:
     rows = [
         (
             f"{m.nonzero_params:,}",
-            percent(m.sparsity, 1),
+            sparsity_text(m.sparsity),
             f"{m.data_seen:,}",
             number(m.start_data / m.data_seen, 2),
             *(break_even_text(m, c) for c in COSTS),
@@ -208,7 +208,7 @@ def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
     names = list(dict.fromkeys(_series(m) for m in found))
     values = [_row(m) for m in found]
     values += [
-        {"sparsity": percent(S, 1), "series": PAPER, "multiple": v}
+        {"sparsity": sparsity_text(S), "series": PAPER, "multiple": v}
         for S, v in DATA_MULTIPLES.items()
     ]
     colours = [
@@ -258,7 +258,7 @@ def _row(found: Multiple) -> dict[str, object]:
     least, most = (end / found.data_seen for end in found.measured)
     low, high = found.ends
     return {
-        "sparsity": percent(found.sparsity, 1),
+        "sparsity": sparsity_text(found.sparsity),
         "series": _series(found),
         "multiple": found.value,
         "low": least if low is None else low,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.fit.repeated import RepeatedFit, RepeatedRuns, distinct_images
 from simlib.laws.intervals import quantile_interval
 from simlib.laws.law import Array, Bools
@@ -31,7 +31,7 @@ def live_table(runs: Sequence[RunRecord], whole: int | None) -> Table:
             (
                 f"{limit:,}" if limit else "no end",
                 passes,
-                percent(r.sparsity),
+                sparsity_text(r.sparsity),
                 number(r.train_loss),
                 with_error(r),
                 gap,
@@ -105,7 +105,7 @@ def cost_table(runs: RepeatedRuns) -> Table:
         ]
         rise = np.array([a - b for a, b in pairs])
         ends = f" ({rise.min():+.3f} to {rise.max():+.3f})" if len(rise) > 1 else ""
-        rows.append((percent(S), str(len(rise)), f"{rise.mean():+.3f}{ends}"))
+        rows.append((sparsity_text(S), str(len(rise)), f"{rise.mean():+.3f}{ends}"))
     return Table(("sparsity", "pairs", "loss above that of more distinct images"), rows)
 
 
@@ -130,7 +130,9 @@ def worth_table(
         for fit in fits.values():
             ends = fit.interval(lambda law, S=S: law.repetition.saturation(S), level)  # type: ignore[misc]
             cells.append(with_interval(float(fit.law.repetition.saturation(S)), ends))
-        rows.append((percent(S), *cells, number(float(PUBLISHED_REPEATED.data.saturation(S)))))
+        rows.append(
+            (sparsity_text(S), *cells, number(float(PUBLISHED_REPEATED.data.saturation(S))))
+        )
     return Table(("sparsity", *(f"R(S), {name}" for name in fits), "R(S), Wu et al."), rows)
 
 

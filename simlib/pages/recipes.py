@@ -11,12 +11,13 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.contrasts import FAMILIES
-from simlib.analysis.numbers import number, percent
+from simlib.analysis.numbers import number, percent, sparsity_text
 from simlib.errors import InputError
 from simlib.laws.costs import training_flops
 from simlib.laws.intervals import LEVEL
 from simlib.laws.law import Array
 from simlib.pages import charts
+from simlib.pages.names import nats
 from simlib.pages.tables import Table
 from simlib.pages.words import out_of
 from simlib.runs.cells import Spread
@@ -60,7 +61,7 @@ def excess(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
                 "family": FAMILIES[config.family],
                 "norms": NORMS[config.qk_norm],
                 "run": f"{FAMILIES[config.family]} of {config.nonzero_params:,} weights at "
-                f"{percent(config.sparsity)} sparsity",
+                f"{sparsity_text(config.sparsity)} sparsity",
                 "ratio": config.peak_lr / best.config.peak_lr,
                 "excess": run.loss / best.run.loss - 1,
             }
@@ -143,7 +144,7 @@ def changes_table(attempts: Sequence[Attempt], fields: Sequence[str], spread: Sp
                     said = "within the noise" if abs(d) < noise else "worse" if d > 0 else "better"
                     changed = f"{getattr(config, field)} in place of {default}"
                     what = f"{FIELDS.get(field, field)}: {changed}"
-                    rows.append((what, percent(config.sparsity), f"{np.expm1(d):+.1%}", said))
+                    rows.append((what, sparsity_text(config.sparsity), f"{np.expm1(d):+.1%}", said))
     return Table(("change", "sparsity", "loss", "against the spread over seeds"), rows)
 
 
@@ -216,7 +217,11 @@ def learning_rates(attempts: Sequence[Attempt]) -> alt.Chart:
         .transform_filter("datum.size == recipe_size")
         .encode(
             x=charts.log_x("rate", "Peak learning rate"),
-            y=alt.Y("loss:Q", title="Validation loss (nats)", scale=alt.Scale(zero=False)),
+            y=alt.Y(
+                "loss:Q",
+                title=f"Validation loss ({nats(runs[0].config.family)})",
+                scale=alt.Scale(zero=False),
+            ),
             color=charts.sparsity_colour([a.config.sparsity for a in runs]),
             strokeDash=alt.StrokeDash(
                 "norms:N", title="Queries and keys", scale=alt.Scale(domain=known)
@@ -255,7 +260,7 @@ def rate_table(attempts: Sequence[Attempt]) -> Table:
             (
                 f"{config.nonzero_params:,}",
                 str(config.shape.width),
-                percent(config.sparsity),
+                sparsity_text(config.sparsity),
                 NORMS[config.qk_norm],
                 number(config.peak_lr) + edge,
                 number(losses[best], 4),

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.calibration import Calibration, Score
-from simlib.analysis.numbers import count, number, percent, with_interval
+from simlib.analysis.numbers import count, number, percent, sparsity_text, with_interval
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.intervals import quantile_interval
 from simlib.laws.law import Array, JointLaw
@@ -18,6 +18,7 @@ from simlib.pages import charts
 from simlib.pages.law_answers import bands
 from simlib.pages.names import spoken
 from simlib.pages.tables import Lines, Table
+from simlib.pages.words import listed
 from simlib.runs.cells import nominal_sparsities
 from simlib.simulate.allocate import best_allocation, gain
 from simlib.simulate.blocks import summarise
@@ -66,13 +67,13 @@ def gain_against_sparsity(
         .encode(y="y:Q")
     )
     chart = bands(columns, "sparsity", "gain", "Sparsity", "Worth of the budget, times") + even
-    best = ", ".join(
-        f"{spoken(f.name)} at {percent(float(SPARSITIES[np.argmax(worth(f.joint, SPARSITIES))]))}"
+    best = listed(
+        f"{percent(float(SPARSITIES[np.argmax(worth(f.joint, SPARSITIES))]))} for {spoken(f.name)}"
         for f in law_files
     )
     text = f"""{TITLES[cost]}: by how much a sparse run stretches a training budget, against
         sparsity, with size and data free, one line and band a law. Above the dashed line at one
-        sparsity pays. The best is {best}."""
+        sparsity pays. The best sparsity is {best}."""
     layered: alt.LayerChart = charts.describe(chart.properties(title=TITLES[cost]), text)
     return layered
 
@@ -275,7 +276,7 @@ def measurement_table(found: Sequence[Measurement]) -> Table:
     )
     rows = [
         (
-            percent(m.sparsity, 1),
+            sparsity_text(m.sparsity),
             count(m.nonzero_params),
             count(m.data_seen),
             number(m.flops),
@@ -455,7 +456,7 @@ def ends_table(score: AccountingScore) -> Table:
         after = float(np.mean([m.ratio[-1] for m in found]))
         rows.append(
             (
-                percent(s, 1),
+                sparsity_text(s),
                 str(len(found)),
                 f"{before:+.1%}",
                 f"{after:+.1%}",

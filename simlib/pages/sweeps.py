@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.contrasts import Estimate
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.analysis.sweepchecks import (
     DataStep,
     LackOfFit,
@@ -33,7 +33,7 @@ from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts, law_answers
 from simlib.pages.law_answers import bands, estimate
-from simlib.pages.names import spoken
+from simlib.pages.names import nats, spoken
 from simlib.pages.optima import contours
 from simlib.pages.tables import Table
 from simlib.pages.words import counted, listed, out_of, sentence, some
@@ -41,7 +41,6 @@ from simlib.runs.cells import Cells, Spread, cells, nominal_sizes, nominal_spars
 from simlib.runs.table import RunTable
 
 DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}
-LOSS = {"vit": "Loss (nats per image)"}
 ALONG = {"data_seen": "size", "nonzero_params": "data_seen"}  # the axis, and what is chosen
 ROOM = 2.0  # times the largest worth by a law, to which an axis of worth reaches
 POINTS = 40  # of a curve
@@ -61,9 +60,7 @@ def law_curves(law_file: FittedLaw, runs: RunTable, along: str) -> alt.LayerChar
     title = titles[ALONG["nonzero_params" if along == "data_seen" else "data_seen"]]
     encoding = {
         "x": charts.log_x(along, title, nice=False),
-        "y": alt.Y(
-            "loss:Q", title=LOSS.get(family, "Loss (nats per byte)"), scale=alt.Scale(zero=False)
-        ),
+        "y": alt.Y("loss:Q", title=f"Loss ({nats(family)})", scale=alt.Scale(zero=False)),
         "color": charts.sparsity_colour(found.sparsity),
     }
     keep = f"datum.chosen == chosen_{other}"
@@ -281,7 +278,7 @@ def order_table(found: Order) -> Table:
     """One row a step in sparsity, and one for the whole order."""
     rows = [
         (
-            f"{percent(step.low, 1)} to {percent(step.high, 1)}",
+            f"{sparsity_text(step.low)} to {sparsity_text(step.high)}",
             f"{step.better} of {step.settings}",
             number(step.expected, 3),
             signed(step.gain, 1),
@@ -329,7 +326,10 @@ def exponent_table(
     """
     quantities: dict[str, Callable[[JointLaw], Array]] = {
         **{name: partial(_coefficient, name=name) for name in EXPONENTS},
-        **{f"eff({percent(S, 1)})": partial(JointLaw.multiplier, S=S) for S in (0.5, 0.75, 0.875)},
+        **{
+            f"eff({sparsity_text(S)})": partial(JointLaw.multiplier, S=S)
+            for S in (0.5, 0.75, 0.875)
+        },
     }
     profiles = law_file.profile_intervals
     rows = []

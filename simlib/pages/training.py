@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.pages import charts
+from simlib.pages.names import nats
 from simlib.runs.config import RunConfig
 
 Side = Mapping[str, Any]
 
 
 def loss_curves(sides: Sequence[Side], points: int = 60) -> alt.Chart:
-    """Training loss against data seen, one line a run, one colour a sparsity.
+    """Training loss against data seen, one line a run of a family, one colour a sparsity.
 
     `sides` come from `simlib.train.read_side`. Each line has at most `points` points, every one
     the mean of those it stands for, and leaves out the steep first twentieth.
@@ -24,10 +25,11 @@ def loss_curves(sides: Sequence[Side], points: int = 60) -> alt.Chart:
     values = [row for side in sides for row in _curve_rows(side, points)]
     levels = [side["config"]["sparsity"] for side in sides]
     axis = alt.Axis(format="~s")
+    title = f"Training loss ({nats(sides[0]['config']['family'])})"
     chart = alt.Chart(alt.Data(values=values)).mark_line()
     chart = chart.encode(
         x=alt.X("data:Q", title="Training data seen", axis=axis, scale=alt.Scale(nice=False)),
-        y=alt.Y("loss:Q", title="Training loss (nats)", scale=alt.Scale(zero=False)),
+        y=alt.Y("loss:Q", title=title, scale=alt.Scale(zero=False)),
         color=charts.sparsity_colour(levels),
         detail="run:N",
     )

@@ -33,10 +33,11 @@ def signed(text: str) -> str:
 
 
 def out_of(part: int, whole: int, noun: str, plural: str = "") -> str:
-    """`none of 3 pairs`, `2 of 3 pairs`, `all 3 pairs`, `the only pair`."""
+    """`none of 3 pairs`, `2 of 3 pairs`, `all 3 pairs`; `the only pair` or `0 of 1 pair`."""
     if part == whole:
         return f"the only {noun}" if whole == 1 else f"all {counted(whole, noun, plural)}"
-    return f"{f'{part:,}' if part else 'none'} of {counted(whole, noun, plural)}"
+    none = "none" if whole > 1 else "0"
+    return f"{f'{part:,}' if part else none} of {counted(whole, noun, plural)}"
 
 
 def some(count: int, one: str, many: str) -> str:

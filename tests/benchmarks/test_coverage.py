@@ -23,14 +23,14 @@ def test_a_share_outside_is_marked_and_named():
     assert header[1:] == ("converged, bootstrap (100)", "at bound, profile (200)")
     assert rows == [("b_D", "90%", "–"), ("c", "–", "80% !")]
     said = shares_sentence(FOUND)
-    assert "Of 2 shares 1 lie between 85% and 95%, 1 below and 0 above: " in said
+    assert "1 of 2 shares lies between 85% and 95%; none is larger, and 1 is smaller: " in said
     assert "c 80.0% by profile where the fit is at bound." in said
-    assert "9 of 10 drawn tables, the worst of them 2e-04 above it" in optima_sentence(FOUND)
+    assert "9 of 10 drawn tables, the worst 0.0002 above it" in optima_sentence(FOUND)
 
 
 def test_where_all_hold_nothing_is_named():
     whole = Coverage({}, 0.9, 400, 100, {}, (GOOD,), ())
-    assert shares_sentence(whole) == "All 1 shares lie between 85% and 95%."
+    assert shares_sentence(whole) == "The only share lies between 85% and 95%."
 
 
 def test_the_shipped_record_counts_every_coefficient_by_status():

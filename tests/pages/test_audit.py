@@ -19,7 +19,17 @@ def test_the_sentence_counts_what_agrees_and_what_is_equal():
     assert "2 of 3 runs drawn by chance and trained again on 2026-01-02 agree with" in said
     assert "1 to the last bit" in said
     assert "5.000% of the loss" in said
-    assert [row[4] for row in audit.repeats_table(found).rows] == ["0.000%", "+0.500%", "+5.000%"]
+    assert [row[4] for row in audit.repeats_table(found).rows] == ["+0.000%", "+0.500%", "+5.000%"]
+
+
+def test_the_sentence_reads_well_for_one_run_and_for_none_that_agrees():
+    one = audit.repeats_sentence(Verification({"date": "2026-01-02"}, 0.01, (repeat(2.0),)))
+    assert one.startswith(
+        "The only run drawn by chance and trained again on 2026-01-02 agrees with"
+    )
+    far = audit.repeats_sentence(Verification({"date": "2026-01-02"}, 0.01, (repeat(3.0),) * 2))
+    assert far.startswith("None of 2 runs drawn")
+    assert "none to the last bit" in far
 
 
 def test_the_entropy_of_pairs_is_that_of_a_known_source():

@@ -105,7 +105,7 @@ def test_dense_runs_are_compared_at_each_sparsity() -> None:
     half = dense.model_copy(update={**gmp, "sparsity": 0.5, "loss": 1.9})
     most = dense.model_copy(update={**gmp, "sparsity": 0.875, "loss": 2.2})
     rows = choices.dense_table(RunTable([dense, most, half])).rows
-    assert [(row[1], row[3][:5]) for row in rows] == [("50.0%", "-5.0%"), ("87.5%", "+10.0")]
+    assert [(row[1], row[3][:5]) for row in rows] == [("50%", "-5.0%"), ("87.5%", "+10.0")]
 
 
 def test_diverged_runs_are_listed_with_what_they_were() -> None:

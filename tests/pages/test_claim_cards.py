@@ -48,8 +48,12 @@ def html(*found: Evidence, **options: bool) -> str:
     [
         ([INSIDE], "Holds here", "where the claim holds"),
         ([OUTSIDE], "Contradicted here", "where the claim fails"),
-        ([ACROSS], "Undecided here", "across the edge"),
-        ([INSIDE, ACROSS], "Undecided here (holds in 1 of 2 comparisons)", "across the edge"),
+        ([ACROSS], "Undecided here", "others for which it fails"),
+        (
+            [INSIDE, ACROSS],
+            "Undecided here (holds in 1 of 2 comparisons)",
+            "others for which it fails",
+        ),
         ([INSIDE, OUTSIDE, INSIDE], "Contradicted here (in 1 of 3 comparisons)", "claim fails"),
     ],
 )

@@ -57,7 +57,7 @@ def test_a_dense_fit_at_a_bound_answers_nothing(tables):
     fitted = dense_fit(tables["joint"])
     assert equal_cost.no_answer(fitted, "dense") == ""
     bound = replace(fitted, status="at bound")
-    assert "cannot tell from where" in equal_cost.no_answer(bound, "dense")
+    assert "cannot tell how much training" in equal_cost.no_answer(bound, "dense")
     pairs = at_equal_cost(tables["joint"], fitted.law, DENSE)
     for fit, warned in ((fitted, False), (bound, True)):
         said = equal_cost.reach_sentence(pairs, fit, tables["joint"])

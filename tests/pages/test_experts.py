@@ -56,6 +56,8 @@ def test_saturation_is_said_only_where_the_interval_shows_it():
     said = experts.saturation([with_share(0.5), with_share(0.0)])
     assert "saturates with share 0.5" in said
     assert "not shown to saturate with share 0.0" in said
+    none = experts.saturation([with_share(0.0)])
+    assert none == "What more experts buy is not shown to saturate with share 0.0"
 
 
 def score(coverage, allowed=3):

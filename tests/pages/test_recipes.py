@@ -57,7 +57,7 @@ def test_excess_is_measured_against_the_best_rate_of_runs_alike() -> None:
     }
     table = missed_table(rows)
     assert table.rows[0] == ("GPT", "with norms", "10.0% (1)", "0.0% (1)", "5.0% (1)", "–")
-    assert costlier_above(rows) == "none of 1 row"
+    assert costlier_above(rows) == "0 of 1 row"
     assert "100% above" in missed_rates(rows).to_dict()["description"]
 
 

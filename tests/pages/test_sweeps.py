@@ -26,7 +26,7 @@ def test_runs_of_the_law_and_runs_that_break_it_are_told_apart(law_file):
     good = said(law_file, table(0.02))
     assert good["runs"] == "144"
     assert good["fits"] == "does not reject the law"
-    assert good["growing"] == "none of 1 later step"  # of two between three amounts of data
+    assert good["growing"] == "0 of 1 later step"  # of two between three amounts of data
     assert good["without"] == "too few amounts of data are left to fit a law"
     bent = said(law_file, table(0.02, misfit=0.1))
     assert bent["fits"] == "rejects the law"
