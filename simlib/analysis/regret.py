@@ -153,9 +153,9 @@ class Printed:
     all_data: tuple[float, float]
 
 
-# Table 2 of Li et al. 2026 (arXiv 2604.22753), as the README of PlanarG/active-sl has it at e0a58ff:
-# means over the laws of a task and ten repeats. Their costs and budgets are those of `CASES`, their
-# laws are not, and sparsity is fitted there in three groups, each with its own budget.
+# Table 2 of Li et al. 2026 (arXiv 2604.22753), from the README of PlanarG/active-sl at e0a58ff.
+# Their costs and budgets are those of `CASES`, their laws are not, and mixtures are fitted there in
+# three groups, each with its own budget.
 PRINTED: dict[str, Printed] = {
     "scalebench-sparsity": Printed(
         {
