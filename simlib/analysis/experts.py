@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
-from simlib.laws.law import Array, JointLaw
-
-LEAST_DENSITY, DENSITIES = 1e-4, 2001  # of the search for the best density
+from simlib.laws.law import Array
 
 
 @dataclass(frozen=True)
@@ -62,22 +59,6 @@ def idle_worth(law: Any, S: ArrayLike) -> Array:
     """Dense parameters that an idle one stands for, on average: `(worth - 1) (1-S) / S`."""
     S = np.asarray(S, dtype=float)
     return (worth(law, S) - 1) * (1 - S) / S
-
-
-def best_sparsity(law: JointLaw, total: float, flops: float) -> Array:
-    """Sparsity of least loss where all parameters together and the training compute are given.
-
-    A token passes `N = total (1-S)` parameters, and the budget buys `D = flops / (6 N)` data: more
-    idle parameters leave a smaller network more data. Found on a grid of densities from 1e-4 to 1,
-    (members,) for an ensemble; 1 - 1e-4 means that no smaller density was looked at.
-    """
-    if total <= 0 or flops <= 0:
-        raise InputError("total parameters and compute are positive numbers")
-    density = np.geomspace(LEAST_DENSITY, 1, DENSITIES)
-    active = total * density
-    data = flops / (FLOP_PER_PARAMETER_AND_DATUM * active)
-    loss = law.expand(1)(1 - density, active, data)
-    return np.asarray(1 - density[np.argmin(loss, axis=-1)])
 
 
 def with_ends(

@@ -25,6 +25,7 @@ COMMANDS = {
     "calibrate": ("simlib.cli.calibrate:command", "Forecast a table's larger runs, and score it."),
     "simulate": ("simlib.cli.simulate:command", "Draw a run table from a law, marked so."),
     "design": ("simlib.cli.design:command", "Recommend a grid of runs for a budget."),
+    "regret": ("simlib.cli.regret:command", "What a choice of runs costs, against chance."),
     "train": ("simlib.cli.train:command", "Train one run and record it."),
     "sweep": ("simlib.cli.sweep:command", "Train a grid of runs, resumably."),
     "evidence": ("simlib.cli.evidence:command", "Train what the book's tables still lack."),

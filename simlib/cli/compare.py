@@ -7,6 +7,7 @@ import json
 import click
 from pydantic import TypeAdapter
 
+from simlib.analysis.regime import Regime, regime
 from simlib.cli.fit import made
 from simlib.cli.options import (
     MOST_RESAMPLES,
@@ -14,6 +15,7 @@ from simlib.cli.options import (
     json_option,
     level_option,
     log_option,
+    regime_option,
     seed_option,
 )
 from simlib.cli.output import force_option, saved
@@ -44,6 +46,7 @@ Examples:
     "--form", "forms", type=click.Choice(COMPARED), multiple=True, help="Several; all by default."
 )
 @click.option("--held-out", help="A table of runs beyond the first, to be predicted.")
+@regime_option
 @delta_option
 @log_option
 @click.option(
@@ -63,6 +66,7 @@ def command(
     reading: TableReading,
     forms: tuple[str, ...],
     held_out: str | None,
+    cut: bool,
     delta: float | None,
     log: bool | None,
     resamples: int,
@@ -72,14 +76,19 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Compare forms of a law on one table: fit, held-out errors, criteria, tests, predictions."""
+    """Compare forms of a law on one table: fit, held-out errors, criteria, tests, predictions.
+
+    With --regime, runs on less data than the table's own learning asks for are left out, of the
+    table and of the held-out one.
+    """
     path = saved(save, CATALOG.folder, force) if save else None
     source = find_source(table, reading=reading)
+    only = regime(source.runs) if cut else None
     found = compare(
-        source.runs,
+        only.holds(source.runs) if only else source.runs,
         forms or COMPARED,
         objective_for(table, delta, log),
-        targets=_targets(table, held_out),
+        targets=_targets(table, held_out, only),
         resamples=resamples,
         level=level,
         seed=seed,
@@ -90,15 +99,18 @@ def command(
     click.echo(json.dumps(whole) if as_json else _text(table, found))
 
 
-def _targets(table: str, held_out: str | None) -> list[Target]:
+def _targets(table: str, held_out: str | None, only: Regime | None) -> list[Target]:
     if held_out is None:
         return [
             Target(run.name, run.sparsity, run.nonzero_params, run.data_seen, run.loss)
             for run in HELD_OUT.get(table, ())
         ]
     runs = load_runs(held_out).finished
+    runs = only.holds(runs) if only else runs
     if not len(runs):
-        raise InputError(f"{held_out} has no finished run to predict")
+        raise InputError(
+            f"{held_out} has no finished run to predict" + " in the regime" * bool(only)
+        )
     return [
         Target(r.run_id or f"run {i}", r.sparsity, r.nonzero_params, r.data_seen, r.loss)
         for i, r in enumerate(runs, start=1)

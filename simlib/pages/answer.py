@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlencode
 
@@ -15,6 +15,7 @@ from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
 from simlib.laws.optimum import COSTS, chinchilla_flops
 from simlib.pages.law_answers import estimate
 from simlib.pages.tables import LinkedTable, Table
+from simlib.simulate import fixedtotal
 from simlib.simulate.allocate import TrainingCost
 from simlib.simulate.fixedsize import dense_size, loss_saved, sparsity_at
 from simlib.simulate.speedup import parse_speedups
@@ -27,6 +28,7 @@ COST_NAMES: dict[str, TrainingCost] = {
     f"Zeros save what our CPU kernels save at width {WIDTH:,}": parse_speedups(f"cpu@{WIDTH}"),
     "Zeros are skipped": COSTS["sparse"],
 }
+EXPERTS = "Experts: all parameters fixed, idle ones cost no training compute"
 COLUMNS = ("best sparsity", "saves", "as dense of")
 BETWEEN, BEYOND = "†", "‡"  # no run as sparse; sparser or longer than any run
 
@@ -43,55 +45,99 @@ PRESETS = (Preset(1e9, 1e11), Preset(7e9, 2e12), Preset(70e9, 15e12))
 
 
 class DecisionTable:
-    """What to train at a fixed size, by training cost, budget and law.
+    """What to train, by budget and law: at a fixed size by training cost, then with experts.
 
     `laws` by the words for what they were fitted to; each must have an ensemble. `sections` holds
-    one list of rows for each cost model; a row is a budget and three cells for each law.
+    one list of rows for each cost model; a row is a budget and three cells for each law. `experts`
+    are at most as many laws of routed models, and `idle` their rows, for a fixed total.
     """
 
-    def __init__(self, laws: Mapping[str, FittedLaw]) -> None:
-        self.laws = laws
+    def __init__(
+        self, laws: Mapping[str, FittedLaw], experts: Mapping[str, FittedLaw] | None = None
+    ) -> None:
+        self.laws, self.experts = laws, dict(experts or {})
         self.sections = {
-            name: [
-                (f"{m} ×", *(cell for law in laws.values() for cell in advice(law, m, cost)))
-                for m in MULTIPLES
-            ]
-            for name, cost in COST_NAMES.items()
+            name: _rows(laws, partial(advice, cost=cost)) for name, cost in COST_NAMES.items()
         }
+        self.idle = _rows(self.experts, expert_advice) if self.experts else []
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
-        groups = "".join(
-            f'<th scope="colgroup" colspan="{len(COLUMNS)}">{html.escape(name)}</th>'
-            for name in self.laws
+        names = self._cells("th", COLUMNS * len(self.laws), ' scope="col"')
+        head = f'<tr><th scope="col" rowspan="2">compute</th>{_groups(self.laws)}</tr>'
+        body = "".join(
+            f"<tbody>{self._title(name)}{self._body(rows)}</tbody>"
+            for name, rows in self.sections.items()
         )
-        names = "".join(f'<th scope="col">{name}</th>' for _ in self.laws for name in COLUMNS)
-        head = f'<tr><th scope="col" rowspan="2">compute</th>{groups}</tr><tr>{names}</tr>'
-        body = "".join(f"<tbody>{self._section(name)}</tbody>" for name in self.sections)
-        table = f'<table class="table decision"><thead>{head}</thead>{body}</table>'
-        lines = [row for rows in self.sections.values() for row in rows]
+        if self.idle:
+            missing = "<th></th>" * (len(COLUMNS) * (len(self.laws) - len(self.experts)))
+            groups = f"<tr><td></td>{_groups(self.experts)}{missing}</tr>"
+            body += f"<tbody>{self._title(EXPERTS)}{groups}{self._body(self.idle)}</tbody>"
+        table = f'<table class="table decision"><thead>{head}<tr>{names}</tr></thead>{body}</table>'
+        lines = [*(row for rows in self.sections.values() for row in rows), *self.idle]
         return {"text/html": table, "text/plain": "\n".join("\t".join(row) for row in lines)}
 
-    def _section(self, name: str) -> str:
+    def _title(self, name: str) -> str:
         span = 1 + len(COLUMNS) * len(self.laws)
-        title = f'<tr><th scope="rowgroup" colspan="{span}">{html.escape(name)}</th></tr>'
-        return title + "".join(
-            f'<tr><th scope="row">{row[0]}</th>'
-            + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
-            + "</tr>"
-            for row in self.sections[name]
+        return f'<tr><th scope="rowgroup" colspan="{span}">{html.escape(name)}</th></tr>'
+
+    def _body(self, rows: Sequence[tuple[str, ...]]) -> str:
+        return "".join(
+            f'<tr><th scope="row">{row[0]}</th>{self._cells("td", row[1:])}</tr>' for row in rows
         )
+
+    def _cells(self, tag: str, cells: Sequence[str], more: str = "") -> str:
+        return "".join(f"<{tag}{more}>{html.escape(cell)}</{tag}>" for cell in cells)
+
+
+def _groups(laws: Mapping[str, FittedLaw]) -> str:
+    return "".join(
+        f'<th scope="colgroup" colspan="{len(COLUMNS)}">{html.escape(name)}</th>' for name in laws
+    )
+
+
+def _rows(
+    laws: Mapping[str, FittedLaw], answer: Callable[[FittedLaw, float], tuple[str, str, str]]
+) -> list[tuple[str, ...]]:
+    """A row for each budget: its multiple, and the three cells of each law."""
+    return [
+        (f"{m} ×", *(cell for law in laws.values() for cell in answer(law, m))) for m in MULTIPLES
+    ]
 
 
 def advice(law_file: FittedLaw, multiple: float, cost: TrainingCost) -> tuple[str, str, str]:
     """Best sparsity at a budget in dense optima, the loss it saves, the dense size as good."""
     S, ends = estimate(law_file, partial(sparsity_at, multiple=multiple, cost=cost))
-    mark = far_from_runs(law_file, S, multiple, cost)
-    sparsity = f"{percent(S)}{_between(ends)}{mark and f' {mark}'}"
+    sparsity = _marked(S, ends, far_from_runs(law_file, S, multiple, cost))
     if S == 0:
         return sparsity, "", ""
-    saved, ends = estimate(law_file, partial(loss_saved, multiple=multiple, cost=cost))
-    size = estimate(law_file, partial(dense_size, multiple=multiple, cost=cost))
-    return sparsity, f"{percent(saved)}{_between(ends)}", _dense_size(*size)
+    saved = estimate(law_file, partial(loss_saved, multiple=multiple, cost=cost))
+    return (
+        sparsity,
+        _share(*saved),
+        _dense_size(*estimate(law_file, partial(dense_size, multiple=multiple, cost=cost))),
+    )
+
+
+def expert_advice(law_file: FittedLaw, multiple: float) -> tuple[str, str, str]:
+    """Best share of idle parameters at a budget in dense optima of the total, and what it buys."""
+    S, ends = estimate(law_file, partial(fixedtotal.idle_share_at, multiple=multiple))
+    share = _marked(S, ends, far_from_mixtures(law_file, S, multiple))
+    if S == 0:
+        return share, "", ""
+    saved = estimate(law_file, partial(fixedtotal.loss_saved, multiple=multiple))
+    return (
+        share,
+        _share(*saved),
+        _dense_size(*estimate(law_file, partial(fixedtotal.dense_size, multiple=multiple))),
+    )
+
+
+def _marked(S: float, ends: tuple[float, float] | None, mark: str) -> str:
+    return f"{_share(S, ends)}{mark and f' {mark}'}"
+
+
+def _share(value: float, ends: tuple[float, float] | None) -> str:
+    return f"{percent(value)}{_between(ends)}"
 
 
 def _between(ends: tuple[float, float] | None) -> str:
@@ -124,6 +170,33 @@ def longest_run(law_file: FittedLaw, S: float, cost: TrainingCost) -> float:
     N, D = span.nonzero_params[0], span.data_seen[1]
     flops = FLOP_PER_PARAMETER_AND_DATUM * N * D * float(cost.multiplier(S))
     return float(flops / chinchilla_flops(law_file.joint, N))
+
+
+def expert_shares(
+    law_files: Sequence[FittedLaw], multiple: float, data_exponent: float | None = None
+) -> str:
+    """Least and greatest best share of idle parameters over laws of routed models.
+
+    With a data exponent in the place of each law's own, where one is given.
+    """
+    laws = [
+        f.joint if data_exponent is None else replace(f.joint, b_D=data_exponent) for f in law_files
+    ]
+    found = sorted(float(fixedtotal.idle_share_at(law, multiple)) for law in laws)
+    return " to ".join(dict.fromkeys(percent(share) for share in (found[0], found[-1])))
+
+
+def far_from_mixtures(law_file: FittedLaw, S: float, multiple: float) -> str:
+    """The mark of a mixture sparser or longer than any run behind a law of routed models.
+
+    The largest budget of a run at sparsity S, in dense optima of its total, is that of the smallest
+    network on all data.
+    """
+    span = law_file.fitted_range
+    N = span.nonzero_params[0]
+    flops = FLOP_PER_PARAMETER_AND_DATUM * N * span.data_seen[1]
+    longest = float(flops / chinchilla_flops(law_file.joint, N / (1 - S)))
+    return BEYOND * (span.sparsity[1] < S or multiple > longest)
 
 
 def presets_table(law_file: FittedLaw, presets: Sequence[Preset] = PRESETS) -> Table:

@@ -9,10 +9,8 @@ import numpy as np
 
 from simlib.analysis.calibration import ScoreFile
 from simlib.analysis.experts import (
-    LEAST_DENSITY,
     SYSTEMS,
     System,
-    best_sparsity,
     idle_worth,
     left_share,
     with_ends,
@@ -22,9 +20,11 @@ from simlib.analysis.numbers import count, number, percent, sparsity_text, with_
 from simlib.datasets.adapter import adapter_names, load_adapter
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages import charts
+from simlib.pages.answer import MULTIPLES, expert_advice
 from simlib.pages.names import spoken
 from simlib.pages.tables import Table
 from simlib.pages.words import listed, out_of
+from simlib.simulate.fixedtotal import LEAST_DENSITY, idle_share
 
 NEAR_ALL = 0.05  # a share below this leaves next to nothing that sparsity does not remove
 SPARSITIES = (0.5, 0.75, 0.9, 0.95, 0.99)
@@ -188,9 +188,7 @@ def within(law_file: FittedLaw) -> System:
 
 def best(law_file: FittedLaw, system: System) -> tuple[float, tuple[float, float]]:
     """Best sparsity at a system's total parameters and compute, with its interval."""
-    value, interval = with_ends(
-        law_file, lambda law: best_sparsity(law, system.total, system.flops)
-    )
+    value, interval = with_ends(law_file, lambda law: idle_share(law, system.total, system.flops))
     return value, interval or (value, value)
 
 
@@ -218,6 +216,14 @@ def best_table(law_files: Sequence[FittedLaw], systems: Sequence[System] = SYSTE
             )
     header = ("law", "at the budget of", "total", "best sparsity", "chosen", "which is")
     return Table((*header, "size / data, in those of the table"), rows)
+
+
+def multiple_table(law_files: Sequence[FittedLaw]) -> Table:
+    """Best share of idle parameters by law and budget in dense compute optima of the total."""
+    return Table(
+        ("best share of idle parameters, at", *(f"{m} ×" for m in MULTIPLES)),
+        [(f.name, *(expert_advice(f, m)[0] for m in MULTIPLES)) for f in law_files],
+    )
 
 
 def _side(chosen: float, low: float, high: float) -> str:

@@ -48,6 +48,14 @@ def dense_size(law: JointLaw, multiple: float, cost: TrainingCost) -> Array:
     """
     flops, S = _flops(law, multiple), sparsity_at(law, multiple, cost)
     wanted = _above_floor(law, S, flops, cost)
+    return np.where(S == 0, 1.0, dense_of(law, wanted, flops))
+
+
+def dense_of(law: JointLaw, wanted: Array, flops: Array) -> Array:
+    """The least dense N from 1 on whose loss above the floor is `wanted` for this compute.
+
+    Infinite where there is none.
+    """
     low = np.zeros(np.shape(wanted))
     high = np.maximum(np.log(chinchilla_params(law, flops)), low)  # the loss falls up to there
     reached = _dense_above_floor(law, np.exp(high), flops) <= wanted * (1 + 1e-12)
@@ -55,7 +63,7 @@ def dense_size(law: JointLaw, multiple: float, cost: TrainingCost) -> Array:
         middle = (low + high) / 2
         worse = _dense_above_floor(law, np.exp(middle), flops) > wanted
         low, high = np.where(worse, middle, low), np.where(worse, high, middle)
-    return np.where(S == 0, 1.0, np.where(reached, np.exp(high), np.inf))
+    return np.where(reached, np.exp(high), np.inf)
 
 
 def _flops(law: JointLaw, multiple: float) -> Array:

@@ -1,12 +1,16 @@
 """The regime of a law starts where learning no longer speeds up, for all sizes together."""
 
+import json
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from simlib.analysis.regime import regime
+from simlib.cli import cli
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
-from simlib.runs.table import RunTable
+from simlib.runs.table import RunTable, read_table, write_table
 from simlib.simulate.virtual import Noise, virtual_runs
 
 LAW = JointLaw(a_S=1.75, b_S=1.0, c_S=6.98, b_N=0.25, a_D=9.78e4, b_D=0.35, c=0.805)
@@ -78,3 +82,39 @@ def test_noise_alone_seldom_cuts():
         )
         cut += regime(runs).start > DATA[0]
     assert cut <= 4
+
+
+def compared(tmp_path, *options):
+    """What `simlib compare` says of runs behind a plateau, and the files that it read."""
+    paths = [tmp_path / "runs.csv", tmp_path / "beyond.csv"]
+    sizes = (SIZES, 16 * SIZES[:1])
+    for path, N in zip(paths, sizes, strict=True):
+        grid = np.meshgrid([0.0, 0.5, 0.75], N, DATA)
+        drawn = virtual_runs(Late(8e5), *(g.ravel() for g in grid), Noise(0.003, 0.0))
+        write_table(path, drawn)
+    asked = ["compare", "--runs", str(paths[0]), "--held-out", str(paths[1]), "--form", "joint"]
+    done = CliRunner().invoke(cli, [*asked, "--resamples", "0", "--json", *options])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout), [read_table(path) for path in paths]
+
+
+def test_forms_are_compared_within_the_regime_on_both_tables(tmp_path):
+    found, (runs, beyond) = compared(tmp_path, "--regime")
+    only = regime(runs)
+    assert found["runs"] == len(only.holds(runs)) < len(runs)
+    forecasts = found["assessments"][0]["forecasts"]
+    assert len(forecasts) == len(only.holds(beyond)) < len(beyond)
+    assert min(f["data_seen"] for f in forecasts) >= only.start * (1 - 1e-9)
+    whole, _ = compared(tmp_path)
+    assert whole["runs"] == len(runs)
+    assert len(whole["assessments"][0]["forecasts"]) == len(beyond)
+
+
+def test_a_held_out_table_with_no_run_in_the_regime_is_refused(tmp_path):
+    _, (runs, _) = compared(tmp_path)
+    short = RunTable(r for r in runs if r.data_seen == DATA[0])
+    write_table(tmp_path / "short.csv", short)
+    asked = ["compare", "--runs", str(tmp_path / "runs.csv"), "--regime", "--form", "joint"]
+    done = CliRunner().invoke(cli, [*asked, "--held-out", str(tmp_path / "short.csv")])
+    assert isinstance(done.exception, InputError)
+    assert "in the regime" in str(done.exception)

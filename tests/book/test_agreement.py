@@ -174,6 +174,13 @@ SAME = {
         glued("notebooks/extrapolation")["ahead_rmse"],
         text("C6.error", "holdout-laptop"),
     ),
+    **{
+        f"best share of experts: {key}": lambda key=key: (
+            glued("index")[key],
+            glued("notebooks/experts")[key],
+        )
+        for key in ("experts_one", "experts_twenty", "experts_one_dense", "experts_twenty_dense")
+    },
     "pairs at equal cost": lambda: (
         glued("index")["own_pairs"],
         glued("notebooks/equal_cost")["seen_dense"],

@@ -243,6 +243,10 @@ class Inputs:
             self.numbers("1e8,1e9,1e10"),
         )
         budget = ("--flops", self.number("1e18"), "--most-runs", "10")
+        if self.rng.random() < 0.3:
+            price = self.sometimes("--price", self.rng.choice(("flops", *WORDS, *NUMBERS)))
+            rows = ("--candidates", self.table(), *self.sometimes("--on", self.table()), *price)
+            return ["design", "--law", "gpt-laptop", *rows, *budget]
         return ["design", "--law", "gpt-laptop", *self.sometimes(*own), *budget]
 
     def sweep(self) -> list[str]:

@@ -23,6 +23,7 @@ WRITERS = {
     "fit": "fit --runs t5-laptop --resamples 0 --starts 1 --save {path}",
     "calibrate": "calibrate --runs t5-laptop --resamples 20 --save {path}",
     "compare": "compare --runs t5-laptop --resamples 0 --form joint --save {path}",
+    "regret": "regret --candidates t5-laptop --on t5-laptop --draws 1 --save {path}",
     "predict": "predict --law t5-c4-refit --grid notebooks/grids/gpt-ci.yaml --save {path}",
     "curves": "curves runs --table t5-laptop --save {path}",
     "verify-rows": "verify-rows --save {path}",

@@ -11,6 +11,7 @@ from simlib.pages import answer
 from simlib.pages.tables import LinkedTable
 
 VIT, T5 = load_law("vit-jft-refit"), load_law("t5-c4-refit")
+RLR, HASH = load_law("clark-rlr"), load_law("clark-hash")
 
 
 def test_every_cost_and_budget_has_its_row():
@@ -21,6 +22,33 @@ def test_every_cost_and_budget_has_its_row():
         assert {len(row) for row in rows} == {1 + 2 * len(answer.COLUMNS)}
     page = table._repr_mimebundle_()["text/html"]
     assert page.count("<td>") == len(answer.COST_NAMES) * len(answer.MULTIPLES) * 6
+
+
+def test_experts_stand_in_the_same_table_under_their_own_names():
+    table = answer.DecisionTable({"vision": VIT, "language": T5}, {"R": RLR})
+    assert [row[0] for row in table.idle] == [f"{m} ×" for m in answer.MULTIPLES]
+    page = table._repr_mimebundle_()["text/html"]
+    assert page.count("<tbody>") == len(answer.COST_NAMES) + 1
+    assert page.index(answer.EXPERTS) < page.index(">R</th>")
+    assert all("\t".join(row) in table._repr_mimebundle_()["text/plain"] for row in table.idle)
+    assert answer.EXPERTS not in answer.DecisionTable({"v": VIT})._repr_mimebundle_()["text/html"]
+
+
+def test_a_mixture_sparser_or_longer_than_the_runs_is_marked():
+    span = RLR.fitted_range
+    N, D = span.nonzero_params[0], span.data_seen[1]
+    longest = 6 * N * D / float(chinchilla_flops(RLR.joint, N / 0.1))
+    assert answer.far_from_mixtures(RLR, 0.9, 0.99 * longest) == ""
+    assert answer.far_from_mixtures(RLR, 0.9, 1.01 * longest) == answer.BEYOND
+    assert answer.far_from_mixtures(RLR, 0.999, 1) == answer.BEYOND
+
+
+def test_shares_of_experts_take_the_data_exponent_that_is_given():
+    own = answer.expert_shares([RLR], 1)
+    assert answer.expert_advice(RLR, 1)[0].startswith(own)
+    assert answer.expert_shares([RLR], 1, RLR.joint.b_D) == own
+    assert answer.expert_shares([RLR], 1, 0.3) < own
+    assert " to " in answer.expert_shares([RLR, HASH], 1)
 
 
 def test_names_are_text():

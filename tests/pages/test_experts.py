@@ -7,11 +7,12 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from simlib.analysis.calibration import Score, ScoreFile
-from simlib.analysis.experts import SYSTEMS, best_sparsity, idle_worth, worth
+from simlib.analysis.experts import SYSTEMS, idle_worth, worth
 from simlib.datasets import load_law, world_law_names
 from simlib.errors import InputError
 from simlib.laws.law import JointLaw
 from simlib.pages import experts
+from simlib.simulate.fixedtotal import idle_share
 
 LAW = JointLaw(a_S=20.0, b_S=0.3, c_S=10.0, b_N=0.2, a_D=1e9, b_D=0.3, c=1.5)
 
@@ -24,16 +25,16 @@ def test_the_best_density_is_where_the_loss_is_least():
         return float(LAW(1 - s, total * s, flops / (6 * total * s)))
 
     best = minimize_scalar(loss, bounds=(np.log(1e-4), 0), method="bounded")
-    assert 1 - best_sparsity(LAW, total, flops) == pytest.approx(np.exp(best.x), rel=0.01)
+    assert 1 - idle_share(LAW, total, flops) == pytest.approx(np.exp(best.x), rel=0.01)
     both = LAW.from_vector(np.stack([LAW.vector()] * 2))
-    assert best_sparsity(both, total, flops).shape == (2,)
+    assert idle_share(both, total, flops).shape == (2,)
     with pytest.raises(InputError, match="positive"):
-        best_sparsity(LAW, 0, flops)
+        idle_share(LAW, 0, flops)
 
 
 def test_more_compute_at_one_total_makes_the_best_mixture_denser():
     """With data in plenty a larger network is what helps."""
-    best = [float(best_sparsity(LAW, 1e9, flops)) for flops in (1e19, 1e21, 1e23)]
+    best = [float(idle_share(LAW, 1e9, flops)) for flops in (1e19, 1e21, 1e23)]
     assert best[0] > best[1] > best[2]
 
 
