@@ -12,7 +12,6 @@ from simlib.datasets.published import FILES, TABLE_NAMES, Count, find_file, rele
 from simlib.errors import InputError
 from simlib.runs.cellfile import is_csv, read_cells
 from simlib.runs.foreign import (
-    ESSENTIAL,
     NAMED,
     TableReading,
     read_foreign,
@@ -77,8 +76,8 @@ def _over(said: TableReading, given: TableReading) -> TableReading:
 def _own(path: Path, reading: TableReading) -> RunTable:
     """The reader's own table; columns that nothing reads are named in one line, and left."""
     header = [name.strip() for name in next(iter(read_cells(path)), [])]
-    own = set(header) - set(FIELDS)
-    if reading == TableReading() and is_csv(path) and not (own and set(ESSENTIAL) <= set(header)):
+    recorded = "run_id" in header and set(header) <= set(FIELDS)  # simlib wrote it
+    if reading == TableReading() and is_csv(path) and recorded:
         return read_table(path)
     if unread := reading.unread(header):
         more = f" and {len(unread) - NAMED} more" if len(unread) > NAMED else ""

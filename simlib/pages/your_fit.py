@@ -125,6 +125,7 @@ def _rules() -> dict[str, Any]:
         "counts": foreign.COUNTS,
         "most_nats": foreign.MOST_NATS,
         "fewest": foreign.FEWEST,
+        "hints": foreign.HINTS,
         "delimiters": cellfile.DELIMITERS,
         "digits": DIGITS,
     }

@@ -20,6 +20,10 @@ LETTERS = {"S": "sparsity", "N": "nonzero_params", "D": "data_seen"}  # by which
 MOST_NATS = 20.0  # a uniform guess over 5e8 classes
 FEWEST = 1e3  # parameters or data below which a column must be in thousands, millions or billions
 NAMED = 12  # columns that one line names
+HINTS = {  # where no column holds what is needed
+    "nonzero_params": " (nor dense_params, counted before pruning)",
+    "sparsity": " (write sparsity=0 if all runs are dense)",
+}
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,7 @@ def _refuse_missing(
     fields = _with_nonzero({name: np.zeros(0) for name in known})
     missing = [name for name in ESSENTIAL if name not in fields]
     if missing:
-        hint = " (write sparsity=0 if all runs are dense)" * (missing[0] == "sparsity")
+        hint = HINTS.get(missing[0], "")
         raise InputError(
             f"{path}: no column holds {missing[0]}{hint}; name it with "
             f"--columns {missing[0]}=COLUMN; there are {', '.join(header)}"
@@ -251,10 +255,13 @@ def _refuse_unknown(
     values: Mapping[str, Values],
     kept: Indices,
 ) -> None:
-    """Raises InputError naming the first row in which what is computed has no value."""
+    """Raises InputError naming the first row that has no number where one is needed."""
     for name in ESSENTIAL:
         found = values[name]
-        if found.dtype == object or np.isfinite(found[kept]).all():
+        if found.dtype == object:
+            _refuse_words(path, name, found, kept)
+            continue
+        if np.isfinite(found[kept]).all():
             continue
         at = int(kept[int(np.argmin(np.isfinite(found[kept])))])
         expression = known.get(name, Expression("dense_params*(1-sparsity)"))
@@ -264,6 +271,20 @@ def _refuse_unknown(
             f"{path}: row {at + 2}, column {name!r}: {expression.text} has no value there"
             f"{f' ({there})' if there else ''}; leave such rows out with --where"
         )
+
+
+def _refuse_words(path: Path, name: str, texts: Values, kept: Indices) -> None:
+    """Raises InputError for the first kept cell that is no number; NaN is one."""
+    for at in kept:
+        try:
+            float(texts[at])
+        except ValueError as error:
+            what = (
+                f"{texts[at]!r:.40} is no number: write it without separators or units"
+                if texts[at]
+                else "there is no value; leave such rows out"
+            )
+            raise InputError(f"{path}: row {at + 2}, column {name!r}: {what}") from error
 
 
 def _texts(name: str, values: Values, is_column: bool) -> list[str]:
@@ -292,13 +313,13 @@ def _refuse_implausible(path: Path, values: Mapping[str, Values]) -> None:
     if 1 < most["sparsity"] <= 100:
         raise InputError(
             f"{path}: sparsity reaches {most['sparsity']:g}; it is a fraction here: "
-            "for percentages write sparsity=COLUMN*0.01, for percentages of what is "
+            "for percentages write --columns sparsity=COLUMN*0.01, for percentages of what is "
             "left sparsity=1-COLUMN*0.01"
         )
     if most["sparsity"] == 1:
         raise InputError(
             f"{path}: sparsity reaches 1, a model of zeros; if the column holds "
-            "densities, write sparsity=1-COLUMN"
+            "densities, write --columns sparsity=1-COLUMN"
         )
     refuse_units(path, most)
 
@@ -309,12 +330,13 @@ def refuse_units(path: str | Path, most: Mapping[str, float]) -> None:
         if most[field_name] < FEWEST:
             raise InputError(
                 f"{path}: {field_name} is {most[field_name]:g} at most; if that is in millions, "
-                f"write {field_name}=COLUMN*1e6"
+                f"write --columns {field_name}=COLUMN*1e6"
             )
     if most["loss"] > MOST_NATS:
         raise InputError(
             f"{path}: loss reaches {most['loss']:g}, more than any cross-entropy in nats; if it is "
-            "a perplexity, write loss=log(COLUMN), if it is in bits, write loss=COLUMN*ln2"
+            "a perplexity, write --columns loss=log(COLUMN), if it is in bits, write "
+            "loss=COLUMN*ln2"
         )
 
 

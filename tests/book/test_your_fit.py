@@ -318,6 +318,8 @@ BAD: dict[str, tuple[str, dict[str, str]]] = {
     "millions": (text(), {"nonzero_params": "nonzero_params*1e-6"}),
     "data in millions": (text(), {"data_seen": "data_seen*1e-6"}),
     "perplexity": (text((3, "1000000,0,100000000,55.5")), {}),
+    "separators in a number": (text((4, '"1,000,000",0,100000000,3.5')), {}),
+    "not named, by size": (text(header=NAMES), {k: v for k, v in TAKEN.items() if v != "n"}),
     "a word": (text((4, "1000000,0,100000000,none")), {}),
     "a quoted word": (text((4, '1000000,0,100000000,"it\'s, here"')), {}),
     "nothing": (text((4, "1000000,0,100000000,")), {}),

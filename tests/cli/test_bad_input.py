@@ -359,3 +359,34 @@ def test_a_script_without_a_guard_is_told_so_once(tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert done.stderr.count('if __name__ == "__main__"') == 1
+
+
+# ---- a table in the reader's own words ----------------------------------------------------------
+ROW = ("0.5", "1000000", "1000000000", "3.5")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("s,n,tokens,val", ROW, "--columns nonzero_params=COLUMN; there are s, n, tokens, val"),
+        ("sparsity,params,data_seen,loss", ROW, "nor dense_params, counted before pruning"),
+        (HEADER, ("50", *ROW[1:]), "write --columns sparsity=COLUMN*0.01"),
+        (HEADER, ("0.5", "0.125", *ROW[2:]), "write --columns nonzero_params=COLUMN*1e6"),
+        (HEADER, ("0.5", '"1,000,000"', *ROW[2:]), "column 'nonzero_params': '1,000,000' is"),
+        (HEADER, ("0.5", "125M", *ROW[2:]), "'125M' is no number"),
+        (HEADER, (*ROW[:3], ""), "row 2, column 'loss': there is no value"),
+        ("sparsity,nonzero_params,data_seen,ppl", ROW, "no column holds loss"),
+    ],
+)
+def test_a_table_with_a_flaw_is_told_what_to_write(tmp_path, header, row, said):
+    path = tmp_path / "runs.csv"
+    path.write_text(f"{header}\n{','.join(row)}\n")
+    assert said in refusal("fit", "--runs", path)
+
+
+def test_decimal_commas_are_named_and_tabs_are_read(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join([HEADER, ",".join(ROW)]).replace(",", ";").replace("0.5", "0,5"))
+    assert "'0,5' is no number" in refusal("fit", "--runs", path)
+    path.write_text("\n".join([HEADER, ",".join(ROW)]).replace(",", "\t"))
+    assert "1 run" in refusal("fit", "--runs", path)  # read, and too few

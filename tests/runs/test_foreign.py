@@ -100,7 +100,10 @@ def test_pairs_are_parsed_and_a_comma_in_quotes_ends_none():
         (NAMES + "*100", "perplexity"),
         ("params=n", "field=column pairs"),
         (NAMES.replace("pct*0.01", "1-pct"), "sparsity=1-COLUMN|row"),
-        (NAMES.replace("pct*0.01", "1"), "if the column holds densities, write sparsity=1-COLUMN"),
+        (
+            NAMES.replace("pct*0.01", "1"),
+            "if the column holds densities, write --columns sparsity=1-COLUMN",
+        ),
         ("loss", "field=column pairs"),
         (NAMES + "*two", "no column 'two' for loss"),
     ],

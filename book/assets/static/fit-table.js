@@ -204,7 +204,7 @@ self.fitTable = (rules) => {
     const held = (name) => name in known || (name === "nonzero_params" && derivesNonzero(known));
     const missing = essential.find((name) => !held(name));
     if (!missing) return;
-    const hint = missing === "sparsity" ? " (write sparsity=0 if all runs are dense)" : "";
+    const hint = rules.hints[missing] ?? "";
     throw new InputError(`${path}: no column holds ${missing}${hint}; name it with `
       + `--columns ${missing}=COLUMN; ${there}`);
   };
@@ -225,12 +225,24 @@ self.fitTable = (rules) => {
     for (const field of ["nonzero_params", "data_seen"]) {
       if (most[field] < rules.fewest) {
         throw new InputError(`${path}: ${field} is ${general(most[field])} at most; if that is in `
-          + `millions, write ${field}=COLUMN*1e6`);
+          + `millions, write --columns ${field}=COLUMN*1e6`);
       }
     }
     if (most.loss > rules.most_nats) {
       throw new InputError(`${path}: loss reaches ${general(most.loss)}, more than any cross-entropy in `
-        + "nats; if it is a perplexity, write loss=log(COLUMN), if it is in bits, write loss=COLUMN*ln2");
+        + "nats; if it is a perplexity, write --columns loss=log(COLUMN), if it is in bits, write loss=COLUMN*ln2");
+    }
+  };
+
+  // Refuse the first cell that is no number where one is needed.
+  const refuseWords = (path, rows, known) => {
+    for (const field of essential.filter((name) => name in known)) {
+      rows.forEach((row, i) => {
+        if (!row || parsed(row[field]) !== undefined) return;
+        const what = row[field] === "" ? "there is no value; leave such rows out"
+          : `${quoted(row[field]).slice(0, 40)} is no number: write it without separators or units`;
+        throw new InputError(`${path}: row ${i + 2}, column ${quoted(field)}: ${what}`);
+      });
     }
   };
 
@@ -239,12 +251,12 @@ self.fitTable = (rules) => {
       field, greatest(rows.map((row) => row[field]).filter(isNumber).map(parsed))]));
     if (most.sparsity > 1 && most.sparsity <= 100) {
       throw new InputError(`${path}: sparsity reaches ${general(most.sparsity)}; it is a fraction here: `
-        + "for percentages write sparsity=COLUMN*0.01, for percentages of what is left "
+        + "for percentages write --columns sparsity=COLUMN*0.01, for percentages of what is left "
         + "sparsity=1-COLUMN*0.01");
     }
     if (most.sparsity === 1) {
       throw new InputError(`${path}: sparsity reaches 1, a model of zeros; if the column holds `
-        + "densities, write sparsity=1-COLUMN");
+        + "densities, write --columns sparsity=1-COLUMN");
     }
     refuseUnits(path, most);
   };
@@ -379,6 +391,7 @@ self.fitTable = (rules) => {
     refuseWidths(path, header, body);
     const filled = body.map((row) => row.length && withNonzero(Object.fromEntries(
       Object.entries(known).map(([field, source]) => [field, valueOf(row, header, field, source)]))));
+    refuseWords(path, filled, known);
     refuseImplausible(path, filled.filter(Boolean));
     const records = filled.filter(Boolean).map((row, i) => ({ row: i + 2, ...record(path, i + 2, row) }));
     refuseRepeatedIds(path, records);
