@@ -19,9 +19,11 @@ from simlib.laws.optimum import COSTS, chinchilla_flops, chinchilla_sparsity, co
 from simlib.pages import charts
 from simlib.pages.names import spoken
 from simlib.pages.tables import Table
+from simlib.simulate.design import QUANTITIES
 
 NO_LIMIT = 1e6  # a weight worth more dense ones than that says that the runs show no limit
 SPARSITIES = (0.5, 0.75, 0.875)  # of the paper's comparisons
+OPEN = 5.0  # a log interval as wide as that says that the runs do not bound the quantity
 
 
 def estimate(
@@ -33,6 +35,22 @@ def estimate(
         return value, None
     low, high = law_file.interval(quantity, level=level)
     return value, (float(low), float(high))
+
+
+def width_table(promised: Mapping[str, float], law_file: FittedLaw, level: float = 0.9) -> Table:
+    """How wide a design said that intervals would be, and how wide they are.
+
+    `promised` has the half-widths of log intervals by the names of `simlib.simulate.design`; the
+    law's are those of its ensemble.
+    """
+    rows = []
+    for name, width in promised.items():
+        low, high = law_file.interval(QUANTITIES[name], level=level)
+        reached = float(np.log(high / low) / 2) if low > 0 else math.inf
+        said = "open" if reached > OPEN else percent(reached, 1)
+        rows.append((name, percent(width, 1), said, number(reached / width, 2)))
+    header = ("quantity", "half-width by design", "half-width reached", "reached over design")
+    return Table(header, rows)
 
 
 def coefficient_table(law_files: Sequence[FittedLaw]) -> Table:

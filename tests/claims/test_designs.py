@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from simlib.claims import designs
 from simlib.claims.designs import held_out_rows, language_rows, planned, vision_rows
 from simlib.claims.power import CATALOG, load_powers
 from simlib.claims.truths import PILOT, TRUTHS, VISION_PILOT
 from simlib.cli.claims import command, planned_design
 from simlib.datasets import load_runs
+from simlib.runs.table import RunTable
 from simlib.sweep.grid import read_grid
 
 GRIDS = Path(__file__).parents[2] / "notebooks" / "grids"
@@ -87,3 +89,15 @@ def test_where_only_short_training_gains_the_gain_at_equal_cost_shrinks(base):
     gain = loss(0.0, 12_288, data) - loss(0.75, 12_288, data / 4)
     assert (gain > 0).all()
     assert (np.diff(gain) < 0).all()
+
+
+def test_the_power_of_a_table_that_lacks_many_runs_is_of_those_it_has(monkeypatch):
+    """A third of the grid is there: virtual tables have its cells. Nearly all: they have the grid's."""
+    whole = language_rows()
+    for share, kept in ((3, len(whole[::3])), (1, len(whole))):
+        table = RunTable(whole[::share])
+        monkeypatch.setattr(designs, "load_runs", lambda name, table=table: table)
+        design = designs.trained("gpt-laptop")
+        drawn = design.sources(TRUTHS["joint"], np.random.default_rng(0)).runs("gpt-laptop")
+        assert design.size == len(drawn) == kept
+        assert set(drawn.nonzero_params) <= {r.nonzero_params for r in table}
