@@ -92,7 +92,7 @@ def test_where_only_short_training_gains_the_gain_at_equal_cost_shrinks(base):
 
 
 def test_the_power_of_a_table_that_lacks_many_runs_is_of_those_it_has(monkeypatch):
-    """A third of the grid is there: virtual tables have its cells. Nearly all: they have the grid's."""
+    """With a third of the grid virtual tables have its cells, with all of it the grid's."""
     whole = language_rows()
     for share, kept in ((3, len(whole[::3])), (1, len(whole))):
         table = RunTable(whole[::share])
