@@ -72,8 +72,9 @@ def law_curves(law_file: FittedLaw, runs: RunTable, along: str) -> alt.LayerChar
         point.transform_filter(keep).encode(**encoding, tooltip=tooltip),
     )
     text = f"""Measured losses of {len(runs)} runs as points and the curves of the law of
-        {spoken(law_file.name)} against {title.lower()}, one colour a sparsity. Choose
-        {titles[other].lower()} below the chart: {", ".join(options)}."""
+        {spoken(law_file.name)} against {title.lower()}, one colour a sparsity. Points
+        on their line speak for the law. Choose {titles[other].lower()} below the chart:
+        {", ".join(options)}."""
     layered: alt.LayerChart = charts.describe(alt.layer(*layers).add_params(pick), text)
     return layered
 
