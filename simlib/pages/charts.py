@@ -106,6 +106,11 @@ def _log_axis(channel: str) -> alt.Axis:
     )
 
 
+def quantity_axis() -> alt.Axis:
+    """Labels of a linear axis of parameters or data as those of logarithmic ones: 15K, 2.5M, 1B."""
+    return alt.Axis(labelExpr=f"datum.value == 0 ? '0' : ({_QUANTITY})")
+
+
 def log_x(field: str, title: str, **scale: Any) -> alt.X:
     """Logarithmic horizontal axis of quantity `field`, labelled 1M, 10M, 1B.
 
@@ -292,6 +297,7 @@ __all__: Sequence[str] = [
     "log_x",
     "log_y",
     "loss_against",
+    "quantity_axis",
     "rows",
     "slider",
     "sparsity_colour",

@@ -42,12 +42,17 @@ def estimate_text(evidence: Evidence) -> str:
 
 
 def region_text(region: Region, unit: Unit) -> str:
-    """The region as an inequality."""
+    """The region as an inequality, and from where on it is contradicted if that lies apart."""
     low, high = written(region.low, unit), written(region.high, unit)
-    beyond = f" (contradicted {written(region.margin, unit)} farther out)" if region.margin else ""
+    below, above = ("below", region.low - region.margin), ("above", region.high + region.margin)
     if math.isinf(region.low) or (region.low == 0 and not math.isinf(region.high)):
-        return f"at most {high}{beyond}"
-    return (f"at least {low}" if math.isinf(region.high) else f"{low} to {high}") + beyond
+        said, beyond = f"at most {high}", [above]
+    elif math.isinf(region.high):
+        said, beyond = f"at least {low}", [below]
+    else:
+        said, beyond = f"{low} to {high}", [below, above]
+    far = " or ".join(f"{side} {written(end, unit)}" for side, end in beyond)
+    return f"{said} (contradicted {far})" if region.margin else said
 
 
 def claim_table(outcomes: Mapping[Claim, Outcome]) -> Table:

@@ -136,9 +136,9 @@ def data_exponent_and_floor(refit: FittedLaw, published: FittedLaw) -> alt.Layer
             ),
         )
     )
-    text = f"""Floor against data exponent for {len(members.vector())} refits of resampled T5 runs.
-        The points lie along a curve that rises from a floor of zero at a small exponent to one nat
-        at a large one; the published fit and the optimum both lie on it, far apart."""
+    text = f"""Floor against data exponent for {len(members.vector()):,} refits of resampled T5
+        runs. The points lie along a curve that rises from a floor of zero at a small exponent to
+        one nat at a large one; the published fit and the optimum both lie on it, far apart."""
     layered: alt.LayerChart = charts.describe(cloud + stars, text)
     return layered
 

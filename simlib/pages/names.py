@@ -42,6 +42,7 @@ TABLES = {
     "data-constrained-fresh": "Muennighoff's fresh data",
     "quest-dense": "QuEST at 16 bits",
 }
+DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}
 
 
 def nats(family: str) -> str:

@@ -159,7 +159,7 @@ class Planner:
 
 
 def _law_label(name: str, law_file: FittedLaw) -> str:
-    refits = f"{law_file.refits} refits" if law_file.refits else "no interval"
+    refits = f"{law_file.refits:,} refits" if law_file.refits else "no interval"
     words = spoken(name)
     return f"{name} ({refits})" if words == name else f"{words} ({name}, {refits})"
 

@@ -231,7 +231,8 @@ def learning_rates(attempts: Sequence[Attempt]) -> alt.Chart:
     )
     worst = max(runs, key=lambda a: a.run.loss)
     text = f"""Validation loss of {len(runs)} short runs against peak learning rate, one colour a
-        sparsity, dashed without norms of queries and keys; the size is chosen below the chart. The
+        sparsity, dashed without norms of queries and keys. The lowest point of a line is its best
+        rate, and the steep rise to its right the cliff. Choose the size below the chart. The
         highest loss, {number(worst.run.loss, 3)}, is at rate {number(worst.config.peak_lr)} in a
         model of {worst.config.nonzero_params:,} non-zero weights {NORMS[worst.config.qk_norm]}."""
     described: alt.Chart = charts.describe(chart, text)

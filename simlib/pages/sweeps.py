@@ -33,14 +33,13 @@ from simlib.laws.law import Array, JointLaw
 from simlib.laws.optimum import cost_model
 from simlib.pages import charts, law_answers
 from simlib.pages.law_answers import bands, estimate
-from simlib.pages.names import nats, spoken
+from simlib.pages.names import DATA, nats, spoken
 from simlib.pages.optima import contours
 from simlib.pages.tables import Table
 from simlib.pages.words import counted, listed, out_of, sentence, some
 from simlib.runs.cells import Cells, Spread, cells, nominal_sizes, nominal_sparsities, seed_spread
 from simlib.runs.table import RunTable
 
-DATA = {"gpt": "Bytes seen", "t5": "Bytes that the encoder saw", "vit": "Images seen"}
 ALONG = {"data_seen": "size", "nonzero_params": "data_seen"}  # the axis, and what is chosen
 ROOM = 2.0  # times the largest worth by a law, to which an axis of worth reaches
 POINTS = 40  # of a curve
@@ -72,8 +71,9 @@ def law_curves(law_file: FittedLaw, runs: RunTable, along: str) -> alt.LayerChar
         point.transform_filter(keep).encode(**encoding, tooltip=tooltip),
     )
     text = f"""Measured losses of {len(runs)} runs as points and the curves of the law of
-        {spoken(law_file.name)} against {title.lower()}, one colour a sparsity. Choose
-        {titles[other].lower()} below the chart: {", ".join(options)}."""
+        {spoken(law_file.name)} against {title.lower()}, one colour a sparsity. Points
+        on their line speak for the law. Choose {titles[other].lower()} below the chart:
+        {", ".join(options)}."""
     layered: alt.LayerChart = charts.describe(alt.layer(*layers).add_params(pick), text)
     return layered
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simlib.pages import charts
-from simlib.pages.names import nats
+from simlib.pages.names import DATA, nats
 from simlib.runs.config import RunConfig
 
 Side = Mapping[str, Any]
@@ -24,11 +24,16 @@ def loss_curves(sides: Sequence[Side], points: int = 60) -> alt.Chart:
     """
     values = [row for side in sides for row in _curve_rows(side, points)]
     levels = [side["config"]["sparsity"] for side in sides]
-    axis = alt.Axis(format="~s")
-    title = f"Training loss ({nats(sides[0]['config']['family'])})"
+    family = sides[0]["config"]["family"]
+    title = f"Training loss ({nats(family)})"
     chart = alt.Chart(alt.Data(values=values)).mark_line()
     chart = chart.encode(
-        x=alt.X("data:Q", title="Training data seen", axis=axis, scale=alt.Scale(nice=False)),
+        x=alt.X(
+            "data:Q",
+            title=DATA.get(family, "Data seen"),
+            axis=charts.quantity_axis(),
+            scale=alt.Scale(nice=False),
+        ),
         y=alt.Y("loss:Q", title=title, scale=alt.Scale(zero=False)),
         color=charts.sparsity_colour(levels),
         detail="run:N",

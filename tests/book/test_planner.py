@@ -130,7 +130,7 @@ class Expected:
         members, best = self.file.members(), self.best
         dense = members(0.0, self.N, self.cost.data_seen(0.0, self.N, self.flops))
         sparse = members(best.sparsity, self.N, best.data_seen)
-        return f"{int((sparse < dense).sum())} of {len(dense)}"
+        return f"{int((sparse < dense).sum()):,} of {len(dense):,}"
 
     def cells(self) -> dict[str, list[float]]:
         best, law = self.best, self.file.joint
@@ -300,8 +300,9 @@ def test_simlib_plan_gives_the_same_plan(opened: Opener, preset: int) -> None:
         assert shown[f"{run} D"] == [pytest.approx(choice["data_seen"], 1e-5)]
     wanted = [plan["sparse"]["sparsity"], *plan["sparse"]["sparsity_interval"]]
     assert shown["sparse S"] == pytest.approx(wanted, abs=1e-5)
-    ahead, of = re.search(r"in (\d+) of (\d+) refits", planner.text("said")).groups()
-    assert int(ahead) / int(of) == plan["probability_sparse_wins"]
+    ahead, of = re.search(r"in ([\d,]+) of ([\d,]+) refits", planner.text("said")).groups()
+    share = int(ahead.replace(",", "")) / int(of.replace(",", ""))
+    assert share == plan["probability_sparse_wins"]
 
 
 def test_a_kept_plan_stands_beside_the_next_and_in_the_link(opened: Opener) -> None:
@@ -381,7 +382,7 @@ def test_what_is_no_law_is_refused_in_a_sentence(opened: Opener, told: str) -> N
 def test_the_number_of_members_is_said(opened: Opener) -> None:
     text = opened("book/planner").page.inner_text("main")
     sizes = {len(f.ensemble.vector()) for f in planner_laws().values() if f.ensemble is not None}
-    assert all(f"{size} refits" in text for size in sizes)
+    assert all(f"{size:,} refits" in text for size in sizes)
 
 
 def test_the_link_brings_the_setting_back(opened: Opener) -> None:

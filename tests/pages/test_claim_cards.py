@@ -112,3 +112,16 @@ def test_hostile_names_are_text():
 def test_names_of_tables_become_words_and_nothing_else_does():
     said = spoken("gpt-laptop, t5-c4-refit-total and my-gpt-laptop")
     assert said == "our GPT runs, T5 on C4, embeddings counted and my-gpt-laptop"
+
+
+def test_a_region_with_a_margin_says_from_where_on_it_is_contradicted():
+    from simlib.claims.evidence import Region
+    from simlib.pages.claims import region_text
+
+    assert (
+        region_text(Region(0, 0.01, margin=0.005), "%") == "at most 1.0% (contradicted above 1.5%)"
+    )
+    assert region_text(Region(0.0, margin=0.1), "") == "at least 0 (contradicted below -0.100)"
+    both = region_text(Region(0.9, 1.1, margin=0.1), "x")
+    assert both == "0.900 × to 1.10 × (contradicted below 0.800 × or above 1.20 ×)"
+    assert region_text(Region(0.0), "") == "at least 0"

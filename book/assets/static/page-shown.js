@@ -3,6 +3,7 @@
 window.pageShown = (() => {
   const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
   const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+  const whole = new Intl.NumberFormat("en").format;
   const quantity = (v) =>
     v >= 1e15 || v < 1e-3 ? v.toExponential(2).replace("+", "") : v < 1e3 ? plain.format(v) : compact.format(v);
   const percent = (v) => `${(100 * v).toFixed(1)}%`;
@@ -55,7 +56,7 @@ window.pageShown = (() => {
     const { runs, multiple, flops, ahead, chosen } = plan;
     const { S, S_interval } = runs.sparse;
     const ends = S_interval ? ` (${S_interval.map(percent).join(" to ")})` : "";
-    const wins = S_interval ? `, ahead of the dense run in ${ahead} of ${chosen.members.length} refits` : "";
+    const wins = S_interval ? `, ahead of the dense run in ${whole(ahead)} of ${whole(chosen.members.length)} refits` : "";
     const best = S > 0 ? `Best: ${percent(S)} sparse${ends}${wins}.` : `Best: dense${ends}.`;
     return `${best} Training gets ${quantity(flops)} FLOP, ${quantity(multiple)} times the dense `
       + "optimum of this size.";
@@ -81,5 +82,5 @@ window.pageShown = (() => {
     figure.dispatchEvent(new Event("fill"));
   };
 
-  return { quantity, percent, nats, exact, fillCells, said, warned, figures, fill };
+  return { whole, quantity, percent, nats, exact, fillCells, said, warned, figures, fill };
 })();

@@ -5,7 +5,7 @@
   const data = JSON.parse(page.querySelector("script[type='application/json']").textContent);
   const lib = window.plannerLaws(data);
   const { laws, run, senseless, makePlan, contour, chinchillaFlops, denseFlops, readLaw } = lib;
-  const { quantity, percent, said, warned, fillCells, figures, fill } = window.pageShown;
+  const { whole, quantity, percent, said, warned, fillCells, figures, fill } = window.pageShown;
   const OWN = "own"; // the law that a reader brings; the list has it once it is there
 
   // ---- what the charts draw -----------------------------------------------------------------
@@ -220,7 +220,7 @@
     }
     const option = select.querySelector(`[value=${OWN}]`) ?? new Option("", OWN);
     const { file, members, noise } = laws[OWN];
-    const refits = members.length && noise !== null ? `${members.length} refits` : "no interval";
+    const refits = members.length && noise !== null ? `${whole(members.length)} refits` : "no interval";
     option.textContent = `Your own: ${file} (${refits})`;
     select.append(option);
     option.selected = true;
