@@ -36,5 +36,5 @@ def spoken(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital first letter; the rest stays."""
-    return text[:1].upper() + text[1:]
+    """`text` with a capital first letter; the rest stays, and so does a symbol such as c_S."""
+    return text if "_" in text.partition(" ")[0] else text[:1].upper() + text[1:]
