@@ -12,9 +12,11 @@ from simlib.datasets import load_law
 PAGES = pages()
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-CUT = """() => [...document.querySelectorAll('.vega-figure')].filter(f => f.offsetParent).flatMap(f =>
-  [...f.querySelectorAll('svg text')].filter(t => t.textContent.trim()
-    && t.getBoundingClientRect().right > f.getBoundingClientRect().right + 2).map(t => t.textContent))"""
+# words of a chart that its right edge cuts
+CUT = """() => [...document.querySelectorAll('.vega-figure')].filter(f => f.offsetParent)
+  .flatMap(f => [...f.querySelectorAll('svg text')].filter(t => t.textContent.trim()
+    && t.getBoundingClientRect().right > f.getBoundingClientRect().right + 2))
+  .map(t => t.textContent)"""
 UNNAMED = """() => [
   ...[...document.querySelectorAll('main img')].filter(i => !i.alt).map(i => i.outerHTML),
   ...[...document.querySelectorAll('.vega-figure')].filter(f => f.offsetParent)
