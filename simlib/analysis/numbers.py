@@ -27,7 +27,12 @@ _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 
 
 def count(value: float, digits: int = 3) -> str:
-    """How many parameters or tokens, in the words of the axes of charts: 350, 14.2K, 7B, 1.5T."""
+    """How many parameters or tokens, in the words of the axes of charts: 350, 14.2K, 7B, 1.5T.
+
+    From ten thousand trillions on it is a power of ten.
+    """
+    if value >= 1e16 * (1 - 0.5 * 10**-digits):
+        return number(value, digits)
     unit, name = next(
         ((u, n) for u, n in _UNITS if value >= u * (1 - 0.5 * 10**-digits)), (1.0, "")
     )

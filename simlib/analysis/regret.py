@@ -13,7 +13,7 @@ The rules, written before any result was seen:
   log(predicted) - log(measured) over the held-out runs; rows that cannot identify the law have none
   and count as the worst.
 - The regret of a design is its error above that of the fit to all candidates. A design beats chance
-  at a budget where its error is below those of 95 % of the random draws.
+  at a budget where its error is below those of 95% of the random draws.
 """
 
 from __future__ import annotations

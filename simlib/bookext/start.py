@@ -50,7 +50,7 @@ def command(docname: str, page: Path) -> str:
     name = docname.removeprefix("notebooks/") if "notebooks/" in docname else f"{docname}.md"
     known = list(notebooks.parameters(page).values())
     given = "".join(f" -p {p.name} {_shell(p.default)}" for p in known[:SHOWN])
-    return f".venv/bin/simlib notebook {name}{given}"
+    return f"simlib notebook {name}{given}"
 
 
 def _shell(default: str) -> str:
@@ -77,10 +77,11 @@ def box(page: Path, docname: str, to_root: str, address: str) -> str:
     titles = ("parameter", "type", "as here", "what it is")
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+    fetch = f"git clone {place}\ncd {folder}\n" if address else ""
+    where = "" if address else "in a checkout, "
     install = (
-        f"git clone {place}\ncd {folder}\nmake env        # Python 3.11 to 3.13, once\n"
-        if address
-        else "make env        # in a checkout, with Python 3.11 to 3.13, once\n"
+        f"{fetch}make env                # {where}with Python 3.11 to 3.13, once\n"
+        ". .venv/bin/activate    # in each shell, so that it finds simlib\n"
     )
     return (
         '<details class="start-here"><summary>Run this page yourself</summary>'

@@ -11,7 +11,7 @@ from sphinx import addnodes
 
 GLOSSARY = "book/glossary"
 # words that mean nothing particular most of the time, and symbols
-COMMON = {"claim", "rule", "cell", "curve", "data", "fit", "loss", "onset", "power", "schedule"}
+COMMON = {"claim", "rule", "cell", "curve", "data", "fit", "loss", "power", "schedule"}
 SHORTEST = 5  # letters; symbols are shorter
 # where a link would be out of place, or break what stands there
 OUTSIDE = (nodes.reference, nodes.literal, nodes.literal_block, nodes.math, nodes.title, nodes.raw)

@@ -21,7 +21,7 @@ from simlib.claims.evidence import (
 from simlib.claims.measured import CATALOG as EVIDENCE
 from simlib.claims.measured import load_measurements, shipped_evidence
 from simlib.claims.power import CATALOG as POWERS
-from simlib.claims.power import load_powers
+from simlib.claims.power import Powers, load_powers
 from simlib.claims.rule import Claim, Rule
 from simlib.claims.sources import MEASURED, RunSet, Sources
 from simlib.datasets import table_names
@@ -111,9 +111,14 @@ def _powers() -> dict[tuple[str, str, str], Power]:
     return {
         (power.rule, power.runs, power.part): power
         for name in POWERS.names()
-        if (known := load_powers(name)).runs * NEARLY_ALL <= _runs(name)
+        if in_force(known := load_powers(name))
         for power in known.powers
     }
+
+
+def in_force(powers: Powers) -> bool:
+    """Whether a table has the runs that a design's power is of: until then it says nothing."""
+    return powers.runs * NEARLY_ALL <= _runs(powers.name)
 
 
 def _runs(table: str) -> float:

@@ -66,7 +66,9 @@ def trusted(law_file: FittedLaw) -> FittedLaw:
     status, members = law_file.status or "converged", law_file.refits
     converged = members if law_file.converged_members is None else law_file.converged_members
     if status != "converged":
-        raise InputError(f"the fit of {law_file.name} is {status}, so its law decides nothing")
+        raise InputError(
+            f"the {law_file.form} law fitted to {law_file.name} is {status}, so it decides nothing"
+        )
     if converged < CONVERGED * members:
         raise InputError(
             f"only {converged} of {members} refits of {law_file.name} converged, so "

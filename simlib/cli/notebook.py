@@ -70,7 +70,8 @@ def command(
 ) -> None:
     """Run the notebook NAME (a name from --list, or a path) with changed parameters.
 
-    An unknown parameter or a value of the wrong type is refused before anything runs. Exit code 0:
+    What it finds, its first paragraph with computed numbers, is printed. An unknown parameter or a
+    value of the wrong type is refused before anything runs. Exit code 0:
     it ran; 1: a cell failed, and the output shows how far it came; 2: wrong input.
     """
     if show_list:
@@ -82,9 +83,14 @@ def command(
     target = free(out, force) if out else Path("runs") / "notebooks" / f"{path.stem}.ipynb"
     try:
         given = {key: _found_here(value) for key, value in pairs}
-        notebooks.run(path, given, target, progress=True)
+        done = notebooks.run(path, given, target, progress=True)
     except notebooks.NotebookFailed as error:
         click.echo(f"error: {name} failed in {error} (see {target})", err=True)
         raise SystemExit(1) from error
-    result = {"notebook": str(path), "parameters": dict(pairs), "out": str(target)}
-    click.echo(json.dumps(result) if as_json else f"wrote {target}")
+    from simlib.bookext.reproduce import finding  # not at the top: only this command needs it
+
+    found = finding(done)
+    result = {"notebook": str(path), "parameters": dict(pairs), "out": str(target), "found": found}
+    click.echo(
+        json.dumps(result) if as_json else "\n".join(filter(None, [found, f"wrote {target}"]))
+    )

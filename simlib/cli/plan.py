@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from simlib.analysis.calibration import demanded_widening
+from simlib.analysis.numbers import count, number
 from simlib.cli.options import json_option, level_option
 from simlib.datasets import load_law
 from simlib.errors import InputError
@@ -282,11 +283,13 @@ def _far(distance: Distance) -> dict[str, Any]:
 
 
 def _text(plan: Plan, limits: Limits, least: dict[str, Any] | None) -> str:
-    serving = f", serving of {limits.serve_tokens:.3g} tokens included" * (limits.serve_tokens > 0)
-    lines = [f"law {plan.law}, {plan.cost} training cost, {plan.flops:.4g} FLOP{serving}"]
+    serving = f", serving of {count(limits.serve_tokens)} tokens included" * (
+        limits.serve_tokens > 0
+    )
+    lines = [f"law {plan.law}, {plan.cost} training cost, {number(plan.flops)} FLOP{serving}"]
     if least:
         lines += [
-            f"loss {least['target_loss']:g} takes at least {least[k]['flops']:.4g} FLOP {k}"
+            f"loss {least['target_loss']:g} takes at least {number(least[k]['flops'])} FLOP {k}"
             for k in ("dense", "sparse")
         ]
     lines += [
@@ -294,15 +297,15 @@ def _text(plan: Plan, limits: Limits, least: dict[str, Any] | None) -> str:
         for label, cell in _rows(plan).items()
     ]
     lines += [
-        f"probability that this sparse run beats this dense run: "
+        f"share of the refits in which this sparse run beats this dense run: "
         f"{plan.probability_sparse_wins:.0%}; this 2:4 run: {plan.probability_two_four_wins:.0%}",
         *_pruned_wins(plan),
-        f"probability that some sparsity helps: {plan.probability_sparsity_helps:.0%}",
+        f"share in which some sparsity helps: {plan.probability_sparsity_helps:.0%}",
     ]
     for m in plan.measurements[:1]:
         lines.append(
-            f"most telling run to measure: sparsity {m.sparsity:g}, {m.nonzero_params:.3g} "
-            f"non-zero parameters, {m.data_seen:.3g} data ({m.flops:.2g} FLOP): explains "
+            f"most telling run to measure: sparsity {m.sparsity:g}, {count(m.nonzero_params)} "
+            f"non-zero parameters, {count(m.data_seen)} data ({number(m.flops, 2)} FLOP): explains "
             f"{m.explains:.0%} of the uncertainty; chance that it turns the answer "
             f"{m.changes_the_answer:.0%}"
         )
@@ -313,16 +316,16 @@ def _rows(plan: Plan) -> dict[str, Any]:
     rows: dict[str, Any] = {
         "": lambda c: c.kind,
         "sparsity": lambda c: f"{c.sparsity:.1%}" + _span(c.sparsity_interval, ".0%"),
-        "non-zero parameters": lambda c: f"{c.nonzero_params:.3g}",
-        "parameters under the mask": lambda c: f"{c.dense_params:.3g}",
-        "tokens or images": lambda c: f"{c.data_seen:.3g}",
+        "non-zero parameters": lambda c: count(c.nonzero_params),
+        "parameters under the mask": lambda c: count(c.dense_params),
+        "tokens or images": lambda c: count(c.data_seen),
     }
     if any(c.effective_data != c.data_seen for c in plan.choices):
-        rows["which count as"] = lambda c: f"{c.effective_data:.3g}"
+        rows["which count as"] = lambda c: count(c.effective_data)
     rows["loss"] = lambda c: f"{c.loss:.4f}" + _span(c.interval, ".3f")
     rows["stored weights, GB"] = lambda c: f"{c.inference_bytes / 1e9:.3g}"
     if plan.dense.gpu_hours is not None:
-        rows["GPU-hours of training"] = lambda c: f"{c.gpu_hours:.3g}"
+        rows["GPU-hours of training"] = lambda c: number(c.gpu_hours)
         rows["days, with restarts"] = lambda c: f"{c.days:.3g}"
     if plan.dense.money is not None:
         rows["money"] = lambda c: f"{c.money:.3g}"
@@ -356,7 +359,7 @@ def _pruned_wins(plan: Plan) -> list[str]:
     share = plan.probability_pruned_wins
     if share is None:
         return []
-    return [f"probability that this pruned run beats this dense run: {share:.0%}"]
+    return [f"share in which this pruned run beats this dense run: {share:.0%}"]
 
 
 def _span(interval: tuple[float, float] | None, form: str) -> str:

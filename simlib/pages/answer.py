@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from simlib.analysis.numbers import count, number, percent
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.costs import FLOP_PER_PARAMETER_AND_DATUM
-from simlib.laws.optimum import COSTS, chinchilla_flops
+from simlib.laws.optimum import COSTS, CostModel, chinchilla_flops, optimal_sparsity
 from simlib.pages.law_answers import estimate
 from simlib.pages.tables import LinkedTable, Table
 from simlib.simulate import fixedtotal
@@ -41,6 +41,7 @@ class Preset:
     data_seen: float
 
 
+PAPER_COSTS = (COSTS["dense"], COSTS["sparse"])
 PRESETS = (Preset(1e9, 1e11), Preset(7e9, 2e12), Preset(70e9, 15e12))
 
 
@@ -200,24 +201,32 @@ def far_from_mixtures(law_file: FittedLaw, S: float, multiple: float) -> str:
 
 
 def presets_table(law_file: FittedLaw, presets: Sequence[Preset] = PRESETS) -> Table:
-    """Models of known sizes: their budget, the best sparsity for it, and a link to the planner."""
+    """Models of known sizes: their dense optimum, their budget in it, the best sparsity for it, and
+    a link to the planner, which gives the same answer: the budget is fixed in FLOP.
+    """
     rows = []
     for preset in presets:
         N, D = preset.nonzero_params, preset.data_seen
         flops = FLOP_PER_PARAMETER_AND_DATUM * N * D
-        multiple = float(flops / chinchilla_flops(law_file.joint, N))
-        advice = (
-            f"{percent(S)}{_between(ends)}"
-            for S, ends in (
-                estimate(law_file, partial(sparsity_at, multiple=multiple, cost=COSTS[cost]))
-                for cost in ("dense", "sparse")
-            )
-        )
+        optimum = float(chinchilla_flops(law_file.joint, N))
+        advice = (_preset_advice(law_file, N, flops, flops / optimum, c) for c in PAPER_COSTS)
         address = planner_address(law_file.name, N, flops)
         size = f"[{count(N)} on {count(D)} tokens]({address})"
-        rows.append((size, f"{number(multiple, 2)} ×", *advice))
-    header = ("non-zero weights, budget of a dense run", "compute", "zeros cost", "zeros skipped")
+        tokens = count(optimum / (FLOP_PER_PARAMETER_AND_DATUM * N))
+        rows.append((size, f"{tokens} tokens", f"{number(flops / optimum, 2)} ×", *advice))
+    header = (
+        *("non-zero weights, budget of a dense run", "dense optimum", "compute"),
+        *("zeros cost", "zeros skipped"),
+    )
     return LinkedTable(header, rows)
+
+
+def _preset_advice(
+    law_file: FittedLaw, N: float, flops: float, multiple: float, cost: CostModel
+) -> str:
+    S, ends = estimate(law_file, partial(optimal_sparsity, N=N, flops=flops, cost=cost))
+    mark = far_from_runs(law_file, S, multiple, cost)
+    return f"{percent(S)}{_between(ends)}{mark and f' {mark}'}"
 
 
 def planner_address(law: str, nonzero_params: float, flops: float, cost: str = "dense") -> str:

@@ -11,6 +11,7 @@ from simlib.analysis.numbers import percent
 from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import load_powers
 from simlib.datasets import load_law
+from simlib.pages.claims import power_label
 from simlib.pages.names import spoken
 from simlib.pages.tables import Table
 from simlib.pages.words import counted, out_of, sentence
@@ -103,6 +104,7 @@ def power_table() -> Table:
 
 
 def _powers(name: str) -> tuple[str, ...]:
-    kinds = Counter((p.can_support, p.can_contradict) for p in load_powers(name).powers)
+    found = load_powers(name)
+    kinds = Counter((p.can_support, p.can_contradict) for p in found.powers)
     order = ((True, True), (True, False), (False, True), (False, False))
-    return (spoken(name), *(str(kinds[kind]) for kind in order))
+    return (power_label(found), *(str(kinds[kind]) for kind in order))

@@ -110,13 +110,14 @@ def _deciding(outcome: Outcome, source: Source, runs: str) -> Evidence | None:
     return next((e for e in of_runs if e.verdict == verdict), next(iter(of_runs), None))
 
 
-def why(outcome: Outcome) -> str:
+def why(outcome: Outcome, *only: Source) -> str:
     """One sentence: what makes the claim hold, or what keeps it from holding.
 
-    Told of the runs whose verdict is the most critical one, our own where several are.
+    Told of the runs whose verdict is the most critical one, our own where several are; with sources
+    given, of theirs alone.
     """
     for verdict in ("contradicted", "undecided", "holds"):
-        for source in reversed(list(SOURCES)):
+        for source in only or reversed(list(SOURCES)):
             if outcome.verdict(source) == verdict:
                 return _reason(outcome, source, verdict)
     return ""
@@ -158,10 +159,11 @@ def _plots(shown: Sequence[Evidence]) -> Iterable[str]:
         scale = _Scale(same)
         alike = len({e.runs for e in same}) == 1
         for e in same:
-            label = e.part if alike and len(same) > 1 else spoken(e.runs).removeprefix("our ")
+            parts = alike and len(same) > 1  # named as they are: b_D, acdc
+            label = e.part if parts else sentence(spoken(e.runs).removeprefix("our "))
             said = f"{MARKS[e.verdict]} {estimate_text(e)}"
             yield (
-                f'<div class="estimate"><span>{_text(sentence(label))}</span>'
+                f'<div class="estimate"><span>{_text(label)}</span>'
                 f"{_strip(e, scale)}<span>{_text(said)}</span></div>"
             )
 

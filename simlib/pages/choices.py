@@ -316,8 +316,7 @@ def worth_by_size(contrasts: Sequence[Pairs], law: JointLaw) -> alt.LayerChart:
     lines = base.mark_line().encode(y=alt.Y("mean(worth):Q"))
     one = alt.Chart(alt.Data(values=[{"one": 1}])).mark_rule(strokeDash=[5, 3]).encode(y="one:Q")
     said = "; ".join(
-        f"{n} {number(float(np.mean([v['worth'] for v in values if v['arm'] == n])))}"
-        for n in names
+        f"{p.label} {number(float(np.exp(np.mean(log_multipliers(p, law)))))}" for p in contrasts
     )
     text = f"""Worth of a non-zero weight against non-zero parameters, in weights of unstructured
         models of the same sparsity, one dot a pair of runs and a line through the means of each of

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simlib.analysis.numbers import percent
+from simlib.claims import in_force
 from simlib.claims.estimates import written
 from simlib.claims.evidence import (
     SOURCES,
@@ -198,8 +199,14 @@ POWER_HEADER = (
 
 def power_tables(found: Sequence[Powers]) -> Table:
     """How often each rule on each table answers which way where its claim is true and false."""
-    rows = [(spoken(one.name), *row) for one in found for row in _power_rows(one)]
+    rows = [(power_label(one), *row) for one in found for row in _power_rows(one)]
     return Table(("table", *POWER_HEADER), rows)
+
+
+def power_label(found: Powers) -> str:
+    """The table that a power is of, or that it will be of once its grid is trained."""
+    name = spoken(found.name)
+    return name if in_force(found) else f"{name}, once all {found.runs} runs are there"
 
 
 def _power_rows(found: Powers) -> list[tuple[str, ...]]:

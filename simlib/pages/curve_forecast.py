@@ -76,8 +76,11 @@ def errors(scores: CurveScores, what: str) -> alt.Chart:
     return described
 
 
-def example(scores: CurveScores, share: float) -> alt.LayerChart:
-    """Some curves, what was seen of them, and the forecast of their ends."""
+def example(scores: CurveScores, share: float, datum: str) -> alt.LayerChart:
+    """Some curves, what was seen of them, and the forecast of their ends.
+
+    `datum` is what the loss is of: a token, a byte.
+    """
     shown = [e for e in scores.examples if e.share == share]
     points = [
         {
@@ -99,7 +102,7 @@ def example(scores: CurveScores, share: float) -> alt.LayerChart:
         }
         for e in shown
     ]
-    y = alt.Y("loss:Q", title="Loss (nats per token)", scale=alt.Scale(zero=False))
+    y = alt.Y("loss:Q", title=f"Loss (nats per {datum})", scale=alt.Scale(zero=False))
     x = charts.log_x("data", "Data seen", nice=False)
     seen = alt.Scale(domain=["seen", "to come"], range=[charts.BLUE[0], charts.GREY[0]])
     curve = (

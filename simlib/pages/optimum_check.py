@@ -18,7 +18,7 @@ from simlib.pages.tables import Table
 SIGNIFICANCE = 0.05  # of the test for lack of fit
 
 
-LAW, RUNS = "the law fitted before", "runs and their means"
+LAW, RUNS = "the law as fitted now", "runs and their means"
 
 
 def point_text(point: Point) -> str:
@@ -137,8 +137,8 @@ def loss_at_point(check: Check, law_file: FittedLaw) -> alt.LayerChart:
     predicted = _rule(point.optimum, "predicted", charts.FITTED, [5, 3], 8)
     measured = _rule(check.best, "measured", charts.ORANGE[0], [2, 2], 22)
     text = f"""{point_text(point)}: loss against sparsity where more sparsity buys size and pays in
-        data. Orange points are runs, the orange line their means, the blue line is the law that was
-        fitted before. Dashed vertical lines stand at the predicted optimum, blue,
+        data. Orange points are runs, the orange line their means, the blue line is the law as it is
+        fitted now. Dashed vertical lines stand at the predicted optimum, blue,
         {percent(point.optimum)}, and at the measured one, orange, {measured_text(check)}."""
     layered: alt.LayerChart = charts.describe(
         (law + line + marks.encode(**encoding) + predicted + measured).properties(

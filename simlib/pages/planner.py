@@ -28,10 +28,12 @@ from simlib.pages.names import spoken
 from simlib.pages.optima import CONTOURS
 from simlib.pages.scripts import data_script
 from simlib.simulate.forecast import FAR_COMPUTE, FAR_DENSITY, FAR_SIZE_OR_DATA
+from simlib.simulate.hardware import CATALOGUE, DEFAULT_UTILISATION
 from simlib.simulate.limits import FLOP_PER_SERVED_TOKEN
 from simlib.simulate.sense import SMALLEST, chance_loss
 from simlib.simulate.speedup import two_four_cost
 
+PRECISION, DEVICE = "bf16", "h100"  # of the fields for devices
 MOST_SPARSE = 0.999  # the ceiling of the command that gives the same plan
 COST_LABELS = {"dense": "dense: masks save nothing", "sparse": "sparse: zeros are skipped"}
 ROWS = {
@@ -57,8 +59,9 @@ class Slider:
 
 
 SLIDERS = (
-    Slider("N", "Non-zero parameters", 3, 12, 9, 0.05),
-    Slider("C", "Compute, training and serving", 8, 28, 22, 0.05),
+    # fine enough for the budgets that the first page links to
+    Slider("N", "Non-zero parameters", 3, 12, 9, 0.01),
+    Slider("C", "Compute, training and serving", 8, 28, 22, 0.01),
     Slider("serve", "Tokens or images to serve", 4, 16, 4, 0.1),  # the left end: none
     Slider("speedup", "2:4 speed-up, where the mask is on", 1, 2, 1, 0.05),
 )
@@ -120,7 +123,7 @@ class Planner:
             '<div class="planner"><link rel="stylesheet" href="../_static/page-shown.css">'
             '<link rel="stylesheet" href="../_static/planner.css">'
             f'<div class="planner-controls">{self._law()}{self._cost()}{_presets()}{_sliders()}'
-            f"</div>{OWN_LAW}"
+            f"</div>{_devices()}{OWN_LAW}"
             '<p class="planner-fitted"></p>'
             f'<p class="planner-said" role="status"></p>{_table()}<p class="planner-warned"></p>'
             '<p class="planner-same">The same from the command line: '
@@ -186,6 +189,26 @@ def _presets() -> str:
         '<div role="group" aria-labelledby="planner-presets">'
         '<span id="planner-presets">Size and compute of a known run</span>'
         f'<div class="planner-choices planner-presets">{buttons}</div></div>'
+    )
+
+
+def _devices() -> str:
+    """Fields that set the compute to what devices do in some days, as `simlib plan` counts it."""
+    options = "".join(
+        f'<option value="{device.flops_per_second(PRECISION)!r}"{" selected" * (name == DEVICE)}>'
+        f"{html.escape(name)}</option>"
+        for name, device in CATALOGUE.items()
+        if PRECISION in device.peak
+    )
+    return (
+        '<details class="planner-devices"><summary>Compute of devices and days</summary>'
+        '<p class="planner-choices"><label>Devices <input type="number" min="1" value="8"></label> '
+        f"<label>of kind <select>{options}</select></label> "
+        '<label>for days <input type="number" min="0" step="any" value="14"></label> '
+        f'<label>at % of their dense {PRECISION} peak <input type="number" min="1" max="100" '
+        f'step="any" value="{100 * DEFAULT_UTILISATION:g}"></label> '
+        '<button type="button">Set the compute</button></p>'
+        '<p class="planner-devices-said" role="status"></p></details>'
     )
 
 

@@ -35,7 +35,7 @@ def _distances(plan: Plan) -> list[str]:
     said = [text for text in warned if text]
     if said:
         said.append(
-            "the probabilities count refits of the law: that its form may be wrong so far from the "
+            "the shares count refits of the law: that its form may be wrong so far from the "
             "runs is not in them"
         )
     return said

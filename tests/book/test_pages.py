@@ -12,6 +12,11 @@ from simlib.datasets import load_law
 PAGES = pages()
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# words of a chart that its right edge cuts
+CUT = """() => [...document.querySelectorAll('.vega-figure')].filter(f => f.offsetParent)
+  .flatMap(f => [...f.querySelectorAll('svg text')].filter(t => t.textContent.trim()
+    && t.getBoundingClientRect().right > f.getBoundingClientRect().right + 2))
+  .map(t => t.textContent)"""
 UNNAMED = """() => [
   ...[...document.querySelectorAll('main img')].filter(i => !i.alt).map(i => i.outerHTML),
   ...[...document.querySelectorAll('.vega-figure')].filter(f => f.offsetParent)
@@ -58,6 +63,7 @@ def test_page_works_opened_as_a_file(opened: Opener, name: str) -> None:
 def test_page_fits_a_phone_in_the_dark(opened: Opener, name: str) -> None:
     page = opened(name, width=390, dark=True)
     assert page.page.evaluate(SIDEWAYS) <= 0
+    assert page.page.evaluate(CUT) == []
     states = page.page.eval_on_selector_all(SHOWN, "fs => fs.map(f => f.dataset.ready)")
     assert set(states) <= {"dark"}
     assert violations(page.page) == []

@@ -19,9 +19,11 @@ from simlib.datasets import law_names, load_law
 from simlib.laws.intervals import LEVEL
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import chinchilla_flops, contour, cost_model, optimal_sparsity
+from simlib.pages.answer import PRESETS, Preset, planner_address
 from simlib.pages.planner import SLIDERS, planner_laws
 from simlib.simulate.best import BestSparsity, best_sparsity
 from simlib.simulate.forecast import distance, forecast
+from simlib.simulate.hardware import Cluster, accelerator
 from simlib.simulate.limits import Limits
 from simlib.simulate.sense import nonsense
 from simlib.simulate.speedup import two_four_cost
@@ -377,6 +379,31 @@ def test_what_is_no_law_is_refused_in_a_sentence(opened: Opener, told: str) -> N
     assert planner.text("own-said").startswith("Not read: ")
     assert planner.cells() == before
     page.watch.assert_clean()
+
+
+def test_devices_and_days_are_the_budget_that_simlib_counts(opened: Opener) -> None:
+    """8 H100 for two weeks, without leaving the page, as `simlib plan --gpu-hours` takes them."""
+    planner = Planner(opened("book/planner").page)
+    planner.page.click(".planner-devices summary")
+    planner.page.click(".planner-devices button")
+    flops = 8 * 14 * 24 * Cluster(accelerator("h100")).flops_per_device_hour
+    assert 10 ** float(planner.setting["C"]) == pytest.approx(flops, rel=0.02)
+    assert planner.text("devices-said").startswith("2,688 device-hours, ")
+    assert_same(planner)
+    planner.page.fill(".planner-devices input >> nth=1", "0")
+    planner.page.click(".planner-devices button")
+    assert "positive" in planner.text("devices-said")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_link_of_the_first_page_opens_its_own_budget(opened: Opener, preset: Preset) -> None:
+    flops = 6 * preset.nonzero_params * preset.data_seen
+    address = planner_address("t5-c4-refit", preset.nonzero_params, flops)
+    page = opened("book/planner").page
+    page.goto(page.url + "#" + address.partition("#")[2])
+    there = "c => document.querySelector('.planner [name=C]').value === c"
+    page.wait_for_function(there, arg=f"{np.log10(flops):.2f}")
+    assert 10 ** float(Planner(page).setting["C"]) == pytest.approx(flops, rel=0.012)
 
 
 def test_the_number_of_members_is_said(opened: Opener) -> None:

@@ -1,10 +1,13 @@
 """The first page's advice: its words where the law answers, and where it goes beyond all runs."""
 
+import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from click.testing import CliRunner
 
 from simlib.analysis.numbers import count
+from simlib.cli import cli
 from simlib.datasets import load_law
 from simlib.laws.optimum import COSTS, chinchilla_flops
 from simlib.pages import answer
@@ -107,12 +110,33 @@ def test_a_preset_opens_the_planner_at_its_size_and_budget():
     shown = answer.presets_table(T5, [answer.Preset(N, 2e12)])._repr_mimebundle_()["text/html"]
     link = answer.planner_address("t5-c4-refit", N, flops).replace("&", "&amp;")
     assert f'<a href="{link}">7B on 2T tokens</a>' in shown
-    assert float(row[1].split()[0]) == pytest.approx(flops / chinchilla_flops(T5.joint, N), 0.05)
+    assert float(row[2].split()[0]) == pytest.approx(flops / chinchilla_flops(T5.joint, N), 0.05)
+
+
+@pytest.mark.parametrize("preset", answer.PRESETS)
+def test_a_preset_gives_the_answer_of_the_planner_and_the_command_line(preset):
+    """At a fixed budget in FLOP: in multiples of each refit's own optimum it is more certain."""
+    N, flops = preset.nonzero_params, 6 * preset.nonzero_params * preset.data_seen
+    (row,) = answer.presets_table(T5, [preset]).rows
+    for cost, cell in zip(("dense", "sparse"), row[3:], strict=True):
+        asked = ("--nonzero-params", str(N), "--flops", str(flops), "--cost", cost, "--json")
+        done = CliRunner().invoke(cli, ["optimum", "--law", T5.name, *asked])
+        said = json.loads(done.output)
+        low, high = (round(100 * end) for end in said["interval"])
+        assert cell.startswith(f"{100 * said['sparsity']:.0f}% ({low}–{high})")
+        assert cell.endswith("†") == (said["sparsity"] < answer.FEW_SPARSE)
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(350, "350"), (999.6, "1K"), (14_200, "14.2K"), (0.66e6, "660K"), (1.5e13, "15T")],
+    [
+        (350, "350"),
+        (999.6, "1K"),
+        (14_200, "14.2K"),
+        (0.66e6, "660K"),
+        (1.5e13, "15T"),
+        (1.22e15, "1.22e15"),
+    ],
 )
 def test_counts_read_like_the_axes_of_charts(value, text):
     assert count(value) == text

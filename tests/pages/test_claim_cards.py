@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from simlib.claims import CLAIMS
+from simlib.claims import CLAIMS, scorecard
 from simlib.claims.evidence import Evidence, Missing, Outcome, Power, Region
+from simlib.claims.power import CATALOG, load_powers
 from simlib.pages.cards import Cards, deciding, headline, of_page, why
+from simlib.pages.claims import power_label
 from simlib.pages.names import spoken
+from simlib.pages.words import sentence
 
 ROOT = Path(__file__).parents[2]
 TRUSTED = Power("R", "ours", "", 100, 0.9, 0.0, 0.0, 0.9)
@@ -125,3 +128,26 @@ def test_a_region_with_a_margin_says_from_where_on_it_is_contradicted():
     both = region_text(Region(0.9, 1.1, margin=0.1), "x")
     assert both == "0.900 × to 1.10 × (contradicted below 0.800 × or above 1.20 ×)"
     assert region_text(Region(0.0), "") == "at least 0"
+
+
+def test_a_reason_can_be_asked_of_one_source_alone():
+    """A claim that is contradicted at scale may be undecided here for a reason of its own."""
+    outcome = Outcome((evidence(*OUTSIDE, runs="vit-jft", source="released"), evidence(*ACROSS)))
+    assert why(outcome).startswith("ViT on JFT-4B")
+    assert why(outcome, "own") == "Our GPT runs: the interval reaches across the edge."
+
+
+def test_parts_and_symbols_keep_their_letters():
+    card = html(evidence(*INSIDE, part="b_D"), evidence(*INSIDE, part="acdc, constant"), whole=True)
+    assert "<span>b_D</span>" in card
+    assert "<span>acdc, constant</span>" in card
+    assert sentence("c_S / (a_S + c_S)") == "c_S / (a_S + c_S)"
+    assert sentence("our GPT runs") == "Our GPT runs"
+
+
+def test_the_power_of_a_grid_is_not_called_that_of_a_table_without_its_runs():
+    """The scorecard must not state a power in one place and call it unknown in another."""
+    for name in CATALOG.names():
+        powers = load_powers(name)
+        used = {e.power for o in scorecard().values() for e in o.evidence} & set(powers.powers)
+        assert bool(used) == (power_label(powers) == spoken(name))

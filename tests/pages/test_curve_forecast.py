@@ -37,5 +37,5 @@ def test_factors_are_against_the_best_rival_and_coverage_is_a_span():
 
 def test_charts_describe_themselves():
     found = load_scores("clark")
-    for chart in (curve_forecast.errors(found, "them"), curve_forecast.example(found, 0.2)):
+    for chart in (curve_forecast.errors(found, "them"), curve_forecast.example(found, 0.2, "byte")):
         assert len(chart.to_dict()["description"].split()) > 10

@@ -50,6 +50,26 @@ def tiny(tmp_path: Path) -> Path:
     return folder / "tiny.md"
 
 
+FINDING = """
+```{code-cell} ipython3
+from simlib.pages.glue import glue_all
+glue_all(product=f"{rate * steps:g}")
+```
+
+The product is {glue:text}`product`, as *computed*.
+"""
+
+
+def test_the_command_says_what_the_page_finds(tiny: Path, tmp_path: Path) -> None:
+    tiny.write_text(TEXT + FINDING)
+    asked = [str(tiny), "-p", "steps", "8", "--out", str(tmp_path / "out.ipynb")]
+    done = CliRunner().invoke(command, asked)
+    assert done.exit_code == 0, done.output
+    found, wrote = done.stdout.splitlines()[-2:]
+    assert found == "The product is 4, as computed."
+    assert wrote == f"wrote {tmp_path / 'out.ipynb'}"
+
+
 def output_of(notebook: object) -> object:
     """What the last cell printed, as JSON."""
     return json.loads(notebook.cells[-1].outputs[0].text)  # type: ignore[attr-defined]

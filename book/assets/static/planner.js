@@ -208,6 +208,23 @@
     changed();
   };
 
+  // ---- the compute of devices -----------------------------------------------------------------
+  const devices = page.querySelector(".planner-devices");
+  const setDevices = () => {
+    const told = devices.querySelector(".planner-devices-said");
+    const [count, days, share] = [...devices.querySelectorAll("input")].map((field) => Number(field.value));
+    const hours = 24 * count * days;
+    const flops = 3600 * hours * Number(devices.querySelector("select").value) * (share / 100);
+    if (!(flops > 0 && Number.isFinite(flops) && share <= 100)) {
+      told.textContent = "Devices, days and the share of the peak are positive numbers, the share at most 100.";
+      return;
+    }
+    page.querySelector("[name=C]").value = Math.log10(flops);
+    changed();
+    told.textContent = `${quantity(hours)} device-hours, ${quantity(flops)} FLOP.`;
+  };
+  devices.querySelector("button").addEventListener("click", setDevices);
+
   // ---- a law of the reader's own ------------------------------------------------------------
   const box = page.querySelector(".planner-own");
   const takeLaw = (text) => {

@@ -32,6 +32,46 @@
     return typeof title === "string" ? { text: lines } : { ...title, text: lines };
   };
 
+  // How many letters the longest text of each field has that the rows of a chart hold.
+  const longest = (node, found = {}) => {
+    if (!node || typeof node !== "object") return found;
+    const rows = [node.data?.values, ...Object.values(node.datasets ?? {})].filter(Array.isArray).flat();
+    for (const [field, value] of rows.flatMap(Object.entries)) {
+      if (typeof value === "string") found[field] = Math.max(found[field] ?? 0, value.length);
+    }
+    for (const [key, part] of Object.entries(node)) {
+      if (key !== "data" && key !== "datasets") longest(part, found);
+    }
+    return found;
+  };
+
+  // On a phone long names stand one below the other in a legend, long titles of an axis in lines.
+  const LETTERS = 44; // of a legend's row, with five for each symbol
+  const onPhone = (channel, encoded, letters) => {
+    const title = encoded.axis?.title ?? encoded.title;
+    if (channel === "x" && encoded.axis !== null && typeof title === "string") {
+      return { ...encoded, axis: { ...encoded.axis, title: wrapped(title, true).text } };
+    }
+    const length = letters[encoded.field];
+    if (!["color", "shape", "strokeDash", "strokeWidth"].includes(channel) || !length || encoded.legend === null) {
+      return encoded;
+    }
+    const columns = Math.min(3, Math.max(1, Math.floor(LETTERS / (length + 5))));
+    return { ...encoded, legend: { ...encoded.legend, columns, labelLimit: 300 } };
+  };
+
+  const forPhone = (node, letters) => {
+    if (Array.isArray(node)) return node.map((part) => forPhone(part, letters));
+    if (!node || typeof node !== "object") return node;
+    const part = ([key, value]) => {
+      if (key === "data" || key === "datasets") return [key, value];
+      if (key !== "encoding") return [key, forPhone(value, letters)];
+      const channels = Object.entries(value).map(([name, encoded]) => [name, onPhone(name, encoded, letters)]);
+      return [key, Object.fromEntries(channels)];
+    };
+    return Object.fromEntries(Object.entries(node).map(part));
+  };
+
   const themeConfig = (narrow) => {
     const ink = dark() ? "#d5dbe3" : "#2b3440";
     const faint = dark() ? "#3a444f" : "#e1e6ec";
@@ -40,7 +80,10 @@
       background: null,
       font,
       title: { color: ink, subtitleColor: ink },
-      axis: { labelColor: ink, titleColor: ink, gridColor: faint, domainColor: faint, tickColor: faint },
+      axis: {
+        labelColor: ink, titleColor: ink, gridColor: faint, domainColor: faint, tickColor: faint,
+        labelSeparation: 5, // pixels between labels: else one of them is left out
+      },
       legend: {
         labelColor: ink,
         titleColor: ink,
@@ -60,7 +103,10 @@
       typeof value === "string" && value[0] === "#" ? colours[value.toLowerCase()] ?? value : value);
     const config = merge(swapped.config ?? {}, themeConfig(narrow));
     const panels = narrow && swapped.columns ? { columns: 1 } : {}; // one under the other
-    return { ...swapped, config, ...panels, ...(swapped.title ? { title: wrapped(swapped.title, narrow) } : {}) };
+    const fitted = narrow ? forPhone(swapped, longest(swapped)) : swapped;
+    const panel = ["facet", "row", "column"].some((channel) => fitted.encoding?.[channel]);
+    if (panel || !(fitted.mark || fitted.layer)) delete fitted.width; // panels have widths of their own
+    return { ...fitted, config, ...panels, ...(swapped.title ? { title: wrapped(swapped.title, narrow) } : {}) };
   };
 
   // ---- sliders ----------------------------------------------------------------------------
