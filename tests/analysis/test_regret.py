@@ -10,6 +10,7 @@ from simlib.analysis.regret import (
     CATALOG,
     CHEAPEST,
     D_OPTIMAL,
+    DEAREST,
     V_OPTIMAL,
     AtBudget,
     Case,
@@ -42,7 +43,7 @@ FOUND = regret(CASE, RUNS, COSTS, FAR, BELIEF, draws=10, seed=3)
 def test_every_design_obeys_its_budget_and_all_candidates_cost_all():
     for at in FOUND.budgets:
         assert at.budget == pytest.approx(at.share * COSTS.sum())
-        assert {o.design for o in at.designs} == {CHEAPEST, D_OPTIMAL, V_OPTIMAL}
+        assert {o.design for o in at.designs} == {CHEAPEST, DEAREST, D_OPTIMAL, V_OPTIMAL}
         assert all(0 < o.cost <= at.budget for o in at.designs)
         assert len(at.random_errors) == len(at.random_r2) == 10
     assert FOUND.whole.cost == pytest.approx(COSTS.sum())
