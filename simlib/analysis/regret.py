@@ -14,6 +14,9 @@ The rules, written before any result was seen:
   and count as the worst.
 - The regret of a design is its error above that of the fit to all candidates. A design beats chance
   at a budget where its error is below those of 95% of the random draws.
+
+Added after the results were seen: *dearest*, rows by falling cost, which lie nearest to the runs to
+predict.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ from simlib.runs.cells import Columns
 from simlib.simulate.choice import choose
 from simlib.simulate.forecast import residual_noise
 
-RANDOM, CHEAPEST, D_OPTIMAL, V_OPTIMAL = DESIGNS = ("random", "cheapest", "D-optimal", "V-optimal")
+RANDOM, CHEAPEST, DEAREST = "random", "cheapest", "dearest"
+D_OPTIMAL, V_OPTIMAL = "D-optimal", "V-optimal"
 BELIEF = "t5-c4-refit"
 ROUNDS = 3  # of equal shares of the budget, with a fit after each
 DRAWS = 200  # of random designs
@@ -288,9 +292,10 @@ def regret(
     form, everything = FORMS[case.form], range(len(runs))
     found = []
     for number, share in enumerate(case.shares):
-        budget = share * float(costs.sum())
+        budget, rising = share * float(costs.sum()), np.argsort(costs, kind="stable").tolist()
         rows = {
-            CHEAPEST: in_order(costs, np.argsort(costs, kind="stable").tolist(), budget),
+            CHEAPEST: in_order(costs, rising, budget),
+            DEAREST: in_order(costs, rising[::-1], budget),
             D_OPTIMAL: in_rounds(runs, costs, budget, form, belief, None),
             V_OPTIMAL: in_rounds(runs, costs, budget, form, belief, predict),
         }

@@ -12,6 +12,7 @@ from simlib.analysis.numbers import number, percent
 from simlib.analysis.regret import (
     CHEAPEST,
     D_OPTIMAL,
+    DEAREST,
     PRINTED,
     RANDOM,
     V_OPTIMAL,
@@ -21,7 +22,9 @@ from simlib.analysis.regret import (
 from simlib.pages import charts
 from simlib.pages.tables import Table
 
-CHOSEN = (V_OPTIMAL, D_OPTIMAL, CHEAPEST)  # in the order of tables and legends
+CHOSEN = (V_OPTIMAL, D_OPTIMAL, CHEAPEST)  # as the rule has them, in the order of tables
+SHOWN = (*CHOSEN, DEAREST)  # and what was added after the results were seen
+COMPARED = (RANDOM, CHEAPEST, D_OPTIMAL, V_OPTIMAL, "theirs")
 BAND = (0.05, 0.95)  # quantiles of random draws
 KINDS = {
     "scalebench-sparsity": "upcycled mixtures",
@@ -99,37 +102,23 @@ def _error(error: float | None) -> str:
 
 
 def error_table(found: Sequence[Regret]) -> Table:
-    """Error and regret of each design, and the share of random choices that it beats."""
+    """By table and budget: error, regret and share of random choices beaten of each design."""
     rows = []
     for each in found:
         for at in each.budgets:
             low, high = (_error(at.quantile(q)) for q in BAND)
             chance = f"{_error(at.quantile(0.5))} ({low} to {high})"
-            runs = number(at.random_runs, 2)
-            rows.append((kind(each), percent(at.share), RANDOM, runs, chance, "", ""))
-            for design in CHOSEN:
-                o = at.of(design)
-                regret = (
-                    "–"
-                    if o.error is None or each.whole.error is None
-                    else f"{o.error - each.whole.error:+.1%}"
-                )
-                beaten = percent(at.beaten(design)) + " *" * at.beats_chance(design)
-                run = (kind(each), percent(at.share), design, str(o.runs))
-                rows.append((*run, _error(o.error), regret, beaten))
-        rows.append(
-            (
-                kind(each),
-                percent(1.0),
-                "all",
-                str(each.candidates),
-                _error(each.whole.error),
-                "",
-                "",
-            )
-        )
-    header = ("table", "of the cost", "design", "runs", "error on held-out runs", "regret")
-    return Table((*header, "random choices beaten"), rows)
+            cells = (_cell(each, at, design) for design in SHOWN)
+            rows.append((kind(each), percent(at.share), chance, *cells, _error(each.whole.error)))
+    return Table(("held out", "of the cost", RANDOM, *SHOWN, "all candidates"), rows)
+
+
+def _cell(found: Regret, at: AtBudget, design: str) -> str:
+    own, whole = at.of(design).error, found.whole.error
+    if own is None or whole is None:
+        return "no law"
+    beaten = percent(at.beaten(design)) + " *" * at.beats_chance(design)
+    return f"{_error(own)} ({own - whole:+.1%}), {beaten}"
 
 
 def errors(found: Sequence[Regret]) -> alt.HConcatChart:
@@ -162,7 +151,7 @@ def _panel(found: Regret, first: bool) -> alt.LayerChart:
     lines = [
         {"share": at.share, "design": design, "error": _drawn(at.of(design).error)}
         for at in at_each
-        for design in CHOSEN
+        for design in SHOWN
     ]
     lines += [
         {"share": at.share, "design": RANDOM, "error": _drawn(at.quantile(0.5))} for at in at_each
@@ -176,9 +165,10 @@ def _panel(found: Regret, first: bool) -> alt.LayerChart:
     )
     title = "Error on held-out runs" if first else None
     y = alt.Y("error:Q", title=title, axis=alt.Axis(format=".0%", tickCount=5))
-    colours = [charts.BLUE[0], charts.ORANGE[0], charts.GREEN[0], charts.GREY[0]]
+    series = (charts.BLUE, charts.ORANGE, charts.GREEN, charts.PURPLE, charts.GREY)
+    colours = [light for light, _ in series]
     colour = alt.Color(
-        "design:N", title=None, scale=alt.Scale(domain=[*CHOSEN, RANDOM], range=colours)
+        "design:N", title=None, scale=alt.Scale(domain=[*SHOWN, RANDOM], range=colours)
     )
     spread = charts.band(alt.Data(values=band), x, "low", "high", charts.GREY[0])
     base = alt.Chart(alt.Data(values=lines)).encode(x=x, y=y, color=colour)
@@ -209,19 +199,15 @@ def printed_table(found: Sequence[Regret]) -> Table:
         for place, at in enumerate(each.budgets):
             drawn = np.array(at.random_r2)
             ours = {d: number(at.of(d).r2, 2) for d in CHOSEN}
-            ours[RANDOM] = f"{drawn.mean():.2f} ± {drawn.std():.2f}"
-            for design in (RANDOM, CHEAPEST, D_OPTIMAL, V_OPTIMAL, "theirs"):
-                mean, spread = theirs.rows[design][place]
-                own = (kind(each), percent(at.share), design, ours.get(design, "–"))
-                rows.append((*own, f"{mean:.2f} ± {spread:.2f}"))
-        mean, spread = theirs.all_data
-        rows.append(
-            (
-                kind(each),
-                percent(1.0),
-                "all",
-                number(each.whole.r2, 2),
-                f"{mean:.2f} ± {spread:.2f}",
-            )
-        )
-    return Table(("table", "of the cost", "design", "R², our law", "R², printed"), rows)
+            ours[RANDOM] = _spread(float(drawn.mean()), float(drawn.std()))
+            cells = [
+                f"{ours.get(design, '–')} | {_spread(*theirs.rows[design][place])}"
+                for design in COMPARED
+            ]
+            whole = f"{number(each.whole.r2, 2)} | {_spread(*theirs.all_data)}"
+            rows.append((kind(each), percent(at.share), *cells, whole))
+    return Table(("R², ours | printed", "of the cost", *COMPARED, "all candidates"), rows)
+
+
+def _spread(mean: float, deviation: float) -> str:
+    return f"{mean:.2f} ± {deviation:.2f}"

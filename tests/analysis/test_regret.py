@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from simlib.analysis.regret import (
     CASES,
     CATALOG,
     CHEAPEST,
     D_OPTIMAL,
+    DEAREST,
     V_OPTIMAL,
     AtBudget,
     Case,
@@ -20,11 +22,13 @@ from simlib.analysis.regret import (
     outcome,
     regret,
 )
+from simlib.cli import cli
 from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit import DENSE, FORMS, JOINT
 from simlib.laws.extensions import FIXED_DATA
 from simlib.runs.cells import Columns
+from simlib.runs.foreign import ESSENTIAL
 
 BELIEF = load_law("t5-c4-refit")
 LAW = BELIEF.joint
@@ -42,7 +46,7 @@ FOUND = regret(CASE, RUNS, COSTS, FAR, BELIEF, draws=10, seed=3)
 def test_every_design_obeys_its_budget_and_all_candidates_cost_all():
     for at in FOUND.budgets:
         assert at.budget == pytest.approx(at.share * COSTS.sum())
-        assert {o.design for o in at.designs} == {CHEAPEST, D_OPTIMAL, V_OPTIMAL}
+        assert {o.design for o in at.designs} == {CHEAPEST, DEAREST, D_OPTIMAL, V_OPTIMAL}
         assert all(0 < o.cost <= at.budget for o in at.designs)
         assert len(at.random_errors) == len(at.random_r2) == 10
     assert FOUND.whole.cost == pytest.approx(COSTS.sum())
@@ -112,3 +116,47 @@ def test_every_case_ships_as_its_rule_says(case):
     for at in found.budgets:
         assert all(o.cost <= at.budget * (1 + 1e-12) for o in at.designs)
         assert len(at.random_errors) == 200
+
+
+def cli_regret(tmp_path, *options):
+    """`simlib regret` on the runs of this file, to predict the far ones."""
+    for name, columns in (("here", RUNS), ("there", FAR)):
+        lines = [",".join(ESSENTIAL)]
+        values = zip(columns.N, columns.S, columns.D, columns.L, strict=True)
+        lines += [f"{n:.0f},{s},{d:.0f},{loss}" for n, s, d, loss in values]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    asked = [
+        "regret",
+        "--candidates",
+        str(tmp_path / "here.csv"),
+        "--form",
+        "dense",
+        "--draws",
+        "2",
+    ]
+    return CliRunner().invoke(cli, [*asked, *options])
+
+
+def test_the_command_takes_tables_of_ones_own_and_writes_what_it_found(tmp_path):
+    there, kept = str(tmp_path / "there.csv"), str(tmp_path / "kept.json")
+    done = cli_regret(tmp_path, "--on", there, "--share", "0.5", "--save", kept)
+    assert done.exit_code == 0, done.output
+    found = load_regret(kept)
+    assert (found.case.form, found.case.shares, found.draws) == ("dense", (0.5,), 2)
+    assert found.made["table"].endswith("here.csv")
+    assert "50% of the cost" in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "--on names the table"),
+        (("--share", "2"), "shares above 0"),
+        (("--price", "sparsity"), "positive cost"),
+    ],
+)
+def test_the_command_refuses_in_a_sentence(tmp_path, options, said):
+    more = ("--on", str(tmp_path / "there.csv")) if options else ()
+    done = cli_regret(tmp_path, *options, *more)
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
