@@ -23,10 +23,10 @@ import numpy as np
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import Array
+from simlib.laws.precision import FULL
 from simlib.runs.cells import nominal_sparsities, numbered, pooled, same_size
 from simlib.runs.table import RunTable
 
-FULL = 16  # bits that a weight trained in full precision counts as
 DECIDING = (4, 3)  # bits whose cost few seeds can see; that of 8 is below their noise
 HALF_AS_MUCH_AGAIN = 0.5  # of what bits cost a dense model: the excess that the rule must find
 ENOUGH = 0.8  # power below which nothing found means nothing

@@ -1,0 +1,60 @@
+"""`simlib bits`: forecast runs of few bits that a law has not seen, and hold them against it."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import sys
+from dataclasses import replace
+
+import click
+
+import simlib
+from simlib.analysis.bitforecast import (
+    CATALOG,
+    LAW,
+    BitForecast,
+    forecast_bits,
+    heldout_runs,
+    judge,
+)
+from simlib.cli.options import level_option
+from simlib.cli.output import force_option, saved
+from simlib.datasets import load_law
+
+
+@click.command()
+@click.option("--law", "law_name", default=LAW, show_default=True, help="A law of the form bits.")
+@level_option
+@click.option("--judge", "judged", help="Hold these forecasts, saved before, against the runs.")
+@click.option("--save", help="Write a file: a path ending in .json.")
+@force_option
+def command(law_name: str, level: float, judged: str | None, save: str | None, force: bool) -> None:
+    """Forecast QuEST's largest models, and those of zeros and 4 bits, by a law of bits."""
+    path = saved(save, CATALOG.folder, force) if save else None
+    runs = heldout_runs()
+    made = {
+        "command": shlex.join(["simlib", *sys.argv[1:]]),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "simlib": simlib.__version__,
+    }
+    if judged:
+        found = CATALOG.load(judged)
+        scatter = load_law(found.law).log_rmse
+        routes = judge(found.forecasts, runs, scatter, found.level)
+        found = replace(found, made=made, routes=routes)
+    else:
+        forecasts = forecast_bits(runs, load_law(law_name), level)
+        found = BitForecast(law_name, level, forecasts, made, [])
+    if path:
+        CATALOG.write(path, found)
+    for f in found.forecasts:
+        click.echo(
+            f"{f.group:8} {f.nonzero_params:.3g} non-zero, {f.bits:2} bits, zeros by "
+            f"{f.route or 'no law':12} {f.loss:.4f} ({f.low:.4f} to {f.high:.4f})"
+        )
+    for r in found.routes:
+        click.echo(
+            f"{r.group:8} zeros by {r.route or 'no law':12} {r.mean:+.2%} "
+            f"({r.low:+.2%} to {r.high:+.2%}), {r.verdict}"
+        )
