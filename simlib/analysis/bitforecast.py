@@ -62,7 +62,7 @@ class Forecast:
 class Route:
     """One route against the runs of its group: errors are log measured less log forecast.
 
-    `power` is the least chance that the rule contradicts it if another route were true, NaN where
+    `power` is the least chance that the rule contradicts it if another route were true, None where
     there is none.
     """
 
@@ -72,14 +72,16 @@ class Route:
     mean: float
     low: float
     high: float
-    power: float
+    power: float | None
 
     @property
     def verdict(self) -> str:
-        """Contradicted, holds, or undecided."""
+        """Contradicted, holds, or undecided; without another route no more than not contradicted."""
         if not self.low <= 0 <= self.high:
             return "contradicted"
-        return "undecided" if self.power < ENOUGH else "holds"
+        if self.power is None:
+            return "not contradicted"
+        return "holds" if self.power >= ENOUGH else "undecided"
 
 
 @dataclass(frozen=True)
@@ -172,10 +174,12 @@ def judge(
     ]
 
 
-def _power(key: tuple[str, str], means: Mapping[Any, float], width: float, noise: float) -> float:
+def _power(
+    key: tuple[str, str], means: Mapping[Any, float], width: float, noise: float
+) -> float | None:
     """The least chance to contradict a route if another of its group were true."""
     normal = NormalDist(0.0, noise)
     away = [
         abs(means[key] - m) for other, m in means.items() if other[0] == key[0] and other != key
     ]
-    return min((normal.cdf(a - width) + normal.cdf(-a - width) for a in away), default=float("nan"))
+    return min((normal.cdf(a - width) + normal.cdf(-a - width) for a in away), default=None)

@@ -91,9 +91,19 @@ class Excess:
         return "holds" if self.power >= ENOUGH else "undecided"
 
 
-def crossing(runs: RunTable, law: FittedLaw, size: float) -> Crossing:
-    """The cells of one size. Raises InputError where one of sparsity and bits has no run."""
-    runs = RunTable(r for r in runs.finished if same_size(r.nonzero_params, size))
+def crossing(runs: RunTable, law: FittedLaw) -> Crossing:
+    """The cells of the smallest dense model of few bits: its size, and its data.
+
+    Raises InputError where one of sparsity and bits has no run there.
+    """
+    runs = runs.finished
+    few = [r for r in runs if r.weight_bits and r.sparsity == 0]
+    if not few:
+        raise InputError("no dense model has weights of few bits: nothing to hold sparse ones to")
+    first = min(few, key=lambda r: (r.nonzero_params, r.data_seen))
+    size = first.nonzero_params
+    alike = (r for r in runs if same_size(r.nonzero_params, size))
+    runs = RunTable(r for r in alike if same_size(r.data_seen, first.data_seen))
     zeros = nominal_sparsities(runs.sparsity)
     widths = np.array([r.weight_bits or FULL for r in runs])
     sparsities, bits = tuple(np.unique(zeros).tolist()), tuple(np.unique(widths)[::-1].tolist())
