@@ -76,7 +76,7 @@ class Route:
 
     @property
     def verdict(self) -> str:
-        """Contradicted, holds, or undecided; without another route no more than not contradicted."""
+        """Contradicted, holds or undecided; without another route at most not contradicted."""
         if not self.low <= 0 <= self.high:
             return "contradicted"
         if self.power is None:

@@ -79,7 +79,7 @@ def best_split(
     level: float = LEVEL,
 ) -> BestSplit:
     """Where a byte is worth most, among the bits that the law knows and sparsities up to a most."""
-    S = -np.expm1(np.linspace(0.0, np.log1p(-most_sparse), STEPS))
+    S = 0.0 - np.expm1(np.linspace(0.0, np.log1p(-most_sparse), STEPS))
     known = (FULL, *bits_law.by_bits[0].bits)
     found = [_worths(bits_law, zeros_law, S, bits, kept) for bits in known]
     values = np.stack([value for value, _ in found])

@@ -18,22 +18,44 @@ from simlib.analysis.bitforecast import (
     heldout_runs,
     judge,
 )
+from simlib.analysis.bitworth import law_beside
+from simlib.cli.fit import made
 from simlib.cli.options import level_option
 from simlib.cli.output import force_option, saved
-from simlib.datasets import load_law
+from simlib.datasets import WORLD, load_law
+from simlib.datasets.source import find_source
 
 
 @click.command()
 @click.option("--law", "law_name", default=LAW, show_default=True, help="A law of the form bits.")
 @level_option
+@click.option(
+    "--worth-of",
+    help="Instead: the law with the worth of bits of this table, which cannot carry its own.",
+)
 @click.option("--judge", "judged", help="Hold these forecasts, saved before, against the runs.")
 @click.option("--save", help="Write a file: a path ending in .json.")
 @force_option
-def command(law_name: str, level: float, judged: str | None, save: str | None, force: bool) -> None:
+def command(
+    law_name: str,
+    level: float,
+    worth_of: str | None,
+    judged: str | None,
+    save: str | None,
+    force: bool,
+) -> None:
     """Forecast QuEST's largest models, and those of zeros and 4 bits, by a law of bits."""
-    path = saved(save, CATALOG.folder, force) if save else None
+    path = saved(save, WORLD if worth_of else CATALOG.folder, force) if save else None
+    if worth_of:
+        source = find_source(worth_of)
+        name = path.stem if path else source.name
+        law = replace(law_beside(load_law(law_name), source.runs, name), made=made(source))
+        if path:
+            law.save(path)
+        click.echo(law.summary())
+        return
     runs = heldout_runs()
-    made = {
+    how = {
         "command": shlex.join(["simlib", *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "simlib": simlib.__version__,
@@ -42,10 +64,10 @@ def command(law_name: str, level: float, judged: str | None, save: str | None, f
         found = CATALOG.load(judged)
         scatter = load_law(found.law).log_rmse
         routes = judge(found.forecasts, runs, scatter, found.level)
-        found = replace(found, made=made, routes=routes)
+        found = replace(found, made=how, routes=routes)
     else:
         forecasts = forecast_bits(runs, load_law(law_name), level)
-        found = BitForecast(law_name, level, forecasts, made, [])
+        found = BitForecast(law_name, level, forecasts, how, [])
     if path:
         CATALOG.write(path, found)
     for f in found.forecasts:
