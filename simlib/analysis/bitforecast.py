@@ -41,7 +41,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Forecast:
+class RunForecast:
     """The loss of a run in nats with a confidence interval of the law; N counts what is not zero.
 
     `route` names the law that says what zeros are worth, empty where they are worth nothing.
@@ -90,7 +90,7 @@ class BitForecast:
 
     law: str
     level: float
-    forecasts: list[Forecast]
+    forecasts: list[RunForecast]
     made: dict[str, str]
     routes: list[Route]
 
@@ -109,7 +109,7 @@ def heldout_runs() -> Mapping[str, RunTable]:
 
 def forecast_bits(
     runs: Mapping[str, RunTable], law: FittedLaw | None = None, level: float = LEVEL
-) -> list[Forecast]:
+) -> list[RunForecast]:
     """The loss of every run along every route of its group; no measured loss is read.
 
     Members of two ensembles are paired at random, for they were fitted to different runs. Raises
@@ -128,7 +128,7 @@ def forecast_bits(
             low, high = quantile_interval(members(0.0, N * many, D, P), level)
             columns = (table.sparsity, N, D, P, value, low, high)
             found += [
-                Forecast(group, route, float(s), float(n), float(d), int(p), *map(float, ends))
+                RunForecast(group, route, float(s), float(n), float(d), int(p), *map(float, ends))
                 for s, n, d, p, *ends in zip(*columns, strict=True)
             ]
     return found
@@ -144,7 +144,7 @@ def _worth(route: str, S: Array, members: int) -> tuple[Array, Array]:
 
 
 def judge(
-    forecasts: Sequence[Forecast],
+    forecasts: Sequence[RunForecast],
     runs: Mapping[str, RunTable],
     scatter: float,
     level: float = LEVEL,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib.analysis.bitforecast import ENOUGH, LARGEST, Route
+from simlib.analysis.bitforecast import ENOUGH, LARGEST, SPARSE, Route
 from simlib.analysis.byteworth import BestSplit, ByteWorth, best_split, byte_worth
 from simlib.analysis.fewbits import Crossing, Excess
 from simlib.analysis.numbers import number, percent, with_interval
@@ -270,3 +270,54 @@ def _percents(ends: tuple[float, float]) -> str:
 def _shares(best: BestSplit) -> str:
     found = sorted(best.shares.items(), key=lambda item: -item[1])
     return ", ".join(f"{bits} bits {percent(share)}" for bits, share in found if share >= 0.01)
+
+
+def answer(alike: BestSplit, alone: BestSplit, routes: Mapping[tuple[str, str], Route]) -> str:
+    """What QuEST's models say of bits, and of zeros beside them, in two sentences."""
+    share = alone.shares[alone.bits]
+    return (
+        f"By QuEST's models of up to 822M parameters, few bits are the way: dense weights of "
+        f"{alike.bits} bits, activations alike, do per byte what "
+        f"{with_interval(alike.worth, alike.worth_interval, 2)} bytes in full precision do; where "
+        f"weights alone are rounded it is {alone.bits} bits and "
+        f"{with_interval(alone.worth, alone.worth_interval, 2)}, best in {percent(share)} of "
+        f"refits. {sparse_answer(routes)}"
+    )
+
+
+def sparse_answer(routes: Mapping[tuple[str, str], Route]) -> str:
+    """What the models of half zeros say, in a sentence."""
+    nothing = routes[SPARSE, ""]
+    wrong = [r for (group, route), r in routes.items() if group == SPARSE and route]
+    if nothing.verdict == "holds" and all(r.verdict == "contradicted" for r in wrong):
+        return (
+            "Zeros on top, half of the weights in a pattern of 4:8, gained nothing there that "
+            "would pay for their mask."
+        )
+    if nothing.verdict == "contradicted":
+        return "Half of the weights at zero, in a pattern of 4:8, were worth more than nothing."
+    return "What half of the weights at zero are worth beside few bits stays open there."
+
+
+def own_answer(both: BestSplit, dense: BestSplit) -> str:
+    """What our own models say of the split, in half a sentence."""
+    gain = both.worth / dense.worth - 1
+    best = (
+        f"{both.bits} bits at {percent(both.sparsity)} sparsity{_percents(both.sparsity_interval)}"
+    )
+    sure = f"{both.bits} bits are best in {percent(both.shares[both.bits])} of refits"
+    if both.sparsity == 0:
+        return f"dense weights of {both.bits} bits are best, too; {sure}"
+    return (
+        f"with weights pruned one by one, the best split is {best}, masks counted: a byte is worth "
+        f"{percent(gain)} more than in the best dense model, of {dense.bits} bits; {sure}"
+    )
+
+
+def needed(bits: int, S: float) -> str:
+    """What a non-zero weight takes with its mask, beside a dense one, in words."""
+    with_mask = bits + 1 / (1 - S)
+    return (
+        f"{bits} bits a non-zero weight takes {number(with_mask, 2)} bits instead of {bits}, "
+        f"and has to be worth {number(with_mask / bits, 3)} dense ones to pay"
+    )

@@ -15,7 +15,10 @@ SMALLEST = 1e3  # parameters, tokens or images below which a run is no model
 # tokens or classes that a prediction chooses among, by the run table behind a law. T5 v1.1 has a
 # vocabulary of 32,128; our texts are bytes, our images have 256 classes. The loss of the ViT runs
 # on JFT-4B is not known to be that of a choice of one class.
-OUTCOMES = {"t5-c4": 32_128, "gpt-laptop": 256, "t5-laptop": 256, "vit-laptop": 256}
+OUTCOMES = {
+    **{"t5-c4": 32_128, "gpt-laptop": 256, "bits-laptop": 256},
+    **{"t5-laptop": 256, "vit-laptop": 256},
+}
 
 
 def chance_loss(law_file: FittedLaw) -> float | None:
