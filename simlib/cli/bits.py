@@ -19,6 +19,7 @@ from simlib.analysis.bitforecast import (
     judge,
 )
 from simlib.analysis.bitworth import law_beside
+from simlib.analysis.splitcheck import forecast_splits
 from simlib.cli.fit import made
 from simlib.cli.options import level_option
 from simlib.cli.output import force_option, saved
@@ -33,6 +34,7 @@ from simlib.datasets.source import find_source
     "--worth-of",
     help="Instead: the law with the worth of bits of this table, which cannot carry its own.",
 )
+@click.option("--grid", help="Forecast the splits of this grid, a YAML file, instead.")
 @click.option("--judge", "judged", help="Hold these forecasts, saved before, against the runs.")
 @click.option("--save", help="Write a file: a path ending in .json.")
 @force_option
@@ -40,11 +42,12 @@ def command(
     law_name: str,
     level: float,
     worth_of: str | None,
+    grid: str | None,
     judged: str | None,
     save: str | None,
     force: bool,
 ) -> None:
-    """Forecast QuEST's largest models, and those of zeros and 4 bits, by a law of bits."""
+    """Forecast QuEST's largest models and those of 4:8 zeros, or a grid, by a law of bits."""
     path = saved(save, WORLD if worth_of else CATALOG.folder, force) if save else None
     if worth_of:
         source = find_source(worth_of)
@@ -54,7 +57,7 @@ def command(
             law.save(path)
         click.echo(law.summary())
         return
-    runs = heldout_runs()
+    runs = {} if grid else heldout_runs()
     how = {
         "command": shlex.join(["simlib", *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -66,17 +69,24 @@ def command(
         routes = judge(found.forecasts, runs, scatter, found.level)
         found = replace(found, made=how, routes=routes)
     else:
-        forecasts = forecast_bits(runs, load_law(law_name), level)
+        law = load_law(law_name)
+        if grid:
+            from simlib.sweep.grid import read_grid  # brings torch, which the rest need not
+
+            forecasts = forecast_splits(read_grid(grid).configs, law, level)
+        else:
+            forecasts = forecast_bits(runs, law, level)
         found = BitForecast(law_name, level, forecasts, how, [])
     if path:
         CATALOG.write(path, found)
     for f in found.forecasts:
         click.echo(
-            f"{f.group:8} {f.nonzero_params:.3g} non-zero, {f.bits:2} bits, zeros by "
-            f"{f.route or 'no law':12} {f.loss:.4f} ({f.low:.4f} to {f.high:.4f})"
+            f"{f.group:8} {f.nonzero_params:.3g} non-zero, {f.sparsity:.0%} sparse, "
+            f"{f.bits:2} bits, zeros by {f.route or 'no other law':12} "
+            f"{f.loss:.4f} ({f.low:.4f} to {f.high:.4f})"
         )
     for r in found.routes:
         click.echo(
-            f"{r.group:8} zeros by {r.route or 'no law':12} {r.mean:+.2%} "
+            f"{r.group:8} zeros by {r.route or 'no other law':12} {r.mean:+.2%} "
             f"({r.low:+.2%} to {r.high:+.2%}), {r.verdict}"
         )
