@@ -106,6 +106,9 @@ def crossing(runs: RunTable, law: FittedLaw) -> Crossing:
     runs = RunTable(r for r in alike if same_size(r.data_seen, first.data_seen))
     zeros = nominal_sparsities(runs.sparsity)
     widths = np.array([r.weight_bits or FULL for r in runs])
+    crossed = np.isin(zeros, zeros[widths < FULL])  # sparsities in full precision alone say nothing
+    runs = RunTable(r for r, kept in zip(runs, crossed, strict=True) if kept)
+    zeros, widths = zeros[crossed], widths[crossed]
     sparsities, bits = tuple(np.unique(zeros).tolist()), tuple(np.unique(widths)[::-1].tolist())
     cells = [[(zeros == s) & (widths == p) for p in bits] for s in sparsities]
     counts = np.array([[cell.sum() for cell in row] for row in cells])
