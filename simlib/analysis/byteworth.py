@@ -9,6 +9,7 @@ multiply is then an assumption.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +78,14 @@ def best_split(
     most_sparse: float,
     kept: Storage,
     level: float = LEVEL,
+    among: Sequence[int] = (),
 ) -> BestSplit:
-    """Where a byte is worth most, among the bits that the law knows and sparsities up to a most."""
+    """Where a byte is worth most: sparsities up to a most, bits `among` these or all known.
+
+    Raises InputError as `byte_worth` does.
+    """
     S = 0.0 - np.expm1(np.linspace(0.0, np.log1p(-most_sparse), STEPS))
-    known = (FULL, *bits_law.by_bits[0].bits)
+    known = tuple(among) or (FULL, *bits_law.by_bits[0].bits)
     found = [_worths(bits_law, zeros_law, S, bits, kept) for bits in known]
     values = np.stack([value for value, _ in found])
     members = np.stack([member for _, member in found], axis=1)  # (members, bits, sparsities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -11,6 +12,7 @@ from simlib.analysis.bitforecast import ENOUGH, LARGEST, SPARSE, Route
 from simlib.analysis.byteworth import BestSplit, ByteWorth, best_split, byte_worth
 from simlib.analysis.fewbits import Crossing, Excess
 from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.splitcheck import SplitCheck
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.precision import FULL
 from simlib.pages import charts
@@ -27,7 +29,13 @@ def formats(law_files: Mapping[str, FittedLaw]) -> Table:
     """By table: what is rounded, the worth of each number of bits, scatter and status."""
     known = sorted({bits for f in law_files.values() for bits in f.by_bits[0].bits}, reverse=True)
     return Table(
-        ("runs", *(f"{bits} bits" for bits in known), "runs of them", "log-RMSE", "not identified"),
+        (
+            "runs",
+            *(f"{bits} bits" for bits in known),
+            "how many",
+            "log-RMSE",
+            "size, data: not identified",
+        ),
         [
             (
                 what,
@@ -37,7 +45,7 @@ def formats(law_files: Mapping[str, FittedLaw]) -> Table:
                 ),
                 str(f.runs),
                 percent(f.log_rmse, 2),
-                ", ".join(f.unidentified) or "none",
+                ", ".join(f.unidentified) or ("none" if f.profile_intervals else "not fitted"),
             )
             for what, f in law_files.items()
         ],
@@ -95,10 +103,10 @@ def route_name(route: str) -> str:
 
 def errors(routes: Sequence[Route]) -> alt.LayerChart:
     """Error of every forecast run by group and route, and the mean of each with its interval."""
-    name = {r: _route_label(r) for r in routes}
-    order = list(name.values())
-    points = [{"route": name[r], "error": e} for r in routes for e in r.errors]
-    means = [{"route": name[r], "mean": r.mean, "low": r.low, "high": r.high} for r in routes]
+    order = [_route_label(r) for r in routes]
+    named = list(zip(order, routes, strict=True))
+    points = [{"route": name, "error": e} for name, r in named for e in r.errors]
+    means = [{"route": name, "mean": r.mean, "low": r.low, "high": r.high} for name, r in named]
     y = alt.Y("route:N", title=None, sort=order, axis=alt.Axis(labelLimit=320))
     title, axis = "Loss measured over loss forecast", alt.Axis(format="+.1%")
     zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=charts.GREY[0]).encode(x="x:Q")
@@ -114,7 +122,7 @@ def errors(routes: Sequence[Route]) -> alt.LayerChart:
     point = base.mark_point(filled=True, size=90, color=charts.FITTED).encode(
         x=alt.X("mean:Q", title=title, axis=axis)
     )
-    said = "; ".join(f"{label}: {r.mean:+.1%}, {r.verdict}" for r, label in name.items())
+    said = "; ".join(f"{label}: {r.mean:+.1%}, {r.verdict}" for label, r in named)
     text = f"""Errors of forecasts of runs that no law here was fitted to, one ring a run, with the
         mean of each route and its interval. To the right of zero the models are worse than
         forecast. {said}."""
@@ -196,16 +204,16 @@ def verdict(judged: Excess) -> str:
     sure = f"{judged.value:+.3f} nats ({judged.low:+.3f} to {judged.high:+.3f})"
     if judged.verdict == "contradicted":
         more = "more" if judged.value > 0 else "less"
-        return f"few bits cost sparse models {more} than they cost dense ones, by {sure}"
+        return f"They do not: few bits cost sparse models {more} than dense ones, by {sure}"
     if judged.verdict == "holds":
         return (
-            f"few bits cost sparse models what they cost dense ones: the difference is {sure}, and "
-            f"half as much again would have been found in {percent(judged.power)} of cases"
+            f"They do: the cost to sparse models differs by {sure}, and half as much again would "
+            f"have been found in {percent(judged.power)} of cases"
         )
     return (
-        f"whether few bits cost sparse models more stays open: the difference is {sure}, and half "
-        f"as much again would have been found in only {percent(judged.power)} of cases, where "
-        f"{percent(ENOUGH)} were asked for"
+        f"That stays open: the cost to sparse models differs by {sure}, and half as much again "
+        f"would have been found in only {percent(judged.power)} of cases, where {percent(ENOUGH)} "
+        "were asked for"
     )
 
 
@@ -299,18 +307,29 @@ def sparse_answer(routes: Mapping[tuple[str, str], Route]) -> str:
     return "What half of the weights at zero are worth beside few bits stays open there."
 
 
-def own_answer(both: BestSplit, dense: BestSplit) -> str:
-    """What our own models say of the split, in half a sentence."""
-    gain = both.worth / dense.worth - 1
-    best = (
-        f"{both.bits} bits at {percent(both.sparsity)} sparsity{_percents(both.sparsity_interval)}"
-    )
+def own_answer(both: BestSplit, dense: BestSplit, full: BestSplit) -> str:
+    """What our own models say: the best split, the best dense one, the best in full precision."""
+    worths = [with_interval(b.worth, b.worth_interval, 2) for b in (full, dense, both)]
+    zeros = [percent(b.sparsity) + _percents(b.sparsity_interval) for b in (full, both)]
     sure = f"{both.bits} bits are best in {percent(both.shares[both.bits])} of refits"
+    said = (
+        f"{zeros[0]} zeros bring a byte of full precision to {worths[0]}, "
+        f"{dense.bits} bits without a zero to {worths[1]}, and "
+    )
     if both.sparsity == 0:
-        return f"dense weights of {both.bits} bits are best, too; {sure}"
+        return f"{said}zeros beside {both.bits} bits do not pay for their mask; {sure}"
+    return f"{said}{zeros[1]} zeros beside {both.bits} bits to {worths[2]}; {sure}"
+
+
+def zeros_would(best: BestSplit, dense: BestSplit, of: str) -> str:
+    """What zeros would add to few bits if they were worth what a law of pruned models says."""
+    gain = best.worth / dense.worth - 1
+    if best.sparsity == 0:
+        return f"Even if zeros were worth what they are in {of}, they would not pay for their mask"
     return (
-        f"with weights pruned one by one, the best split is {best}, masks counted: a byte is worth "
-        f"{percent(gain)} more than in the best dense model, of {dense.bits} bits; {sure}"
+        f"If zeros beside few bits were worth what they are in {of}, "
+        f"{percent(best.sparsity)}{_percents(best.sparsity_interval)} of them and {best.bits} bits "
+        f"would do {percent(gain)} more per byte than the best dense model"
     )
 
 
@@ -320,4 +339,68 @@ def needed(bits: int, S: float) -> str:
     return (
         f"{bits} bits a non-zero weight takes {number(with_mask, 2)} bits instead of {bits}, "
         f"and has to be worth {number(with_mask / bits, 3)} dense ones to pay"
+    )
+
+
+def split_name(bits: int, S: float) -> str:
+    """A split in words."""
+    return f"{bits} bits, dense" if S == 0 else f"{bits} bits, {percent(S)} zeros"
+
+
+def split_losses(check: SplitCheck) -> alt.LayerChart:
+    """Forecast and measured loss of every split, in the order of the forecasts."""
+    values: list[dict[str, Any]] = [
+        {
+            "split": split_name(f.bits, f.sparsity),
+            "forecast": f.loss,
+            "low": f.low,
+            "high": f.high,
+            "measured": float(loss),
+        }
+        for f, loss in zip(check.forecasts, check.loss, strict=True)
+    ]
+    order = [v["split"] for v in sorted(values, key=lambda v: v["forecast"])]
+    scale, title = alt.Scale(zero=False), "Loss (nats per byte)"
+    base = alt.Chart(alt.Data(values=values)).encode(
+        y=alt.Y("split:N", title=None, sort=order, axis=alt.Axis(labelLimit=200))
+    )
+    rule = base.mark_rule(strokeWidth=3, color=charts.FITTED).encode(
+        x=alt.X("low:Q", title=title, scale=scale), x2="high:Q"
+    )
+    point = base.mark_point(filled=True, size=60, color=charts.FITTED).encode(
+        x=alt.X("forecast:Q", title=title, scale=scale)
+    )
+    ring = base.mark_point(size=80, color=charts.ORANGE[0], strokeWidth=2.5).encode(
+        x=alt.X("measured:Q", title=title, scale=scale),
+        tooltip=[
+            "split:N",
+            *(alt.Tooltip(f"{c}:Q", format=".4f") for c in ("forecast", "measured")),
+        ],
+    )
+    best = check.forecasts[check.best]
+    text = f"""Splits of one number of bytes: what the law forecast (dots, with intervals) and
+        what was measured (rings, means of {check.seeds} seeds), best forecast on top. The least
+        measured loss is that of {split_name(best.bits, best.sparsity)}."""
+    layered: alt.LayerChart = charts.describe(
+        alt.layer(rule, point, ring).properties(height=300), text
+    )
+    return layered
+
+
+def choice(check: SplitCheck) -> str:
+    """Whether the split that the law chose was the best that was trained, in two sentences."""
+    chosen, best = check.forecasts[check.chosen], check.forecasts[check.best]
+    first = f"The law chose {split_name(chosen.bits, chosen.sparsity)}"
+    if check.chosen == check.best:
+        first += ", and of those trained it was the best"
+    else:
+        first += (
+            f"; {split_name(best.bits, best.sparsity)} turned out better by {check.regret:.3f} nats"
+        )
+        beyond = "more than" if check.regret > check.allowed else "no more than"
+        first += f", {beyond} the {check.allowed:.3f} that chance allows the best of so many"
+    off = "" if check.low <= 0 <= check.high else ", which its interval leaves out"
+    return (
+        f"{first}. Over all splits losses lie {check.error:+.2%} ({check.low:+.2%} to "
+        f"{check.high:+.2%}) from the forecasts{off}."
     )
