@@ -69,9 +69,11 @@ def dense_bytes(law_files: Mapping[str, FittedLaw]) -> alt.LayerChart:
             found = byte_worth(f, None, 0.0, bits, STORAGE["bitmask"], f.level)
             values.append({"runs": what, "bits": bits, **_ends(found, 0)})
     axis = alt.Axis(values=[1, 2, 3, 4, 8, 16], grid=False)
-    x = alt.X("bits:Q", title="Bits of a weight", scale=alt.Scale(type="log", base=2), axis=axis)
+    scale = alt.Scale(type="log", base=2, domain=[0.9, 18], nice=False)
+    x = alt.X("bits:Q", title="Bits of a weight", scale=scale, axis=axis)
+    legend = alt.Legend(columns=2, labelLimit=300)
     title = "Worth of a byte (dense, 16 bits = 1)"
-    colour = alt.Color("runs:N", title=None, sort=list(law_files), legend=alt.Legend(columns=2))
+    colour = alt.Color("runs:N", title=None, sort=list(law_files), legend=legend)
     base = alt.Chart(alt.Data(values=values)).encode(x=x, color=colour)
     rule = base.mark_rule(strokeWidth=2.5).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     line = base.mark_line(point=True).encode(

@@ -134,7 +134,7 @@ def plan_bytes(
             )
         )
     plan = SplitPlan(law_file.name, float(weight_bytes), limits.kept.name, level, tuple(splits), ())
-    return replace(plan, warnings=_warnings(plan, law_file, limits))
+    return replace(plan, warnings=_warnings(plan, law_file, limits, widen))
 
 
 def law_at(law_file: FittedLaw, bits: int) -> FittedLaw:
@@ -164,7 +164,9 @@ def kept_at(kept: Storage, bits: int) -> Storage:
     return kept if bits == FULL else kept.of_bits(bits)
 
 
-def _warnings(plan: SplitPlan, law_file: FittedLaw, limits: Limits) -> tuple[str, ...]:
+def _warnings(
+    plan: SplitPlan, law_file: FittedLaw, limits: Limits, widen: float
+) -> tuple[str, ...]:
     best = plan.best
     said = [best.distance.warning("the best split")]
     if not law_file.decides:
@@ -181,6 +183,11 @@ def _warnings(plan: SplitPlan, law_file: FittedLaw, limits: Limits) -> tuple[str
         said.append(
             f"the best split takes {best.weight_bytes:.3g} of the bytes: the budget, not the "
             "memory, holds its size back"
+        )
+    if widen == 1:
+        said.append(
+            "intervals of the loss are the refits' own: no runs kept out of a fit say how much "
+            "wider they should be"
         )
     said.append(
         "the law takes zeros and few bits to multiply each other's worth, and counts the weights "
