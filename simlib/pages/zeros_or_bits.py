@@ -11,7 +11,7 @@ import numpy as np
 from simlib.analysis.bitforecast import ENOUGH, LARGEST, SPARSE, Route
 from simlib.analysis.byteworth import BestSplit, ByteWorth, best_split, byte_worth
 from simlib.analysis.fewbits import Crossing, Excess
-from simlib.analysis.numbers import number, percent, with_interval
+from simlib.analysis.numbers import count, number, percent, with_interval
 from simlib.analysis.splitcheck import SplitCheck
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.precision import FULL
@@ -282,12 +282,14 @@ def _shares(best: BestSplit) -> str:
     return ", ".join(f"{bits} bits {percent(share)}" for bits, share in found if share >= 0.01)
 
 
-def answer(alike: BestSplit, alone: BestSplit, routes: Mapping[tuple[str, str], Route]) -> str:
-    """What QuEST's models say of bits, and of zeros beside them, in two sentences."""
+def answer(
+    alike: BestSplit, alone: BestSplit, routes: Mapping[tuple[str, str], Route], largest: float
+) -> str:
+    """What QuEST's models, up to the largest, say of bits, and of zeros beside them."""
     share = alone.shares[alone.bits]
     return (
-        f"By QuEST's models of up to 822M parameters, few bits are the way: dense weights of "
-        f"{alike.bits} bits, activations alike, do per byte what "
+        f"By QuEST's models of up to {count(largest)} parameters, few bits are the way: dense "
+        f"weights of {alike.bits} bits, activations alike, do per byte what "
         f"{with_interval(alike.worth, alike.worth_interval, 2)} bytes in full precision do; where "
         f"weights alone are rounded it is {alone.bits} bits and "
         f"{with_interval(alone.worth, alone.worth_interval, 2)}, best in {percent(share)} of "

@@ -37,7 +37,7 @@ def test_the_answer_hangs_on_what_contradicts_what():
     )
     for nothing, laws in (("undecided", "contradicted"), ("holds", "undecided")):
         assert "open" in page.sparse_answer(with_routes(nothing=nothing, laws=laws))
-    assert "4 bits, activations alike" in page.answer(DENSE, replace(DENSE, bits=3), ROUTES)
+    assert "4 bits, activations alike" in page.answer(DENSE, replace(DENSE, bits=3), ROUTES, 8e8)
 
 
 def test_our_answer_says_whether_zeros_pay_for_their_mask():
