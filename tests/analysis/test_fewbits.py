@@ -93,7 +93,7 @@ def test_without_power_nothing_found_is_undecided():
 def test_a_table_without_a_cell_is_refused():
     runs = crossed()
     sparser = run_record(nonzero_params=10_000, data_seen=10**9, sparsity=0.9)
-    assert crossing(runs.merge(RunTable([sparser])), LAW_OF_ZEROS).sparsities == (0, 0.5, 0.75)
+    assert crossing(RunTable([*runs, sparser]), LAW_OF_ZEROS).sparsities == (0, 0.5, 0.75)
     few = RunTable(r for r in runs if not (r.sparsity == 0.5 and r.weight_bits == 4))
     with pytest.raises(InputError, match="lack a cell"):
         crossing(few, LAW_OF_ZEROS)

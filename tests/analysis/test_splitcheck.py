@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 from factories import random_law, run_record
 
+from simlib.analysis.bitforecast import CATALOG
 from simlib.analysis.splitcheck import check_splits, forecast_splits
+from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.precision import WithBits
+from simlib.pages.notebooks import notebook_folder
 from simlib.runs.config import RunConfig
 from simlib.runs.table import RunTable
+from simlib.sweep.grid import read_grid
 
 LAW = WithBits(random_law(np.random.default_rng(3)), (0.8, 0.5), (4, 3))
 MEMBERS = LAW.from_vector(np.tile(LAW.vector(), (20, 1)))
@@ -75,3 +79,14 @@ def test_runs_that_are_missing_are_named():
         check_splits(FORECASTS, few)
     with pytest.raises(InputError, match="no split has two seeds"):
         check_splits(FORECASTS, runs.where(seed=0))
+
+
+def test_shipped_forecasts_are_those_of_the_shipped_law_for_the_grid():
+    shipped = CATALOG.load("bytes-laptop")
+    grid = read_grid(notebook_folder() / "grids" / "bytes-laptop.yaml")
+    again = forecast_splits(grid.configs, load_law(shipped.law), shipped.level)
+    assert len(again) == len(shipped.forecasts)
+    for one, other in zip(again, shipped.forecasts, strict=True):
+        assert (one.bits, one.sparsity) == (other.bits, other.sparsity)
+        assert one.loss == pytest.approx(other.loss)
+        assert (one.low, one.high) == pytest.approx((other.low, other.high))
