@@ -15,6 +15,7 @@ COMMANDS = {
     "fit": ("simlib.cli.fit:command", "Fit the joint law to a run table, with intervals."),
     "tables": ("simlib.cli.tables:command", "Tables that others published, and can be fitted."),
     "twins": ("simlib.cli.twins:command", "Forecast sparse models against dense twins."),
+    "bits": ("simlib.cli.bits:command", "Forecast held-out models of few bits."),
     "audit": ("simlib.cli.audit:command", "Hold published fits to their own objective."),
     "forecast": ("simlib.cli.forecast:command", "Forecast the end of a training curve."),
     "compare": ("simlib.cli.compare:command", "Compare forms of a law on one run table."),

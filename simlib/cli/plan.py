@@ -26,6 +26,7 @@ from simlib.simulate.limits import Limits, budget_in_flops, weight_ceiling
 from simlib.simulate.plan import Choice, Plan
 from simlib.simulate.planning import fitted_limits, make_plan, plan_for_loss
 from simlib.simulate.speedup import parse_speedups, two_four_cost
+from simlib.simulate.split import SplitPlan, plan_bytes
 
 EXAMPLES = """
 \b
@@ -37,6 +38,7 @@ Examples:
   simlib plan --law t5-c4-refit --nonzero-params 1e9 --flops 1e22 --cost sparse
   simlib plan --law t5-c4-refit --flops 1e22 --unique-data 1e10
   simlib plan --law t5-c4-refit --flops 1e21 --checkpoint-params 1e9 --checkpoint-data 1e11
+  simlib plan --law quest --bytes 5e8 --data 5e10
 """
 LEAST = "least_flops"
 FRONT_POINTS = 12
@@ -48,6 +50,14 @@ FRONT_POINTS = 12
 @click.option("--gpu-hours", type=float, help="Budget in device-hours; needs --hardware.")
 @click.option("--money", type=float, help="Budget in money; needs --hardware and --price.")
 @click.option("--target-loss", type=float, help="Instead of a budget: the least that reaches it.")
+@click.option(
+    "--bytes",
+    "weight_bytes",
+    type=float,
+    help="Bytes of the stored weights: the best size, sparsity and bits. Takes a law of the form "
+    "bits, such as bits-laptop, and a budget or --data.",
+)
+@click.option("--data", type=float, help="Tokens or images of every run, with --bytes.")
 @click.option(
     "--cost",
     type=click.Choice(list(COSTS)),
@@ -130,13 +140,19 @@ FRONT_POINTS = 12
 def command(**options: Any) -> None:
     """Spend a budget on training and serving: the best dense, sparse and 2:4 run side by side.
 
-    Give one of --flops, --gpu-hours, --money and --target-loss. Hours are counted with the cost
+    Give one of --flops, --gpu-hours, --money and --target-loss. With --bytes: the best split of a
+    memory between more weights, more bits in each, and zeros. Hours are counted with the cost
     model's savings; the warnings say what they are without.
     """
     _refuse_without_hardware(options)
     if options["front"] and options["nonzero_params"] is not None:
         raise InputError("--front shows all sizes and --nonzero-params fixes one: give one of them")
     law_file = load_law(options["law_name"])
+    if options["weight_bytes"] is not None:
+        click.echo(_split_plan(law_file, options))
+        return
+    if options["data"] is not None:
+        raise InputError("--data goes with --bytes; a ceiling on data is --max-data")
     cluster = _cluster(options)
     cost = parse_speedups(options["speedup"]) if options["speedup"] else cost_model(options["cost"])
     limits = _limits(law_file, options, cluster)
@@ -171,6 +187,88 @@ def _refuse_without_hardware(options: dict[str, Any]) -> None:
             raise InputError(
                 f"--{name} {options[name]} says nothing without --hardware: name an accelerator"
             )
+
+
+NOT_OF_BYTES = (
+    *("memory", "latency", "target_loss", "nonzero_params", "speedup_24", "front"),
+    *("checkpoint_params", "checkpoint_data", "pay_checkpoint"),
+)
+
+
+def _split_plan(law_file: FittedLaw, options: dict[str, Any]) -> str:
+    """The answer to `--bytes`, as text or JSON."""
+    typed = click.get_current_context().get_parameter_source
+    for name in NOT_OF_BYTES:
+        if typed(name) == ParameterSource.COMMANDLINE:
+            raise InputError(f"--{name.replace('_', '-')} says nothing with --bytes: leave it out")
+    if options["data"] is not None and options["max_data"] is not None:
+        raise InputError("--data fixes what --max-data limits: give one of them")
+    given = (options["flops"], options["gpu_hours"], options["money"])
+    cluster, flops = _cluster(options), None
+    if any(value is not None for value in given):
+        flops = budget_in_flops(*given, cluster)
+    most, highest = options["max_sparsity"], law_file.fitted_range.sparsity[1]
+    limits = Limits(
+        options["max_params"],
+        options["max_data"],
+        highest if most is None else most,
+        None,
+        STORAGE[options["storage"]],
+        options["serve_tokens"],
+        options["serve_zeros"],
+        options["unique_data"],
+    )
+    plan = plan_bytes(
+        law_file,
+        options["weight_bytes"],
+        flops=flops,
+        data_seen=options["data"],
+        cost=parse_speedups(options["speedup"])
+        if options["speedup"]
+        else cost_model(options["cost"]),
+        limits=limits,
+        level=options["level"],
+        noise=options["noise"],
+        widen=1.0 if options["widen"] is None else options["widen"],
+    )
+    return json.dumps(split_object(plan)) if options["as_json"] else _split_text(plan)
+
+
+def split_object(plan: SplitPlan) -> dict[str, Any]:
+    """The splits of a number of bytes as plain values for JSON."""
+    return {
+        "law": plan.law,
+        "bytes": plan.weight_bytes,
+        "storage": plan.kept,
+        "level": plan.level,
+        "best_bits": plan.best.bits,
+        "splits": [{**vars(s), "distance": _far(s.distance)} for s in plan.splits],
+        "warnings": list(plan.warnings),
+    }
+
+
+def _split_text(plan: SplitPlan) -> str:
+    best = plan.best
+    lines = [
+        f"law {plan.law}, {plan.weight_bytes:.4g} bytes, zeros stored as {plan.kept}",
+        f"best: {best.bits} bits, {best.sparsity:.1%} sparse, {best.nonzero_params:.3g} non-zero "
+        f"parameters; the least loss in {best.share:.0%} of refits",
+    ]
+    rows = {
+        "": lambda s: f"{s.bits} bits",
+        "sparsity": lambda s: f"{s.sparsity:.1%}" + _span(s.sparsity_interval, ".0%"),
+        "non-zero parameters": lambda s: f"{s.nonzero_params:.3g}",
+        "parameters under the mask": lambda s: f"{s.dense_params:.3g}",
+        "tokens or images": lambda s: f"{s.data_seen:.3g}",
+        "stored weights, bytes": lambda s: f"{s.weight_bytes:.3g}",
+        "loss": lambda s: f"{s.loss:.4f}" + _span(s.interval, ".3f"),
+        "least loss in refits": lambda s: f"{s.share:.0%}",
+    }
+    lines += [
+        f"{label:28}" + "".join(f"{cell(s):>22}" for s in plan.splits)
+        for label, cell in rows.items()
+    ]
+    return "\n".join([*lines, *(f"warning: {said}" for said in plan.warnings)])
 
 
 def _fronts(

@@ -94,7 +94,7 @@ def fit(
     wide = prepared.wide_starts(MORE_STARTS * starts, np.random.default_rng([seed, MORE_STARTS]))
     theta, value, converged, agreeing = _optimum(problem, begin, wide)
     law = form.to_law(theta, units)
-    residuals = log_residuals(law, data.S, data.N, data.D, data.L)
+    residuals = log_residuals(law, data.S, data.N, data.D, data.L, *form.more)
     worst = int(np.argmax(np.abs(residuals)))
     status = _status(theta, converged, form)
     refits = _refits(prepared, theta, resamples, rng, clusters, stage)

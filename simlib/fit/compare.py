@@ -21,7 +21,7 @@ from simlib.laws.intervals import quantile_ends
 from simlib.laws.law import Array, Bools
 from simlib.runs.cells import Columns
 
-COMPARED = tuple(name for name in FORMS if name not in ("dense", "fixed-data"))
+COMPARED = tuple(name for name in FORMS if name not in ("dense", "fixed-data", "bits"))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from simlib.fit.fittedlaw import ENOUGH, Derived, FittedLaw
@@ -72,6 +74,8 @@ def _identification(name: str, interval: Interval | None, kind: str, level: floa
     return []
 
 
-def log_residuals(law: Law, S: Array, N: Array, D: Array, L: Array) -> Array:
-    """log(predicted) - log(measured), shape (runs,)."""
-    return np.asarray(np.log(law(S, N, D)) - np.log(L))
+def log_residuals(
+    law: Callable[..., Array], S: Array, N: Array, D: Array, L: Array, *more: Array
+) -> Array:
+    """log(predicted) - log(measured), shape (runs,); `more` is what the law takes after D."""
+    return np.asarray(np.log(law(S, N, D, *more)) - np.log(L))

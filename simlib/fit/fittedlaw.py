@@ -20,6 +20,7 @@ from simlib.files import replace_file
 from simlib.fit.objective import Objective
 from simlib.fit.profile import Interval, wide
 from simlib.laws.law import Array, JointLaw, Law
+from simlib.laws.precision import WithBits
 from simlib.laws.registry import FORMS
 
 ENOUGH = 0.9  # share of an ensemble's refits that must have converged
@@ -119,6 +120,18 @@ class FittedLaw:
                 "nothing of what is asked: take a law of the form joint"
             )
         return self.law
+
+    @property
+    def by_bits(self) -> tuple[WithBits, WithBits]:
+        """The law and its ensemble, if it is of the form bits. Raises InputError otherwise."""
+        if not isinstance(self.law, WithBits):
+            raise InputError(
+                f"the law {self.name!r} is of the form {self.form!r} and says nothing of the bits "
+                "of a weight: take a law of the form bits"
+            )
+        if not isinstance(self.ensemble, WithBits):
+            raise InputError(f"the law {self.name!r} has no ensemble, so it gives no interval")
+        return self.law, self.ensemble
 
     @property
     def fitted_range(self) -> Range:

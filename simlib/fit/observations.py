@@ -9,6 +9,7 @@ import numpy as np
 from simlib.errors import InputError
 from simlib.laws.form import Form
 from simlib.laws.law import Array, Bools, Indices
+from simlib.laws.precision import FULL
 from simlib.runs.cells import Columns
 
 DIGITS = 4  # of a loss that two seeds may share by chance
@@ -50,6 +51,14 @@ def columns(runs: Observations, form: Form) -> Columns:
     _refuse_repeats(found, _told_apart(runs))
     _refuse_too_few(found, form)
     return found
+
+
+def bits(runs: Observations) -> Array:
+    """Bits of a weight in each run, (runs,): 16 where a table says nothing of them."""
+    records = getattr(runs, "records", ())
+    own = [getattr(record, "weight_bits", None) or FULL for record in records]
+    found = getattr(runs, "weight_bits", own or np.full(len(runs.loss), FULL))
+    return np.asarray(found, dtype=float)
 
 
 def _refuse(name: str, values: Array, good: Bools, why: str) -> None:

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simlib.errors import InputError
 from simlib.fit.bootstrap import refit
 from simlib.fit.objective import Objective
-from simlib.fit.observations import Observations, columns
+from simlib.fit.observations import Observations, bits, columns
 from simlib.fit.outer import refit_with_search, search
 from simlib.fit.problem import Problem
-from simlib.laws.form import AnyForm, ByLevel, Form, Outer, Units
+from simlib.laws.form import AnyForm, ByBits, ByLevel, Form, Outer, Units
 from simlib.laws.law import Array, Bools, Law
 from simlib.runs.cells import Columns
 
@@ -81,6 +82,14 @@ def prepare(
 
 
 def _plain(form: AnyForm, runs: Observations) -> Form:
+    widths = bits(runs)
+    if isinstance(form, ByBits):
+        return form.at(widths, bool(np.any(runs.sparsity)))
+    if len(known := np.unique(widths)) > 1:
+        raise InputError(
+            f"the runs have weights of {', '.join(f'{p:g}' for p in known)} bits, and the "
+            f"{form.name} law knows none: fit the form bits, or runs of one number of bits"
+        )
     if isinstance(form, ByLevel):
         return form.at(form.levels(runs.sparsity))
     return form.at(1.0) if isinstance(form, Outer) else form

@@ -204,7 +204,8 @@ class Form:
     `n = log N` and `d = log D`, arrays of shape (runs,). `curved` names the entries of curved
     valleys, see `Valley`. `distinct` counts the different values of S, N and D below which the
     coefficients cannot be told apart. `build` makes a law of coefficients by name where the class
-    itself does not, and `order` lists them where that is not the order of the class.
+    itself does not, and `order` lists them where that is not the order of the class. `more` are
+    columns of the runs that the form is made for, which its law takes after S, N and D.
     """
 
     name: str
@@ -215,6 +216,7 @@ class Form:
     distinct: tuple[int, int, int] = (3, 2, 3)
     build: Callable[..., Law] | None = None
     order: tuple[str, ...] | None = None
+    more: tuple[Array, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -304,6 +306,18 @@ class ByLevel:
 
 
 @dataclass(frozen=True)
+class ByBits:
+    """A form with a coefficient for each number of bits of a table's weights.
+
+    `at(P, sparse)` is the form for runs of P bits (runs,), some of which are sparse or none.
+    """
+
+    name: str
+    law: Any
+    at: Callable[[Array, bool], Form]
+
+
+@dataclass(frozen=True)
 class Outer:
     """A form with one coefficient that no linear term holds: `at(value)` is the form with it fixed.
 
@@ -319,4 +333,4 @@ class Outer:
     high: float
 
 
-AnyForm: TypeAlias = Form | ByLevel | Outer
+AnyForm: TypeAlias = Form | ByLevel | ByBits | Outer

@@ -8,6 +8,7 @@ from simlib.errors import InputError
 from simlib.laws.extensions import DATA_EXPONENT, DATA_FACTOR, FIXED_DATA, SIZE_EXPONENT
 from simlib.laws.form import AnyForm
 from simlib.laws.law import DENSE, JOINT
+from simlib.laws.precision import BITS
 from simlib.laws.rivals import (
     ACTIVATION,
     AVERAGE_PARAMS,
@@ -21,6 +22,7 @@ _ALL: tuple[AnyForm, ...] = (
     *(JOINT, DENSE),
     *(DENSITY_POWER, AVERAGE_PARAMS, FREE_MULTIPLIER, CAPACITY, EXPERTS, ACTIVATION),
     *(SIZE_EXPONENT, DATA_FACTOR, DATA_EXPONENT, FIXED_DATA),
+    BITS,
 )
 FORMS: MappingProxyType[str, AnyForm] = MappingProxyType({form.name: form for form in _ALL})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,20 +23,49 @@ class Storage:
     """How weights lie in memory at inference: bytes a value, and bits a place to say where it is.
 
     A place is a position under the mask. Where keeping every place as a value takes less, as at
-    low sparsity, that is done; storage without `bits_per_place` always does it.
+    low sparsity, that is done; storage without `bits_per_place` always does it. With `entropy` the
+    positions are coded as short as any code can, in `H(S)` bits a place of `bits_per_place`. Where
+    zero is none of the values (not `zero`), as in `simlib.sparsify.quantiser`, every sparse model
+    pays for its positions.
     """
 
     name: str
     value_bytes: float
     bits_per_place: float | None
+    entropy: bool = False
+    zero: bool = True
 
     def bytes_per_nonzero(self, S: ArrayLike) -> Array:
         """Bytes per non-zero parameter at sparsity S."""
-        places = 1 / (1 - fraction(S))
+        S = fraction(S)
+        places = 1 / (1 - S)
         every_place = self.value_bytes * places
         if self.bits_per_place is None:
             return np.asarray(every_place)
-        return np.minimum(every_place, self.value_bytes + self.bits_per_place / 8 * places)
+        coded = self.bits_per_place * (index_entropy(S) if self.entropy else 1.0)
+        marked = self.value_bytes + coded / 8 * places
+        if self.zero:
+            return np.asarray(np.minimum(every_place, marked))
+        return np.asarray(np.where(S > 0, marked, every_place))
+
+    def of_bits(self, bits: int) -> Storage:
+        """The same for values of few bits, none of which is zero; raises InputError without a mask.
+
+        The scales of the values are not counted: one number a tensor.
+        """
+        if self.bits_per_place is None:
+            raise InputError(
+                f"storage {self.name!r} has no mask, and a value of {bits} bits is never zero: "
+                "store zeros as bitmask or entropy"
+            )
+        return replace(self, value_bytes=bits / 8, zero=False)
+
+
+def index_entropy(S: ArrayLike) -> Array:
+    """`H(S) = -S log2 S - (1-S) log2(1-S)`: bits a place that unstructured positions take."""
+    S = fraction(S)
+    zeros = np.where(S > 0, S * np.log2(np.where(S > 0, S, 1.0)), 0.0)
+    return np.asarray(-zeros - (1 - S) * np.log1p(-S) / np.log(2))
 
 
 STORAGE = {
@@ -45,6 +74,8 @@ STORAGE = {
     "bitmask": Storage("bitmask", 2.0, 1.0),
     # two bits for each of the two values kept of four (NVIDIA Ampere white paper, 2:4 sparsity)
     "2:4": Storage("2:4", 2.0, 1.0),
+    # the least that any code of unstructured positions takes
+    "entropy": Storage("entropy", 2.0, 1.0, entropy=True),
 }
 
 

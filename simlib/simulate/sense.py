@@ -21,6 +21,7 @@ OUTCOMES = {
     "gpt-plateau": 256,
     "t5-laptop": 256,
     "vit-laptop": 256,
+    "bits-laptop": 256,
 }
 
 

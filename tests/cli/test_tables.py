@@ -35,7 +35,7 @@ def test_an_adapter_reads_its_file(name):
         pytest.skip(f"{adapter.file} is not at hand: set SIMLIB_DATA to its folder")
     source = find_source(name)
     assert source.sha256 == adapter.sha256
-    assert len(source.runs) >= 6
+    assert len(source.runs) >= 4
     assert 0 <= source.runs.sparsity.min() <= source.runs.sparsity.max() < 1
 
 

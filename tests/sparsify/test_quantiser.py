@@ -59,6 +59,19 @@ def test_the_error_on_normal_weights_is_that_of_the_best_equal_steps(
     assert found == pytest.approx(error, rel=1e-3)
 
 
+@pytest.mark.parametrize("bits", BITS)
+def test_each_weight_becomes_the_nearest_level_as_plain_numpy_has_it(bits: int) -> None:
+    weights = draw(40, 30).double().numpy() * 0.3
+    weights[::4] = 0
+    kept = weights[weights != 0]
+    step = STEPS[bits] * np.sqrt((kept**2).mean())
+    levels = step * (np.arange(2**bits) - 2 ** (bits - 1) + 0.5)
+    nearest = levels[np.abs(weights[..., None] - levels).argmin(axis=-1)]
+    expected = np.where(weights != 0, nearest, 0.0)
+    found = Quantiser(bits)(torch.from_numpy(weights).float()).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", BITS)
 def test_no_other_step_has_a_smaller_error(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
