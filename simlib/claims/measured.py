@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +10,7 @@ from simlib.catalog import Catalog
 from simlib.claims.evidence import Evidence, Missing, Outcome
 from simlib.claims.rule import Rule
 from simlib.claims.sources import RunSet, Sources
-from simlib.datasets import table_names, table_path
+from simlib.datasets import table_hash, table_names
 from simlib.errors import InputError
 
 
@@ -48,11 +47,6 @@ def measure(
             if found.missing:
                 missing[rule.id] = found.missing[0].why
     return Measurements(runs.table, len(sources.runs(runs.table)), made, tuple(evidence), missing)
-
-
-def table_hash(name: str) -> str:
-    """SHA-256 of a shipped table."""
-    return hashlib.sha256(table_path(name).read_bytes()).hexdigest()
 
 
 def shipped_evidence(rule: Rule, runs: RunSet) -> Outcome:

@@ -12,12 +12,13 @@ import simlib
 from simlib.claims import RULES, scorecard
 from simlib.claims.designs import DESIGNS, VirtualSet, of_rows, planned
 from simlib.claims.measured import CATALOG as EVIDENCE
-from simlib.claims.measured import measure, table_hash
+from simlib.claims.measured import measure
 from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import compute_powers
 from simlib.claims.sources import MEASURED, Sources
 from simlib.cli.options import json_option, seed_option
 from simlib.cli.output import force_option, free, shipping
+from simlib.datasets import table_hash
 from simlib.errors import InputError
 from simlib.pages.claims import as_objects, as_text, power_text
 

@@ -13,10 +13,10 @@ from simlib.analysis.calibration import Score
 from simlib.analysis.predictions import FittedForm, FormPrediction, PredictedRun, Predictions
 from simlib.claims import CLAIMS, RULES, SOURCES, VERDICTS, Outcome, Sources, scorecard
 from simlib.claims.estimates import PUBLISHED_ERROR
-from simlib.claims.measured import CATALOG, load_measurements, shipped_evidence, table_hash
+from simlib.claims.measured import CATALOG, load_measurements, shipped_evidence
 from simlib.claims.sources import LANGUAGE, MEASURED, OURS
 from simlib.cli.claims import command
-from simlib.datasets import load_law, table_names
+from simlib.datasets import load_law, table_hash, table_names
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages import claims
