@@ -56,8 +56,9 @@ def intervals(found: Sequence[Answer], level: float) -> alt.FacetChart:
     used = sum(a.usable for a in found)
     text = f"""{len(windows)} numbers without a unit, one a panel on a logarithmic axis, of
         {len(laws)} laws, one a row: bootstrap intervals of {percent(level)} as broad bars,
-        profile intervals as thin lines, cut off where a panel ends. Look for bars that overlap from row to row. Filled
-        marks, {used} of {len(found)}, may be used; open ones must not be and decide nothing.
+        profile intervals as thin lines, cut off where a panel ends. Look for bars that overlap from
+        row to row. Filled marks, {used} of {len(found)}, may be used; open ones must not be and
+        decide nothing.
         {off}"""
     faceted: alt.FacetChart = charts.describe(chart, text)
     return faceted
