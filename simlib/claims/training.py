@@ -217,7 +217,7 @@ CLAIMS = (
                 "factor on size by which a kind costs more in one family than in another",
                 "what a kind costs over magnitude pruning as a factor on size, by the slope of the "
                 "loss along sizes of equal relative training; largest over kinds and pairs of "
-                "families, Welch's interval of the jackknife over sizes and seeds, its lower end "
+                "families, Welch's interval of the jackknife over sizes, its lower end "
                 "corrected for their number; written after the first tables, before these runs",
                 Region(APART),
                 "x",

@@ -196,18 +196,22 @@ def headline(found: Sequence[Answer], compared: Sequence[Ratio]) -> str:
     if groups["alike"]:
         parts.append(f"within a factor of {ALIKE:g} alike: {_list(groups['alike'])}")
     if groups["open"]:
-        parts.append(f"not told apart: {_list([_counted(q, across) for q in groups['open']])}")
+        parts.append(f"not told apart: {_open(groups['open'], across)}")
     alone = [q for q in _quantities(found) if q not in {r.quantity for r in across}]
     if alone:
         parts.append(f"not identified by laws of two families: {_list(alone)}")
     return "; ".join(parts)
 
 
-def _counted(quantity: str, compared: Sequence[Ratio]) -> str:
-    """A quantity with how many of its pairs are alike, if any is."""
-    said = [r.verdict for r in compared if r.quantity == quantity]
-    alike = said.count("alike")
-    return f"{quantity} (alike in {alike} of {len(said)} pairs)" if alike else quantity
+def _open(quantities: Sequence[str], compared: Sequence[Ratio]) -> str:
+    """Quantities that are not told apart, with how many of their pairs are alike, if any is."""
+    groups: dict[str, list[str]] = {}
+    for quantity in quantities:
+        said = [r.verdict for r in compared if r.quantity == quantity]
+        alike = said.count("alike")
+        note = f" (alike in {alike} of {len(said)} pairs)" if alike else ""
+        groups.setdefault(note, []).append(quantity)
+    return "; ".join(f"{_list(names)}{note}" for note, names in groups.items())
 
 
 def meaning(compared: Sequence[Ratio]) -> str:

@@ -15,7 +15,7 @@ SLOPES = {"gpt": 0.1, "vit": 0.6}  # of log loss along log size
 
 
 def table(
-    costs: dict[tuple[str, str], float], scatter: float = 0.001, sizes: int = 3, data: int = 1
+    costs: dict[tuple[str, str], float], scatter: float = 0.001, sizes: int = 5, data: int = 1
 ) -> RunTable:
     """Runs of two families whose kinds cost a factor on size; `costs` by family and kind."""
     rng, rows = np.random.default_rng(0), []
@@ -63,7 +63,7 @@ def test_a_cost_in_size_is_found_whatever_size_is_worth_to_a_family():
         block, random = found[family, "block4x4"], found[family, "random gradual"]
         assert np.exp(block.mean()) == pytest.approx(1.3, rel=0.03)
         assert np.exp(random.mean()) == pytest.approx(1.0, rel=0.03)
-        assert len(block) == 9
+        assert len(block) == 5
 
 
 def test_families_differ_where_a_kind_costs_one_more_size_than_another():
@@ -79,7 +79,7 @@ def test_what_cannot_be_asked_is_said():
         families_differ(Sources(tables={KINDS.table: alone}, shipped=False), KINDS)
     with pytest.raises(InputError, match="several amounts of data"):
         kind_costs(table({}, data=2))
-    with pytest.raises(InputError, match="takes two sizes"):
+    with pytest.raises(InputError, match="it takes 3"):
         kind_costs(table({}, sizes=1))
     rising = RunTable(r.model_copy(update={"loss": 1 / r.loss}) for r in table({}))
     with pytest.raises(InputError, match="does not fall along its sizes"):
