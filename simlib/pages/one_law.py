@@ -266,7 +266,7 @@ def unused(found: Sequence[Answer]) -> str:
     whole = [law for law in laws if not any(a.usable for a in found if _name(a) == law)]
     if not whole:
         return "Of every law something may be used"
-    return "Nothing may be used of " + "; nor of ".join(
+    return "Nothing may be used of the law of " + "; nor of that of ".join(
         f"{law}: {spoken(laws[law])}" for law in whole
     )
 
