@@ -23,8 +23,7 @@ from simlib.claims.measured import load_measurements, shipped_evidence
 from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import Powers, load_powers
 from simlib.claims.rule import Claim, Rule
-from simlib.claims.sources import MEASURED, RunSet, Sources
-from simlib.datasets import table_names
+from simlib.claims.sources import MEASURED, RunSet, Sources, ships
 from simlib.errors import InputError
 
 __all__ = [
@@ -82,12 +81,10 @@ def scorecard(sources: Sources | None = None, only: Sequence[str] = ()) -> dict[
     powers = _powers()
     outcomes = {}
     for claim in chosen:
-        asked = [
-            (rule, runs)
-            for rule in claim.rules
-            for runs in rule.sets
-            if sources or runs.source != "own" or runs.table in table_names()
-        ]
+        every = [(rule, runs) for rule in claim.rules for runs in rule.sets]
+        there = [(rule, runs) for rule, runs in every if runs.source != "own" or ships(runs)]
+        # a claim whose only runs are still to be trained says so
+        asked = every if sources else there or every
         parts = [_outcome(rule, runs, found, live=sources is not None) for rule, runs in asked]
         outcome = sum(parts, Outcome())
         evidence = tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -12,18 +13,20 @@ from simlib.analysis.predictions import by_form, predict, recorded
 from simlib.claims.sources import (
     ALIKE,
     HELD_OUT,
+    KINDS,
     LANGUAGE,
     OPTIMUM,
     PATTERNS,
     PRETRAINED,
     PRUNERS,
     T5,
+    TOGETHER,
     VISION,
     VIT,
     RunSet,
     Sources,
 )
-from simlib.claims.truths import PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE, Base, Truth
+from simlib.claims.truths import BASES, PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE, Base, Truth
 from simlib.datasets import load_runs, table_names
 from simlib.laws.intervals import LEVEL
 from simlib.laws.law import JointLaw
@@ -64,6 +67,8 @@ OURS = Scatter(seed=0.003, shape=0.005)
 OUR_IMAGES = Scatter(seed=0.03, shape=0.015)
 THEIRS = Scatter(seed=0.006, shape=0.008)  # 1% together: the published fits' log-RMSE
 ROWS = Scatter(OURS.seed, 0.0)  # where runs of one shape are compared with one another
+# of our runs, by family: those of encoder-decoders as of the other language models
+SCATTER = {"gpt": ROWS, "vit": Scatter(OUR_IMAGES.seed, 0.0), "t5": ROWS}
 
 _SCATTER = (
     "Seeds scatter by 0.3% of the loss, half of that variance common to a prefix; each sparsity "
@@ -80,7 +85,8 @@ _SCATTER_OF_IMAGES = (
 class VirtualSet:
     """A set of runs and how virtual ones like it are made: the files that rules read of them.
 
-    `base` and `scatter` are what losses of the set's kind follow and how they scatter about it.
+    `base` and `scatter` are what losses of the set's kind follow and how they scatter about it; a
+    `mixed` set has runs of several families, each with its own.
     """
 
     runs: RunSet
@@ -88,6 +94,7 @@ class VirtualSet:
     sources: Callable[[Truth, np.random.Generator], Sources]
     base: Base = PILOT
     scatter: Scatter = ROWS
+    mixed: bool = False
 
     @property
     def size(self) -> int:
@@ -256,6 +263,26 @@ def of_rows(
     return VirtualSet(runs, says + noise, sources, base, scatter)
 
 
+def of_families(runs: RunSet, says: str, rows: Callable[[], Sequence[RunRecord]]) -> VirtualSet:
+    """Rows of several families, the losses of each following its own base and scatter."""
+
+    def sources(truth: Truth, rng: np.random.Generator) -> Sources:
+        given = rows()
+        parts = [
+            drawn(
+                [r for r in given if r.family == family], truth, BASES[family], SCATTER[family], rng
+            )
+            for family in dict.fromkeys(r.family for r in given)
+        ]
+        table = RunTable(run for part in parts for run in part)
+        return Sources(tables={runs.table: table}, shipped=False)
+
+    noise = (
+        " Seeds scatter by .3 % of the loss, of vision by 3 %, half of that variance common to a"
+    )
+    return VirtualSet(runs, says + noise + " prefix.", sources, mixed=True)
+
+
 def _shipped(runs: RunSet, *beside: RunSet) -> VirtualSet:
     says = "The runs of the shipped table."
     return of_rows(runs, says, lambda: load_runs(runs.table).finished.records, *beside)
@@ -320,6 +347,11 @@ def _optimum(truth: Truth, rng: np.random.Generator) -> Sources:
     return Sources(tables={OPTIMUM.table: table}, optima={OPTIMUM.table: optima}, shipped=False)
 
 
+@cache
+def _own(runs: RunSet) -> tuple[RunRecord, ...]:
+    return Sources().runs(runs.table).records
+
+
 DESIGNS: dict[str, VirtualSet] = {
     design.runs.table: design
     for design in (
@@ -372,7 +404,9 @@ DESIGNS: dict[str, VirtualSet] = {
             THEIRS,
         ),
         _shipped(PATTERNS),
-        _shipped(PRUNERS, PATTERNS),
+        _shipped(PRUNERS),
         _shipped(PRETRAINED),
+        of_families(KINDS, "The runs of the shipped table.", lambda: _own(KINDS)),
+        of_families(TOGETHER, "The runs of all our shipped tables.", lambda: _own(TOGETHER)),
     )
 }

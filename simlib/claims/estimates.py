@@ -81,13 +81,13 @@ def loss_span(law_file: FittedLaw) -> float:
     return float(np.log(corners[0] / corners[1]))
 
 
-def difference_of_means(a: ArrayLike, b: ArrayLike) -> Estimate:
+def difference_of_means(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Estimate:
     """Mean of `a` less mean of `b` with Welch's interval, open for fewer than two values each."""
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     value = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
         return Estimate(value, (None, None), len(a) + len(b))
-    low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(LEVEL)
+    low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(level)
     return Estimate(value, (float(low), float(high)), len(a) + len(b))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -10,8 +9,7 @@ from functools import cache
 from simlib.catalog import Catalog
 from simlib.claims.evidence import Evidence, Missing, Outcome
 from simlib.claims.rule import Rule
-from simlib.claims.sources import RunSet, Sources
-from simlib.datasets import table_names, table_path
+from simlib.claims.sources import RunSet, Sources, content_hash, ships
 from simlib.errors import InputError
 
 
@@ -50,21 +48,16 @@ def measure(
     return Measurements(runs.table, len(sources.runs(runs.table)), made, tuple(evidence), missing)
 
 
-def table_hash(name: str) -> str:
-    """SHA-256 of a shipped table."""
-    return hashlib.sha256(table_path(name).read_bytes()).hexdigest()
-
-
 def shipped_evidence(rule: Rule, runs: RunSet) -> Outcome:
     """What was measured of a table, or why nothing was; a table that has changed since says so."""
-    if runs.table not in table_names():
+    if not ships(runs):
         return _missing(runs, f"no run table named {runs.table} has shipped yet")
     again = f"`SIMLIB_SHIP=1 simlib claims --measure {runs.table}`"
     try:
         known = load_measurements(runs.table)
     except InputError:
         return _missing(runs, f"{runs}: its evidence has not been measured: run {again}")
-    if known.made.get("table_sha256") != table_hash(runs.table):
+    if known.made.get("table_sha256") != content_hash(runs):
         return _missing(runs, f"{runs}: the table has changed since it was measured: run {again}")
     if rule.id in known.missing:
         return _missing(runs, known.missing[rule.id])

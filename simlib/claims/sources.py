@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +17,7 @@ from simlib.analysis.predictions import CATALOG as PREDICTIONS
 from simlib.analysis.predictions import Predictions, load_predictions
 from simlib.claims.evidence import NotShippedError, Source
 from simlib.claims.view import FittedView, LawView, View
-from simlib.datasets import FOLDER, law_names, load_law, load_runs, table_names
+from simlib.datasets import FOLDER, law_names, load_law, load_runs, table_hash, table_names
 from simlib.fit import DEFAULT_OBJECTIVE, OBJECTIVES
 from simlib.fit.compare import Comparison
 from simlib.fit.comparefile import CATALOG as COMPARISONS
@@ -54,10 +56,25 @@ OPTIMUM, HELD_OUT = _ours("optimum-laptop"), _ours("holdout-laptop")
 PATTERNS, PRUNERS = _ours("nm-laptop"), _ours("pruners-laptop")
 ALIKE = PLATEAU  # unstructured runs of the recipe that patterns have: their law is the measure
 PRETRAINED = _ours("pretrained-laptop")
+KINDS = _ours("kinds-laptop")  # ways of pruning in every family, at equal relative training
+TOGETHER = _ours("own-tables")  # no table: the runs of all of ours that ship
 RELEASED = (VIT, T5)
 OURS = (LANGUAGE, PLATEAU, VISION, ENCODER_DECODER)
 EVERY = (*RELEASED, *OURS)
-MEASURED = (*OURS, OPTIMUM, HELD_OUT, PATTERNS, PRUNERS, PRETRAINED)
+MEASURED = (*OURS, OPTIMUM, HELD_OUT, PATTERNS, PRUNERS, PRETRAINED, KINDS, TOGETHER)
+
+
+def ships(runs: RunSet) -> bool:
+    """Whether the table of a set of our runs ships."""
+    return runs == TOGETHER or runs.table in table_names()
+
+
+def content_hash(runs: RunSet) -> str:
+    """SHA-256 of a set of our runs as they ship. Raises InputError where they do not."""
+    if runs != TOGETHER:
+        return table_hash(runs.table)
+    names = table_names()
+    return hashlib.sha256(" ".join(map(table_hash, names)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -108,8 +125,17 @@ class Sources:
         return self._find("law", file, self.laws, known, lambda n: load_law(_wider(n)))
 
     def runs(self, name: str) -> RunTable:
-        """The finished runs of a table."""
+        """The finished runs of a table, or of all of ours together, each once."""
+        if name == TOGETHER.table and name not in self.tables:
+            return self._together()
         return self._find("run table", name, self.tables, table_names(), load_runs).finished
+
+    def _together(self) -> RunTable:
+        names = {*self.tables, *(table_names() if self.shipped else ())}
+        found = [self.runs(name) for name in sorted(names - {runs.table for runs in RELEASED})]
+        if not found:
+            raise NotShippedError("no run table of ours has shipped yet")
+        return reduce(RunTable.merge, found)
 
     def comparison(self, name: str) -> Comparison:
         """A comparison of forms on one table."""

@@ -57,6 +57,8 @@ VISION_PILOT = Base(
 )
 VIT_BASE = Base(PUBLISHED["vit-jft"], (0.66e6, 42.5e6), (225e6, 1.8e9))
 T5_BASE = Base(PUBLISHED["t5-c4"], (1.33e6, 84.9e6), (1.64e10, 6.55e10))
+# of our runs, by family; until encoder-decoders have pilots of their own they are like the others
+BASES = {"gpt": PILOT, "vit": VISION_PILOT, "t5": PILOT}
 
 
 def _nothing(run: RunRecord) -> float:
@@ -177,9 +179,23 @@ def _pruners(others: float, blind: float) -> Callable[[RunRecord], float]:
     return arm
 
 
-def _families(run: RunRecord) -> float:
-    other_kind = run.pattern != "unstructured" or run.pruner == "random_gradual"
-    return 0.04 if other_kind and run.family == "gpt" else 0.0
+def _kinds(apart: float) -> Callable[[RunRecord], float]:
+    """What kinds cost, as log factors on size, random choice `apart` more in language models.
+
+    A factor on size is one along the sizes that are equally long trained relative to their optimum.
+    """
+    costs = {"1:4": np.log(1.08), "block4x4": np.log(1.15)}
+
+    def arm(run: RunRecord) -> float:
+        cost = costs.get(run.pattern, 0.0)
+        if run.pruner == "random_gradual":
+            cost = np.log(1.25) + (apart if run.family == "gpt" else 0.0)
+        law, factor = BASES[run.family].law, np.exp(-cost)
+        S, N, D = run.sparsity, run.nonzero_params, run.data_seen
+        smaller = law(S, N * factor, D * factor ** (law.b_N / law.b_D))
+        return float(np.log(smaller / law(S, N, D)))
+
+    return arm
 
 
 _ALL = (
@@ -272,9 +288,14 @@ _ALL = (
         arm=_pruners(-0.03, -0.01),
     ),
     Truth(
+        "families alike",
+        "1:4 costs a factor of 1.08 on size, blocks 1.15 and random choice 1.25, in every family",
+        arm=_kinds(0.0),
+    ),
+    Truth(
         "families apart",
-        "patterns and random choice cost 4% of the loss in language models alone",
-        arm=_families,
+        "the same, but random choice costs a factor of 1.6 in decoder-only models",
+        arm=_kinds(float(np.log(1.6 / 1.25))),
     ),
     Truth("head start", "pruning a trained model is worth 3 times its data", head_start=3.0),
     Truth("false start", "pruning a trained model is worth 0.7 times its data", head_start=0.7),

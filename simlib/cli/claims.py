@@ -10,12 +10,12 @@ import click
 
 import simlib
 from simlib.claims import RULES, scorecard
-from simlib.claims.designs import DESIGNS, VirtualSet, of_rows, planned, trained
+from simlib.claims.designs import DESIGNS, VirtualSet, of_families, of_rows, planned, trained
 from simlib.claims.measured import CATALOG as EVIDENCE
-from simlib.claims.measured import measure, table_hash
+from simlib.claims.measured import measure
 from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import compute_powers
-from simlib.claims.sources import MEASURED, Sources
+from simlib.claims.sources import MEASURED, Sources, content_hash
 from simlib.cli.options import json_option, seed_option
 from simlib.cli.output import force_option, free, shipping
 from simlib.errors import InputError
@@ -107,6 +107,8 @@ def planned_design(name: str, path: str) -> VirtualSet:
     rows = [planned(config) for config in read_grid(path).configs]
     says = f"The {len(rows)} runs of the grid {Path(path).stem}."
     like = DESIGNS[name]
+    if like.mixed:
+        return of_families(like.runs, says, lambda: rows)
     return of_rows(like.runs, says, lambda: rows, base=like.base.over(rows), scatter=like.scatter)
 
 
@@ -114,7 +116,7 @@ def _measure(name: str) -> None:
     known = {runs.table: runs for runs in MEASURED}
     if name not in known:
         raise InputError(f"no rule asks a table {name!r}; there are {', '.join(known)}")
-    made = _made(f"simlib claims --measure {name}") | {"table_sha256": table_hash(name)}
+    made = _made(f"simlib claims --measure {name}") | {"table_sha256": content_hash(known[name])}
     found = measure(RULES, known[name], Sources(), made)
     if shipping():
         EVIDENCE.write(EVIDENCE.path(name), found)

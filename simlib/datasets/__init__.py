@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,11 @@ def world_law_names() -> list[str]:
 def table_path(name: str) -> Path:
     """The file of a shipped table, or the path itself. Raises InputError if there is neither."""
     return _find(name, ".csv", "run table", table_names())
+
+
+def table_hash(name: str) -> str:
+    """SHA-256 of a shipped table. Raises InputError for an unknown name."""
+    return hashlib.sha256(table_path(name).read_bytes()).hexdigest()
 
 
 def load_runs(name: str) -> RunTable:

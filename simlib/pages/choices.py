@@ -19,6 +19,7 @@ from simlib.analysis.contrasts import (
     match,
 )
 from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
+from simlib.analysis.stability import SpreadRatio
 from simlib.analysis.worth import log_multipliers, multiplier, trend, unexplained
 from simlib.claims.estimates import ends
 from simlib.claims.training import ONE_LAW_REGION
@@ -241,6 +242,18 @@ def spread_cell(spread: Spread) -> str:
     """A deviation of log loss in percent of the loss, with its interval."""
     low, high = (percent(end, 2) for end in spread.interval if end is not None)
     return f"{percent(spread.deviation, 2)} ({low} to {high})"
+
+
+def spread_said(found: SpreadRatio) -> str:
+    """How widely seeds of sparse runs scatter beside those of dense ones, in a sentence."""
+    low, high = found.interval
+    verdict = "more widely" if low > 1 else "less widely" if high < 1 else "not told apart"
+    ratio = with_interval(found.value, found.interval)
+    return (
+        f"the spread of sparse runs is {ratio} times that of dense ones, {verdict}, from "
+        f"{found.sparse} sparse and {found.dense} dense cells at {found.places} sizes and amounts "
+        f"of data that have both"
+    )
 
 
 def diverged_table(tables: Mapping[str, RunTable]) -> Table:

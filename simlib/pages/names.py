@@ -16,6 +16,8 @@ TABLES = {
     "nm-laptop": "our runs with n:m patterns",
     "pruners-laptop": "our runs of other pruners",
     "pretrained-laptop": "our runs from trained models",
+    "kinds-laptop": "our runs of kinds of sparsity",
+    "own-tables": "all our tables together",
     "cifar-laptop": "our runs on photographs",
     "vit-jft": "ViT on JFT-4B, published",
     "vit-jft-authors": "ViT on JFT-4B, the authors' procedure run again",

@@ -8,11 +8,14 @@ import pytest
 from click.testing import CliRunner
 
 from simlib.claims import designs
-from simlib.claims.designs import held_out_rows, language_rows, planned, vision_rows
+from simlib.claims.designs import held_out_rows, language_rows, of_families, planned, vision_rows
+from simlib.claims.evidence import POWER
 from simlib.claims.power import CATALOG, load_powers
-from simlib.claims.truths import PILOT, TRUTHS, VISION_PILOT
+from simlib.claims.sources import KINDS
+from simlib.claims.truths import BASES, PILOT, TRUTHS, VISION_PILOT
 from simlib.cli.claims import command, planned_design
 from simlib.datasets import load_runs
+from simlib.laws.optimum import chinchilla_flops
 from simlib.runs.table import RunTable
 from simlib.sweep.grid import read_grid
 
@@ -80,6 +83,32 @@ def test_a_planned_grid_is_filled_with_losses_of_its_own_kind_of_model(tmp_path)
     assert len(miss) == 8
     assert np.abs(miss).max() < 0.15  # seeds scatter by 3%
     assert np.abs(miss).max() > 0.01
+
+
+def test_the_grid_of_kinds_is_trained_equally_long_and_can_decide():
+    configs = read_grid(GRIDS / "underway" / "kinds-laptop.yaml").configs
+    rows = [planned(config) for config in configs]
+    for run in rows:
+        law = BASES[run.family].law
+        optimum = chinchilla_flops(law, run.nonzero_params) / (6 * run.nonzero_params)
+        assert run.data_seen / optimum == pytest.approx(3, rel=0.02)
+    kinds = Counter((r.family, r.pattern, r.pruner, r.seed) for r in rows)
+    assert set(kinds.values()) == {5}  # sizes of every kind, family and seed
+    (power,) = CATALOG.load(str(GRIDS / "underway" / "kinds-laptop.power.json")).powers
+    assert power.can_contradict
+    assert power.can_support
+    assert power.supports_true >= POWER
+
+
+def test_families_of_a_mixed_set_follow_their_own_laws_and_scatter():
+    configs = read_grid(GRIDS / "underway" / "kinds-laptop.yaml").configs
+    rows = [planned(config) for config in configs]
+    design = of_families(KINDS, "kinds", lambda: rows)
+    runs = design.sources(TRUTHS["joint"], np.random.default_rng(0)).runs(KINDS.table)
+    for family, (low, high) in {"gpt": (0.001, 0.01), "vit": (0.01, 0.06)}.items():
+        own = runs.where(family=family)
+        law = BASES[family].law(own.sparsity, own.nonzero_params, own.data_seen)
+        assert low < np.log(own.loss / law).std() < high
 
 
 @pytest.mark.parametrize("base", [PILOT, VISION_PILOT], ids=["language", "vision"])

@@ -13,10 +13,10 @@ from simlib.analysis.calibration import Score
 from simlib.analysis.predictions import FittedForm, FormPrediction, PredictedRun, Predictions
 from simlib.claims import CLAIMS, RULES, SOURCES, VERDICTS, Outcome, Sources, scorecard
 from simlib.claims.estimates import PUBLISHED_ERROR
-from simlib.claims.measured import CATALOG, load_measurements, shipped_evidence, table_hash
-from simlib.claims.sources import LANGUAGE, MEASURED, OURS
+from simlib.claims.measured import CATALOG, load_measurements, shipped_evidence
+from simlib.claims.sources import LANGUAGE, MEASURED, OURS, TOGETHER, content_hash, ships
 from simlib.cli.claims import command
-from simlib.datasets import load_law, table_names
+from simlib.datasets import load_law
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.pages import claims
@@ -193,19 +193,32 @@ def test_one_choice_everywhere_is_no_guidance(growing):
     assert any("as a habit would" in said.why for said in found.missing)
 
 
-def test_seeds_of_sparse_runs_that_scatter_are_seen():
+def test_seeds_of_sparse_runs_that_scatter_are_seen_in_all_tables_together():
     rng = np.random.default_rng(1)
 
-    def noisy(run, share):
-        scatter = share if run.sparsity > 0 else 0.004
-        return run.model_copy(update={"loss": run.loss * np.exp(scatter * rng.normal())})
+    def noisy(run, share, scale):
+        """Runs of the second table scatter three times as widely, dense and sparse alike."""
+        scatter = scale * (share if run.sparsity > 0 else 0.004)
+        change = {"loss": run.loss * np.exp(scatter * rng.normal()), "dataset": f"data{scale}"}
+        return run.model_copy(update={**change, "run_id": f"{run.run_id}-{scale}"})
 
-    alike, wild = (
-        Sources(tables={LANGUAGE.table: RunTable(noisy(r, s) for r in table(seed=0.0, repeats=9))})
-        for s in (0.004, 0.04)
-    )
-    assert answers("S9", alike, LANGUAGE.label) == ["supports"]
-    assert answers("S9", wild, LANGUAGE.label) == ["contradicts"]
+    def together(share):
+        tables = {
+            name: RunTable(noisy(r, share, scale) for r in table(seed=0.0, repeats=3))
+            for name, scale in (("one", 1), ("other", 3))
+        }
+        return Sources(tables=tables, shipped=False)
+
+    assert answers("S9", together(0.004), TOGETHER.label) == ["supports"]
+    assert answers("S9", together(0.02), TOGETHER.label) == ["contradicts"]
+    assert answers("S9", together(0.0008), TOGETHER.label) == ["contradicts"]
+    assert answers("S9", Sources(shipped=False), TOGETHER.label) == []
+
+
+def test_a_run_of_two_tables_counts_once_and_released_runs_are_not_ours():
+    runs = table()
+    sources = Sources(tables={"a": runs, "b": runs, "vit-jft": table(repeats=1)}, shipped=False)
+    assert len(sources.runs(TOGETHER.table)) == len(runs)
 
 
 def patterned(cost: dict[str, float]) -> Sources:
@@ -297,19 +310,26 @@ def test_forecasts_written_down_before_are_held_against_the_runs(shift, verdict)
     assert answers("C6", sources, "holdout-laptop") == [verdict] * 2
 
 
+def test_a_claim_whose_runs_are_still_to_be_trained_is_undecided_and_says_so(monkeypatch):
+    for module in ("simlib.claims", "simlib.claims.measured"):
+        monkeypatch.setattr(f"{module}.ships", lambda runs: False)
+    for claim, outcome in scorecard(only=["S4", "S9"]).items():
+        assert outcome.verdict("own") == "undecided", claim.id
+        assert "has shipped yet" in outcome.missing[0].why
+
+
 def test_our_tables_are_measured_as_they_ship():
     """What was measured belongs to the tables and rules as they are."""
     for runs in MEASURED:
-        if runs.table in table_names():
+        if ships(runs):
             known = load_measurements(runs.table)
-            assert known.made["table_sha256"] == table_hash(runs.table), runs.table
+            assert known.made["table_sha256"] == content_hash(runs), runs.table
             asked = {rule.id for rule in RULES if runs in rule.sets}
             assert {e.rule for e in known.evidence} | set(known.missing) == asked
 
 
 def test_what_was_measured_of_another_table_is_not_used(monkeypatch):
-    rule = next(rule for rule in RULES if rule.id == "S9")
-    assert shipped_evidence(rule, LANGUAGE).evidence
+    rule = next(rule for rule in RULES if shipped_evidence(rule, LANGUAGE).evidence)
     known = load_measurements(LANGUAGE.table)
     old = replace(known, made={**known.made, "table_sha256": "another"})
     monkeypatch.setattr("simlib.claims.measured.load_measurements", lambda name: old)

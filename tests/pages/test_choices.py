@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from simlib.analysis.contrasts import REFERENCE, Arm, Estimate, Pairs, match
+from simlib.analysis.stability import SpreadRatio
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import JointLaw
 from simlib.pages import choices
@@ -182,3 +183,11 @@ def test_groups_may_be_lengths_of_training() -> None:
     assert first.startswith("-")
     assert then.startswith("+")
     assert never == "not trained"
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [((1.2, 3.0), "more widely"), ((0.3, 0.8), "less widely"), ((0.5, 1.5), "not told apart")],
+)
+def test_the_spread_over_seeds_is_said_as_its_interval_lies(interval, said):
+    assert said in choices.spread_said(SpreadRatio(1.0, interval, 9, 9, 3, 5, 0))
