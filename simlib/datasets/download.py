@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 
 import platformdirs
@@ -31,8 +32,10 @@ def fetch(name: str, url: str, sha256: str) -> Path:
     if (found := find(name, sha256)) is not None:
         return found
     cache = Path(platformdirs.user_cache_dir("simlib")) / "released"
-    import pooch  # not at the top: it takes long to import
-
+    with warnings.catch_warnings():
+        # tqdm, which pooch brings along, misses widgets in a notebook: no output of a page
+        warnings.simplefilter("ignore")
+        import pooch  # not at the top: it takes long to import
     try:
         pooch.get_logger().setLevel("WARNING")
         return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=name, path=cache))
