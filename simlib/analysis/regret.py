@@ -48,7 +48,7 @@ CHANCE = 0.05  # share of random draws that a design may fail to beat and still 
 
 
 @dataclass(frozen=True)
-class Case:
+class DesignCase:
     """A table of candidates, the table to predict, the form, and budgets as ScaleBench has them.
 
     `price` is an expression of `simlib.simulate.choice.prices`.
@@ -62,17 +62,19 @@ class Case:
 
 
 CASES = (
-    Case("scalebench-sparsity", "scalebench-sparsity-test", "joint", "flops", (0.2, 0.35, 0.5)),
-    Case(
+    DesignCase(
+        "scalebench-sparsity", "scalebench-sparsity-test", "joint", "flops", (0.2, 0.35, 0.5)
+    ),
+    DesignCase(
         *("scalebench-moe", "scalebench-moe-test", "fixed-data"),
         *("nonzero_params/(1-sparsity)", (0.01, 0.05, 0.1)),
     ),
-    Case("farseer", "farseer-test", "dense", "6*nonzero_params*data_seen", (0.01, 0.05, 0.1)),
+    DesignCase("farseer", "farseer-test", "dense", "6*nonzero_params*data_seen", (0.01, 0.05, 0.1)),
 )
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DesignOutcome:
     """One set of rows, its cost, and how the law fitted to it predicts the held-out runs.
 
     `error` is None where the rows do not identify the law. `r2` is the coefficient of determination
@@ -91,17 +93,17 @@ class AtBudget:
     """All designs at one budget, `share` of what all candidates cost.
 
     `random_runs` is the median number of rows of the random draws, `random_errors` and `random_r2`
-    are what `Outcome` has of each of them.
+    are what `DesignOutcome` has of each of them.
     """
 
     share: float
     budget: float
-    designs: tuple[Outcome, ...]
+    designs: tuple[DesignOutcome, ...]
     random_runs: float
     random_errors: tuple[float | None, ...]
     random_r2: tuple[float, ...]
 
-    def of(self, design: str) -> Outcome:
+    def of(self, design: str) -> DesignOutcome:
         """What came of a design."""
         return next(o for o in self.designs if o.design == design)
 
@@ -126,14 +128,14 @@ class Regret:
     """A case worked through, and how the file was made; `whole` is the fit to all candidates."""
 
     name: str
-    case: Case
+    case: DesignCase
     belief: str
     candidates: int
     predicted: int
     draws: int
     seed: int
     made: dict[str, str]
-    whole: Outcome
+    whole: DesignOutcome
     budgets: tuple[AtBudget, ...]
 
 
@@ -150,7 +152,7 @@ def load_regret(name: str) -> Regret:
 class Printed:
     """Mean coefficient of determination and its spread, at each budget, as ScaleBench prints it.
 
-    `all_data` is theirs for all candidates; `rows` are by design, in the order of `Case.shares`.
+    `all_data` is theirs for all candidates; `rows` are by design, in the order of the shares.
     """
 
     rows: dict[str, tuple[tuple[float, float], ...]]
@@ -212,17 +214,17 @@ def believed_as(form: AnyForm, law: JointLaw, data_seen: Array) -> Law:
 
 def outcome(
     design: str, runs: Columns, costs: Array, rows: Sequence[int], predict: Columns, form: AnyForm
-) -> Outcome:
+) -> DesignOutcome:
     """The law of some rows held against the runs to predict."""
     spent = float(costs[np.asarray(rows, dtype=int)].sum())
     try:
         error = residuals(_law(runs, rows, form)[0], predict)
     except InputError:
-        return Outcome(design, len(rows), spent, None, -1.0)
+        return DesignOutcome(design, len(rows), spent, None, -1.0)
     measured = predict.loss
     r2 = 1 - ((np.expm1(error) * measured) ** 2).sum() / ((measured - measured.mean()) ** 2).sum()
     rmse = float(np.sqrt((error**2).mean()))
-    return Outcome(design, len(rows), spent, rmse, float(np.clip(r2, -1, 1)))
+    return DesignOutcome(design, len(rows), spent, rmse, float(np.clip(r2, -1, 1)))
 
 
 def _law(runs: Columns, rows: Sequence[int], form: AnyForm) -> tuple[Law, bool]:
@@ -268,7 +270,7 @@ def in_rounds(
 
 
 def regret(
-    case: Case,
+    case: DesignCase,
     runs: Columns,
     costs: Array,
     predict: Columns,

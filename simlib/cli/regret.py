@@ -5,7 +5,16 @@ from __future__ import annotations
 import click
 from pydantic import TypeAdapter
 
-from simlib.analysis.regret import BELIEF, CASES, CATALOG, DRAWS, AtBudget, Case, Regret, regret
+from simlib.analysis.regret import (
+    BELIEF,
+    CASES,
+    CATALOG,
+    DRAWS,
+    AtBudget,
+    DesignCase,
+    Regret,
+    regret,
+)
 from simlib.cli.fit import made
 from simlib.cli.options import json_option, seed_option
 from simlib.cli.output import force_option, saved
@@ -68,8 +77,8 @@ def command(
     predict = other or (known.predict if known else "")
     if not predict:
         raise InputError(f"--on names the table whose runs a law of {candidates} is to predict")
-    usual = known or Case(candidates, predict, "joint", PRICE, SHARES)
-    case = Case(
+    usual = known or DesignCase(candidates, predict, "joint", PRICE, SHARES)
+    case = DesignCase(
         candidates, predict, form or usual.form, price or usual.price, shares or usual.shares
     )
     source = find_source(candidates, reading=reading)

@@ -182,7 +182,7 @@ def _panel(found: Regret, first: bool) -> alt.LayerChart:
     )
     whole = alt.Chart(alt.Data(values=[{"error": _drawn(found.whole.error)}]))
     rule = whole.mark_rule(strokeDash=[5, 3], color=charts.GREY[0]).encode(y=y)
-    return alt.layer(spread, drawn, rule).properties(width=165, height=230, title=kind(found))
+    return alt.layer(spread, drawn, rule).properties(width=145, height=230, title=kind(found))
 
 
 def _drawn(error: float | None) -> float | None:

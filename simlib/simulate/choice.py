@@ -58,7 +58,7 @@ def slopes(form: AnyForm, law: Law, runs: Observations, units: Units) -> Array:
 
 
 @dataclass(frozen=True)
-class Choice:
+class RowChoice:
     """Rows that can be had, in units of the noise, and what makes a set of them good.
 
     `slopes` (rows, k) are those of log loss over its noise, `costs` (rows,) what each row costs,
@@ -158,4 +158,4 @@ def choose(
     if predict is not None:
         at = slopes(form, believed, predict, units)
         targets = at.T @ at / len(at)
-    return Choice(slopes(form, believed, runs, units) / noise, costs, targets).best(budget, kept)
+    return RowChoice(slopes(form, believed, runs, units) / noise, costs, targets).best(budget, kept)

@@ -14,8 +14,8 @@ from simlib.analysis.regret import (
     DEAREST,
     V_OPTIMAL,
     AtBudget,
-    Case,
-    Outcome,
+    DesignCase,
+    DesignOutcome,
     believed_as,
     in_order,
     load_regret,
@@ -39,7 +39,7 @@ RUNS = Columns(S, N, D, LAW(S, N, D) * np.exp(0.004 * NOISE))
 COSTS = 6 * N * D
 FAR = Columns(np.zeros(2), np.array([1e9, 4e9]), np.array([1e12, 1e12]), np.array([0.0, 0.0]))
 FAR = FAR.replace_loss(LAW(FAR.S, FAR.N, FAR.D))
-CASE = Case("here", "there", "dense", "6*nonzero_params*data_seen", (0.05, 0.5))
+CASE = DesignCase("here", "there", "dense", "6*nonzero_params*data_seen", (0.05, 0.5))
 FOUND = regret(CASE, RUNS, COSTS, FAR, BELIEF, draws=10, seed=3)
 
 
@@ -74,7 +74,7 @@ def test_a_true_law_predicts_and_too_few_rows_have_no_error():
 
 
 def at_budget(errors, own):
-    designs = (Outcome(V_OPTIMAL, 3, 1.0, own, 0.0),)
+    designs = (DesignOutcome(V_OPTIMAL, 3, 1.0, own, 0.0),)
     return AtBudget(0.1, 1.0, designs, 3.0, tuple(errors), (0.0,) * len(errors))
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+import warnings
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 
 from simlib.cli import cli
 from simlib.datasets.adapter import FOLDER, adapter_names, load_adapter
-from simlib.datasets.download import find
+from simlib.datasets.download import fetch, find
 from simlib.datasets.source import find_source
 from simlib.errors import InputError
 from simlib.runs.expression import Expression
@@ -89,3 +91,17 @@ def test_the_list_names_every_table_and_one_is_shown_whole():
     )
     with pytest.raises(InputError, match="there is no adapter 'nobody'"):
         CliRunner().invoke(cli, ["tables", "nobody"], catch_exceptions=False)
+
+
+def test_a_missing_file_says_nothing_but_what_is_missing(tmp_path, monkeypatch):
+    """What a notebook prints to stderr is an error of the book."""
+    (tmp_path / "pooch.py").write_text("import warnings\nwarnings.warn('no widgets here')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pooch", raising=False)
+    monkeypatch.delenv("SIMLIB_DATA", raising=False)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(InputError, match="not at hand"):
+            fetch("nowhere.csv", "https://example.org/nowhere.csv", "0" * 64)
+    monkeypatch.delitem(sys.modules, "pooch", raising=False)
+    assert not said

@@ -14,7 +14,7 @@ from simlib.fit import DENSE, FORMS, JOINT
 from simlib.laws.form import Units
 from simlib.runs.cells import Columns
 from simlib.runs.table import RunRecord, RunTable
-from simlib.simulate.choice import Choice, choose, prices, slopes
+from simlib.simulate.choice import RowChoice, choose, prices, slopes
 
 LAW = load_law("t5-c4-refit").joint
 AXES = np.meshgrid([0.0, 0.5, 0.75], [1e6, 1e7, 1e8], [1e9, 1e10, 1e11], indexing="ij")
@@ -28,7 +28,7 @@ def random_choice(seed, predict):
     rng = np.random.default_rng(seed)
     targets = rng.standard_normal((4, 3))
     mean = targets.T @ targets / 4 if predict else None
-    return Choice(rng.standard_normal((9, 3)), rng.uniform(1, 3, 9), mean)
+    return RowChoice(rng.standard_normal((9, 3)), rng.uniform(1, 3, 9), mean)
 
 
 @pytest.mark.parametrize("predict", [False, True])
