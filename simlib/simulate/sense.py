@@ -16,7 +16,7 @@ SMALLEST = 1e3  # parameters, tokens or images below which a run is no model
 # vocabulary of 32,128; our texts are bytes, our images have 256 classes. The loss of the ViT runs
 # on JFT-4B is not known to be that of a choice of one class.
 OUTCOMES = {
-    **{"t5-c4": 32_128, "gpt-laptop": 256, "bits-laptop": 256},
+    **{"t5-c4": 32_128, "gpt-laptop": 256, "bits-laptop": 256, "bytes-laptop": 256},
     **{"t5-laptop": 256, "vit-laptop": 256},
 }
 
