@@ -70,7 +70,7 @@ class Answer(NamedTuple):
         return not self.why_not
 
 
-class Ratio(NamedTuple):
+class PairRatio(NamedTuple):
     """The first law's number over the second's, with intervals over pairs of members.
 
     `interval` holds at the level asked for, `simultaneous` with all ratios of its quantity at once
@@ -162,7 +162,7 @@ def _end(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def ratios(found: Sequence[Answer], level: float = LEVEL) -> list[Ratio]:
+def ratios(found: Sequence[Answer], level: float = LEVEL) -> list[PairRatio]:
     """Every pair of laws that may both decide, for each quantity."""
     compared = []
     for quantity in dict.fromkeys(a.quantity for a in found):
@@ -172,14 +172,14 @@ def ratios(found: Sequence[Answer], level: float = LEVEL) -> list[Ratio]:
     return compared
 
 
-def _ratio(first: Answer, second: Answer, level: float, pairs: int) -> Ratio:
+def _ratio(first: Answer, second: Answer, level: float, pairs: int) -> PairRatio:
     differences = (_logs(first)[:, None] - _logs(second)).ravel()
     joint_level = 1 - (1 - level) / pairs
     joint = quantile_ends(differences, joint_level)
     value = float(np.log(first.value / second.value))
     quantile = float(stats.norm.ppf((1 + joint_level) / 2))
     error = max(value - joint[0], joint[1] - value) / quantile
-    return Ratio(
+    return PairRatio(
         first,
         second,
         float(np.exp(value)),

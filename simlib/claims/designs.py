@@ -277,9 +277,7 @@ def of_families(runs: RunSet, says: str, rows: Callable[[], Sequence[RunRecord]]
         table = RunTable(run for part in parts for run in part)
         return Sources(tables={runs.table: table}, shipped=False)
 
-    noise = (
-        " Seeds scatter by .3 % of the loss, of vision by 3 %, half of that variance common to a"
-    )
+    noise = " Seeds scatter by .3% of the loss, of vision by 3%, half of that variance common to a"
     return VirtualSet(runs, says + noise + " prefix.", sources, mixed=True)
 
 

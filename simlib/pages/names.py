@@ -13,6 +13,7 @@ TABLES = {
     "holdout-laptop": "our held-out GPT runs",
     "optimum-laptop": "our runs at the predicted optimum",
     "bits-laptop": "our runs of zeros and few bits",
+    "bytes-laptop": "our runs of one number of bytes",
     "nm-laptop": "our runs with n:m patterns",
     "pruners-laptop": "our runs of other pruners",
     "pretrained-laptop": "our runs from trained models",

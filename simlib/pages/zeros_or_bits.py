@@ -403,8 +403,9 @@ def choice(check: SplitCheck) -> str:
         )
         beyond = "more than" if check.regret > check.allowed else "no more than"
         first += f", {beyond} the {check.allowed:.3f} that chance allows the best of so many"
-    off = "" if check.low <= 0 <= check.high else ", which its interval leaves out"
+    agree = check.low <= 0 <= check.high
+    level = "as the law has it" if agree else "where the rule contradicts the law"
     return (
         f"{first}. Over all splits losses lie {check.error:+.2%} ({check.low:+.2%} to "
-        f"{check.high:+.2%}) from the forecasts{off}."
+        f"{check.high:+.2%}) from the forecasts, {level}."
     )

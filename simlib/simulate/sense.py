@@ -22,6 +22,7 @@ OUTCOMES = {
     "t5-laptop": 256,
     "vit-laptop": 256,
     "bits-laptop": 256,
+    "bytes-laptop": 256,
 }
 
 

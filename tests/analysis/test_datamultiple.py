@@ -122,7 +122,7 @@ def test_falling_multiples_are_counted_by_group() -> None:
     less = replace(one, sparsity=0.75, matched=2.0 * PRUNED)
     other = replace(one, nonzero_params=2 * N)
     more = replace(other, sparsity=0.75, matched=None)  # beyond the measured data, above
-    assert falling([less, one], "sparsity") == "1 of 1"
+    assert falling([less, one], "sparsity") == "the only combination"
     assert falling([less, one, other, replace(more, above=True)], "sparsity") == "1 of 2"
     assert falling([one, less], "data_seen") == "0 of 0"
 

@@ -135,7 +135,8 @@ def test_a_preset_gives_the_answer_of_the_planner_and_the_command_line(preset):
         (14_200, "14.2K"),
         (0.66e6, "660K"),
         (1.5e13, "15T"),
-        (1.22e15, "1.22e15"),
+        (1.22e15, "1,220T"),
+        (1.22e16, "1.22e16"),
     ],
 )
 def test_counts_read_like_the_axes_of_charts(value, text):
