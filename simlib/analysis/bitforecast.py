@@ -35,7 +35,7 @@ LAW = "quest-below"  # fitted to the models below LARGE
 LARGE = 8e8  # parameters
 LARGEST, SPARSE = "largest", "4:8"
 # what a non-zero weight is worth at 50 % sparsity: by a law of pruned models, or as a dense one
-ROUTES = {LARGEST: ("",), SPARSE: ("t5-c4-refit", "gpt-laptop", "")}
+ROUTES = {LARGEST: ("",), SPARSE: ("t5-c4-refit", "gpt-plateau", "")}
 ENOUGH = 0.8
 SEED = 0
 

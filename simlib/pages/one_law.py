@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import altair as alt
 
-from simlib.analysis.agreement import ALIKE, DETECTED, Answer, Ratio, Verdict
+from simlib.analysis.agreement import ALIKE, DETECTED, Answer, PairRatio, Verdict
 from simlib.analysis.numbers import number, percent, with_interval
 from simlib.pages import charts
 from simlib.pages.names import spoken
@@ -146,7 +146,7 @@ def reason_table(found: Sequence[Answer]) -> Table:
     )
 
 
-def ratio_table(compared: Sequence[Ratio], level: float) -> Table:
+def ratio_table(compared: Sequence[PairRatio], level: float) -> Table:
     """Every pair of laws that may both decide: their ratio, the verdict, and what would be seen."""
     rows = [
         (
@@ -162,7 +162,7 @@ def ratio_table(compared: Sequence[Ratio], level: float) -> Table:
     return Table(header, rows)
 
 
-def by_verdict(compared: Iterable[Ratio]) -> dict[Verdict, list[str]]:
+def by_verdict(compared: Iterable[PairRatio]) -> dict[Verdict, list[str]]:
     """Quantities by what all pairs together say: they differ where any pair does."""
     groups: dict[Verdict, list[str]] = {"differ": [], "alike": [], "open": []}
     pairs: dict[str, set[Verdict]] = {}
@@ -174,7 +174,7 @@ def by_verdict(compared: Iterable[Ratio]) -> dict[Verdict, list[str]]:
     return groups
 
 
-def headline(found: Sequence[Answer], compared: Sequence[Ratio]) -> str:
+def headline(found: Sequence[Answer], compared: Sequence[PairRatio]) -> str:
     """Whether one law describes the families, in sentences: its numbers, as far as identified."""
     across = [r for r in compared if r.across]
     if not across:
@@ -204,7 +204,7 @@ def headline(found: Sequence[Answer], compared: Sequence[Ratio]) -> str:
     return "; ".join(parts)
 
 
-def _open(quantities: Sequence[str], compared: Sequence[Ratio]) -> str:
+def _open(quantities: Sequence[str], compared: Sequence[PairRatio]) -> str:
     """Quantities that are not told apart, with how many of their pairs are alike, if any is."""
     groups: dict[str, list[str]] = {}
     for quantity in quantities:
@@ -215,7 +215,7 @@ def _open(quantities: Sequence[str], compared: Sequence[Ratio]) -> str:
     return "; ".join(f"{_list(names)}{note}" for note, names in groups.items())
 
 
-def meaning(compared: Sequence[Ratio]) -> str:
+def meaning(compared: Sequence[PairRatio]) -> str:
     """What that says about the claim that one law describes vision and language."""
     groups = by_verdict(r for r in compared if r.across)
     parts = []
@@ -239,7 +239,7 @@ def meaning(compared: Sequence[Ratio]) -> str:
     return ". ".join(parts)
 
 
-def within(compared: Sequence[Ratio]) -> str:
+def within(compared: Sequence[PairRatio]) -> str:
     """What laws of one family say of each other: whether it is the family that makes a number."""
     inside = [r for r in compared if not r.across]
     if not inside:

@@ -123,8 +123,10 @@ def test_falling_multiples_are_counted_by_group() -> None:
     other = replace(one, nonzero_params=2 * N)
     more = replace(other, sparsity=0.75, matched=None)  # beyond the measured data, above
     assert falling([less, one], "sparsity") == "the only combination"
-    assert falling([less, one, other, replace(more, above=True)], "sparsity") == "1 of 2"
-    assert falling([one, less], "data_seen") == "0 of 0"
+    assert (
+        falling([less, one, other, replace(more, above=True)], "sparsity") == "1 of 2 combinations"
+    )
+    assert falling([one, less], "data_seen") == "no combination"
 
 
 def test_what_is_missing_is_named() -> None:

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from simlib.analysis.agreement import QUANTITIES, Answer, Ratio
+from simlib.analysis.agreement import QUANTITIES, Answer, PairRatio
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.laws.law import PUBLISHED
 from simlib.pages import one_law
@@ -23,13 +23,13 @@ def answers(why_not: str = "", value: float = 1.5) -> list[Answer]:
     ]
 
 
-def ratios(across: float, within: float = 1.0, width: float = 1.05) -> list[Ratio]:
+def ratios(across: float, within: float = 1.0, width: float = 1.05) -> list[PairRatio]:
     """Every pair, as far apart as that, with intervals of that width."""
     found = answers()
     pairs = [(a, b) for a, b in combinations(found, 2) if a.quantity == b.quantity]
     values = [across if a.family != b.family else within for a, b in pairs]
     return [
-        Ratio(a, b, v, (v / width, v * width), (v / width**1.2, v * width**1.2), width**2)
+        PairRatio(a, b, v, (v / width, v * width), (v / width**1.2, v * width**1.2), width**2)
         for (a, b), v in zip(pairs, values, strict=True)
     ]
 

@@ -84,11 +84,12 @@ def test_counts_have_one_unit_and_no_power_of_ten() -> None:
 
 
 def test_parts_of_a_whole_read_as_one_says_them() -> None:
-    said = [out_of(k, n, "pair") for k, n in ((0, 3), (1, 3), (3, 3), (1, 1), (0, 1), (2000, 3000))]
+    said = [out_of(k, n, "pair") for k, n in ((0, 3), (1, 3), (3, 3), (1, 1), (0, 1), (0, 0))]
     assert said == [
         *("none of 3 pairs", "1 of 3 pairs", "all 3 pairs", "the only pair", "0 of 1 pair"),
-        "2,000 of 3,000 pairs",
+        "no pair",
     ]
+    assert out_of(2000, 3000, "pair") == "2,000 of 3,000 pairs"
     assert [some(n, "lies", "lie") for n in (0, 1, 2)] == ["none lies", "1 lies", "2 lie"]
 
 
