@@ -25,9 +25,9 @@ FULL = 16  # bits that a weight trained in full precision counts as
 class WithBits:
     """`L(S, N, D, P) = law(S, N eff(P), D)`, with one free number eff for each P in `bits`.
 
-    Panferov et al. 2025 (arXiv 2502.05003), section 4.3, state it for the dense law; around the
-    joint law it says that zeros and few bits do not interact: a weight of P bits is worth eff(P)
-    in full precision whatever the sparsity, and `eff(S) eff(P)` of a dense one. `eff(16) = 1`.
+    Panferov et al. 2025 (arXiv 2502.05003) state it for the dense law; around the
+    joint law it says that zeros and few bits do not interact: a weight of P bits is worth eff(P) in
+    full precision whatever the sparsity, and `eff(S) eff(P)` of a dense one. `eff(16) = 1`.
     """
 
     law: JointLaw | DenseLaw

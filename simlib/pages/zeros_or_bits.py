@@ -143,7 +143,7 @@ def _route_label(route: Route) -> str:
 def route_table(routes: Sequence[Route]) -> Table:
     """Each route: runs, mean error, interval, verdict, and the power that it rests on."""
     return Table(
-        ("forecast of", "runs", "mean error", "interval", "verdict", "power"),
+        ("forecast of", "runs", "mean error", "interval", "verdict", "least power"),
         [
             (
                 _route_label(r),
