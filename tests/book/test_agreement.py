@@ -14,8 +14,9 @@ from bs4 import BeautifulSoup, Tag
 from simlib.claims import CLAIMS, SOURCES, scorecard
 from simlib.claims.evidence import Evidence
 from simlib.pages import claims
-from simlib.pages.names import TABLES, sentence
+from simlib.pages.names import TABLES
 from simlib.pages.tables import MOST_OPEN
+from simlib.pages.words import out_of, sentence
 
 EXECUTED = ROOT / "_build" / "jupyter_execute"
 NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
@@ -113,17 +114,21 @@ def evidence(rule: str, runs: str, part: str = "") -> Evidence:
     )
 
 
-def inside(rule: str, runs: str) -> str:
-    """How many runs lie inside their intervals, by a note that says how many lie outside."""
+def held(rule: str, runs: str) -> tuple[int, int]:
+    """How many runs of how many lie inside their intervals, by a note on those outside."""
     match = re.match(r"(\d+) of (\d+)", evidence(rule, runs).note)
     assert match
     missed, total = map(int, match.groups())
-    return f"{total - missed} of {total}"
+    return total - missed, total
+
+
+def inside(rule: str, runs: str) -> str:
+    return out_of(*held(rule, runs), "run")
 
 
 def share(rule: str, runs: str) -> str:
-    held, total = map(int, inside(rule, runs).split(" of "))
-    return f"{held / total:.0%}"
+    found, total = held(rule, runs)
+    return f"{found / total:.0%}"
 
 
 def text(rule: str, runs: str, part: str = "") -> str:
@@ -197,7 +202,7 @@ def test_a_quantity_has_one_value_wherever_it_stands(what: str) -> None:
 def test_the_run_that_the_authors_held_out_lies_on_one_side_everywhere() -> None:
     outside = evidence("C6", T5).value > 1
     assert glued("notebooks/fit_released")["xl_verdict"] == ("outside" if outside else "inside")
-    assert glued("notebooks/extrapolation")["released_inside"] == f"{int(not outside)} of 1"
+    assert glued("notebooks/extrapolation")["released_inside"] == out_of(int(not outside), 1, "run")
 
 
 def test_patterns_drift_alike_on_their_page_and_in_the_scorecard() -> None:
@@ -218,9 +223,9 @@ def test_patterns_drift_alike_on_their_page_and_in_the_scorecard() -> None:
 def test_verdicts_are_counted_and_told_alike() -> None:
     outcomes = {c: o for c, o in scorecard().items() if c.id[0] == "C"}
     for source in ("released", "own"):
-        for verdict, total in claims.counts(outcomes, source).items():
-            for name in ("index", "notebooks/claims"):
-                assert glued(name)[f"{source}_{verdict}"] == str(total), f"{verdict} on {name}"
+        said = claims.counted_verdicts(claims.counts(outcomes, source))
+        for name in ("index", "notebooks/claims"):
+            assert glued(name)[source] == said, f"{source} on {name}"
     assert set(SOURCES) >= {"released", "own"}
 
 
