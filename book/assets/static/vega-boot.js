@@ -53,7 +53,7 @@
       return { ...encoded, axis: { ...encoded.axis, title: wrapped(title, true, 16).text } };
     }
     const length = letters[encoded.field];
-    if (!["color", "shape", "strokeDash", "strokeWidth"].includes(channel) || !length || encoded.legend === null) {
+    if (!["color", "shape", "strokeDash"].includes(channel) || !length || encoded.legend === null) {
       return encoded;
     }
     const columns = Math.min(3, Math.max(1, Math.floor(LETTERS / (length + 5))));
