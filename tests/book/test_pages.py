@@ -12,8 +12,10 @@ from simlib.datasets import load_law
 PAGES = pages()
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# words of a chart that its right edge cuts
-CUT = """() => [...document.querySelectorAll('.vega-figure')].filter(f => f.offsetParent)
+# words that the right edge cuts off a chart as wide as its page; panels may scroll
+CUT = """() => [...document.querySelectorAll('.vega-figure')].filter(f => {
+    const { width, mark, layer, encoding } = JSON.parse(f.querySelector('.vega-spec').textContent);
+    return f.offsetParent && width === 'container' && (mark || layer) && !encoding?.column; })
   .flatMap(f => [...f.querySelectorAll('svg text')].filter(t => t.textContent.trim()
     && t.getBoundingClientRect().right > f.getBoundingClientRect().right + 2))
   .map(t => t.textContent)"""

@@ -546,7 +546,7 @@ def test_the_planner_and_simlib_read_the_saved_law(
     page.set_input_files(".planner-own [type=file]", str(path))
     page.wait_for_function("() => document.querySelector('[name=law]').value === 'own'")
     N, flops = (10.0 ** float(page.input_value(f".planner [name={n}]")) for n in ("N", "C"))
-    best = best_sparsity(load_law(str(path)), N, flops, "sparse", law.level)
+    best = best_sparsity(load_law(str(path)), N, flops, "dense", law.level)
     cells = page.evaluate(SHOWN.replace(".yourfit", ".planner"))
     np.testing.assert_allclose(cells["sparse S"], [best.sparsity, *best.interval], rtol=1e-9)
     path.write_text('{"form": "dense", "coefficients": {"A": 1}}')

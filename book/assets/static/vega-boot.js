@@ -25,10 +25,10 @@
   const narrowLegend = { columns: 3, titleLimit: 280, layout: { top: { direction: "vertical" } } };
 
   // A title that is too long for a phone, as lines.
-  const wrapped = (title, narrow) => {
+  const wrapped = (title, narrow, letters = 38) => {
     const text = title?.text ?? title;
     if (!narrow || typeof text !== "string") return title;
-    const lines = text.match(/\S.{0,37}(?=\s|$)/g) ?? [text];
+    const lines = text.match(new RegExp(`\\S.{0,${letters - 1}}(?=\\s|$)`, "g")) ?? [text];
     return typeof title === "string" ? { text: lines } : { ...title, text: lines };
   };
 
@@ -50,10 +50,10 @@
   const onPhone = (channel, encoded, letters) => {
     const title = encoded.axis?.title ?? encoded.title;
     if (channel === "x" && encoded.axis !== null && typeof title === "string") {
-      return { ...encoded, axis: { ...encoded.axis, title: wrapped(title, true).text } };
+      return { ...encoded, axis: { ...encoded.axis, title: wrapped(title, true, 16).text } };
     }
     const length = letters[encoded.field];
-    if (!["color", "shape", "strokeDash", "strokeWidth"].includes(channel) || !length || encoded.legend === null) {
+    if (!["color", "shape", "strokeDash"].includes(channel) || !length || encoded.legend === null) {
       return encoded;
     }
     const columns = Math.min(3, Math.max(1, Math.floor(LETTERS / (length + 5))));
