@@ -75,6 +75,28 @@ def told(soup: BeautifulSoup, name: str, files: dict[str, bytes]) -> None:
             image["alt"] = html.unescape(found[1])
 
 
+CASED = ("viewBox", "preserveAspectRatio")  # of a drawing in a page: HTML has them in any case
+
+
+def linked(soup: BeautifulSoup, name: str, files: dict[str, bytes]) -> None:
+    """Lead links that a page wrote itself to chapters, drop absent styles, keep drawings."""
+    folder = posixpath.dirname(name)
+    for sheet in soup.select("link[rel=stylesheet]"):
+        if posixpath.normpath(posixpath.join(folder, str(sheet["href"]))) not in files:
+            sheet.decompose()
+    for link in soup.select("a[href]"):
+        path, _, rest = str(link["href"]).partition("#")
+        chapter = posixpath.splitext(path)[0] + ".xhtml"
+        if posixpath.normpath(posixpath.join(folder, chapter)) in files:
+            # a setting of the planner is no place in its chapter
+            link["href"] = chapter + (f"#{rest}" if rest and "=" not in rest else "")
+    for drawing in soup.select("svg"):
+        drawing["xmlns"] = "http://www.w3.org/2000/svg"
+        for cased in CASED:
+            if cased.lower() in drawing.attrs:
+                drawing[cased] = drawing.attrs.pop(cased.lower())
+
+
 def finished(soup: BeautifulSoup, known: dict[Formula, str]) -> str:
     """The page with its formulas as MathML. Raises ExpatError where it is not well-formed."""
     for place in soup.select(".math"):
@@ -99,6 +121,7 @@ def main() -> int:
     formulas: dict[Formula, None] = {}
     for name, soup in pages.items():
         told(soup, name, files)
+        linked(soup, name, files)
         for place in soup.select(".math"):
             text = "".join(s for s in place.strings if not s.find_parent(class_="eqno"))
             place["data-tex"] = text
