@@ -33,7 +33,7 @@ def signed(text: str) -> str:
 
 
 def out_of(part: int, whole: int, noun: str, plural: str = "") -> str:
-    """`none of 3 pairs`, `2 of 3 pairs`, `all 3 pairs`; `the only pair`; `0 of 1 pair`; `no pair`."""
+    """`none of 3 pairs`, `2 of 3 pairs`, `all 3 pairs`, `the only pair`, `no pair`."""
     if whole == 0:
         return f"no {noun}"
     if part == whole:
