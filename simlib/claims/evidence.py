@@ -73,7 +73,9 @@ class Measured(NamedTuple):
 class Power:
     """How often a rule answers which way, on virtual tables of a known truth.
 
-    Shares of `tables` tables drawn where the claim is true, and of as many where it is false.
+    Shares of `tables` tables drawn where the claim is true, and of as many where it is false. A
+    rule of several parts errs if any part does: `any_contradicts_true` is the share of true tables
+    on which some part contradicts.
     """
 
     rule: str
@@ -84,11 +86,12 @@ class Power:
     contradicts_true: float
     supports_false: float
     contradicts_false: float
+    any_contradicts_true: float
 
     @property
     def can_contradict(self) -> bool:
         """Whether a contradiction is to be believed: seen where there is one, and only there."""
-        return self.contradicts_false >= POWER and self.contradicts_true <= WRONG
+        return self.contradicts_false >= POWER and self.any_contradicts_true <= WRONG
 
     @property
     def can_support(self) -> bool:

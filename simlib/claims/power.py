@@ -17,6 +17,7 @@ from simlib.claims.rule import Rule
 from simlib.claims.truths import TRUTHS
 
 Answers = Counter[tuple[str, str, Answer]]  # of a rule, of a part of it
+ANY = "*"  # in place of a part: some part
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,10 @@ def compute_powers(
                 for truth in (rule.true, rule.false)
                 for answer in ("supports", "contradicts")
             ),
+            share(rule, ANY, rule.true, "contradicts"),
         )
         for rule in asked
-        for part in sorted({p for c in counts.values() for r, p, _ in c if r == rule.id})
+        for part in sorted({p for c in counts.values() for r, p, _ in c if r == rule.id} - {ANY})
     ]
     truths = {name: TRUTHS[name].says for name in names}
     return Powers(runs.table, design.size, design.says, made, truths, tuple(powers))
@@ -84,7 +86,8 @@ def _answers(rules: list[Rule], design: VirtualSet, truth: str, tables: int, see
     for rng in np.random.default_rng([seed, *truth.encode()]).spawn(len(bar)):
         sources = design.sources(TRUTHS[truth], rng)
         for rule in rules:
-            for evidence in rule.of(sources, design.runs).evidence:
-                found[rule.id, evidence.part, evidence.answer] += 1
+            answers = [(e.part, e.answer) for e in rule.of(sources, design.runs).evidence]
+            found.update((rule.id, *one) for one in answers)
+            found[rule.id, ANY, "contradicts"] += any(a == "contradicts" for _, a in answers)
         bar.update()
     return found

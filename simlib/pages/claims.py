@@ -101,7 +101,7 @@ def power_note(evidence: Evidence) -> str:
         return "not computed"
     return (
         f"sees what is false {power.contradicts_false:.0%}, true {power.supports_true:.0%}; "
-        f"wrong {power.contradicts_true:.0%}, {power.supports_false:.0%}"
+        f"wrong {power.any_contradicts_true:.0%}, {power.supports_false:.0%}"
     )
 
 
@@ -191,6 +191,7 @@ POWER_HEADER = (
     "rule",
     "true: holds",
     "true: contradicted",
+    "true: any part contradicted",
     "false: holds",
     "false: contradicted",
     "may say",
@@ -218,6 +219,7 @@ def _power_rows(found: Powers) -> list[tuple[str, ...]]:
                 for v in (
                     p.supports_true,
                     p.contradicts_true,
+                    p.any_contradicts_true,
                     p.supports_false,
                     p.contradicts_false,
                 )

@@ -11,7 +11,7 @@ from simlib.claims import VERDICTS, Evidence, Outcome, Power, Region
 from simlib.claims.evidence import Missing
 
 INTERVALS = {"supports": (2.0, 3.0), "contradicts": (0.0, 0.5), "undecided": (0.5, 2.0)}
-STRONG = Power("C1", "runs", "", 60, 0.95, 0.0, 0.0, 0.95)
+STRONG = Power("C1", "runs", "", 60, 0.95, 0.0, 0.0, 0.95, 0.0)
 BLIND = replace(STRONG, contradicts_false=0.5, supports_false=0.3)
 answers = st.lists(
     st.tuples(st.sampled_from(sorted(INTERVALS)), st.sampled_from(["a", "b"])), max_size=8
@@ -61,7 +61,7 @@ def test_what_lies_just_outside_is_no_contradiction_where_there_is_a_margin():
         ("contradicts", STRONG, "contradicted"),
         ("undecided", STRONG, "undecided"),
         ("contradicts", replace(STRONG, contradicts_false=0.79), "undecided"),
-        ("contradicts", replace(STRONG, contradicts_true=0.2), "undecided"),
+        ("contradicts", replace(STRONG, any_contradicts_true=0.2), "undecided"),
         ("supports", replace(STRONG, contradicts_false=0.2), "holds"),
         ("supports", replace(STRONG, supports_false=0.2), "undecided"),
         ("supports", None, "undecided"),

@@ -7,10 +7,11 @@ import pytest
 
 from simlib.claims import RULES
 from simlib.claims.designs import DESIGNS
-from simlib.claims.evidence import POWER
+from simlib.claims.evidence import POWER, Measured, Region
 from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import compute_powers, load_powers
 from simlib.claims.rule import Rule
+from simlib.claims.sources import LANGUAGE, RunSet, Sources
 from simlib.claims.truths import TRUTHS
 
 TABLES = [
@@ -78,3 +79,21 @@ def test_power_is_the_same_for_the_same_seed():
     )
     assert first == second
     assert {p.tables for p in first.powers} == {2}
+
+
+def test_a_rule_of_many_parts_errs_where_any_part_does():
+    """Twenty parts that each contradict what is true on other tables than the rest."""
+    parts = 20
+
+    def ask(sources: Sources, runs: RunSet) -> list[Measured]:
+        noise = np.random.default_rng(round(1e9 * sources.runs(runs.table).loss[0]))
+        wrong = noise.integers(parts)
+        return [
+            Measured(float(i == wrong), (i == wrong, i == wrong), part=str(i)) for i in range(parts)
+        ]
+
+    rule = Rule("R", "wrong", "", Region(-0.5, 0.5), "", (LANGUAGE,), ask, "joint", "bump")
+    found = compute_powers([rule], DESIGNS[LANGUAGE.table], tables=12, seed=0, made={}).powers
+    assert sum(p.contradicts_true for p in found) == pytest.approx(1.0)
+    assert {p.any_contradicts_true for p in found} == {1.0}
+    assert not any(p.can_contradict for p in found)

@@ -14,8 +14,8 @@ from simlib.pages.names import spoken
 from simlib.pages.words import sentence
 
 ROOT = Path(__file__).parents[2]
-TRUSTED = Power("R", "ours", "", 100, 0.9, 0.0, 0.0, 0.9)
-WEAK = Power("R", "ours", "", 100, 0.9, 0.3, 0.4, 0.3)
+TRUSTED = Power("R", "ours", "", 100, 0.9, 0.0, 0.0, 0.9, 0.0)
+WEAK = Power("R", "ours", "", 100, 0.9, 0.3, 0.4, 0.3, 0.3)
 SIX = next(claim for claim in CLAIMS if claim.id == "C6")
 
 
