@@ -71,7 +71,7 @@ def compute_powers(
                 for truth in (rule.true, rule.false)
                 for answer in ("supports", "contradicts")
             ),
-            share(rule, ANY, rule.true, "contradicts"),
+            any_contradicts_true=share(rule, ANY, rule.true, "contradicts"),
         )
         for rule in asked
         for part in sorted({p for c in counts.values() for r, p, _ in c if r == rule.id} - {ANY})
