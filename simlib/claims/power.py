@@ -66,11 +66,10 @@ def compute_powers(
             runs.label,
             part,
             tables,
-            *(
-                share(rule, part, truth, answer)
-                for truth in (rule.true, rule.false)
-                for answer in ("supports", "contradicts")
-            ),
+            supports_true=share(rule, part, rule.true, "supports"),
+            contradicts_true=share(rule, part, rule.true, "contradicts"),
+            supports_false=share(rule, part, rule.false, "supports"),
+            contradicts_false=share(rule, part, rule.false, "contradicts"),
             any_contradicts_true=share(rule, ANY, rule.true, "contradicts"),
         )
         for rule in asked
