@@ -134,7 +134,7 @@ def standing(measured: BenchFile) -> str:
     cases = [case for row in measured.rows for case in row.cases if case.goal]
     reached = sum(bool(case.reached) for case in cases)
     reaching = sentence(out_of(reached, len(cases), "target"))
-    said = f"{reaching} {'is' if reached == 1 else 'are'} reached"
+    said = f"{reaching} {'is' if 1 in (reached, len(cases)) else 'are'} reached"
     rest = [TITLES[name] for name in TITLES if name not in {row.name for row in measured.rows}]
     failed = [TITLES[row.name] for row in measured.rows if row.failed]
     said += f"; not measured: {', '.join(rest)}" if rest else ""

@@ -93,7 +93,7 @@ def test_failed_missed_and_absent_rows_are_shown_as_such():
     assert "out of memory" in shown
     assert "one, against theirs" in shown
     assert shown.count("not measured") == len(TITLES) - 2
-    assert "0 of 1 targets" in performance.standing(measured)
+    assert "0 of 1 target is reached" in performance.standing(measured)
     assert "failed: growth" in performance.standing(measured)
     assert text(performance.row_table(rows[1])).splitlines()[-1].endswith("no")
     assert "out of memory" in text(performance.row_table(rows[0]))
