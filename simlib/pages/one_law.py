@@ -118,11 +118,12 @@ def _cut(
     return (low, high) if low <= high else (None, None)
 
 
-def number_table(found: Sequence[Answer]) -> Table:
+def number_table(found: Sequence[Answer], level: float) -> Table:
     """A row a quantity, a column a law: bootstrap intervals; in brackets what must not be used."""
     laws = list(dict.fromkeys(_name(a) for a in found))
     cells = {(a.quantity, _name(a)): _cell(a) for a in found}
-    return Table(("", *laws), [(q, *(cells[q, law] for law in laws)) for q in _quantities(found)])
+    header = (f"bootstrap intervals of {percent(level)}", *laws)
+    return Table(header, [(q, *(cells[q, law] for law in laws)) for q in _quantities(found)])
 
 
 def _cell(answer: Answer) -> str:

@@ -24,6 +24,7 @@ from simlib.fit.profile import WIDE
 from simlib.laws.intervals import LEVEL
 from simlib.laws.law import JOINT
 from simlib.laws.optimum import COSTS
+from simlib.laws.precision import FULL
 from simlib.pages import charts
 from simlib.pages.planner import COST_LABELS, RUNS, planner_data, run_table
 from simlib.pages.scripts import data_script
@@ -128,6 +129,7 @@ def _rules() -> dict[str, Any]:
         "hints": foreign.HINTS,
         "delimiters": cellfile.DELIMITERS,
         "digits": DIGITS,
+        "full_bits": FULL,
     }
 
 

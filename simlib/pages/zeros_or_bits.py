@@ -109,7 +109,8 @@ def errors(routes: Sequence[Route]) -> alt.LayerChart:
     named = list(zip(order, routes, strict=True))
     points = [{"route": name, "error": e} for name, r in named for e in r.errors]
     means = [{"route": name, "mean": r.mean, "low": r.low, "high": r.high} for name, r in named]
-    y = alt.Y("route:N", title=None, sort=order, axis=alt.Axis(labelLimit=320))
+    lines = alt.Axis(labelLimit=200, labelExpr="split(datum.label, ', ')")  # a phone is narrow
+    y = alt.Y("route:N", title=None, sort=order, axis=lines)
     title, axis = "Loss measured over loss forecast", alt.Axis(format="+.1%")
     zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=charts.GREY[0]).encode(x="x:Q")
     dots = (

@@ -64,7 +64,7 @@ def test_nothing_identified():
     assert one_law.ratio_table([], 0.9).rows == []
     assert "our ViT runs: it is at a bound" in one_law.unused(found)
     assert [row[1] for row in one_law.reason_table(found).rows] == ["anything"] * 4
-    assert all(cell[0] == "[" for row in one_law.number_table(found).rows for cell in row[1:])
+    assert all(cell[0] == "[" for row in one_law.number_table(found, 0.9).rows for cell in row[1:])
     chart = one_law.intervals(found, 0.9).to_dict()
     assert {row["use"] for row in chart["data"]["values"]} == {one_law.UNUSED}
 

@@ -331,6 +331,14 @@ self.fitTable = (rules) => {
     }
   };
 
+  const refuseBits = (records, form) => {
+    const known = [...new Set(records.map((r) => r.weight_bits || rules.full_bits))].sort((a, b) => a - b);
+    if (known.length > 1) {
+      throw new InputError(`the runs have weights of ${known.map((bits) => general(bits)).join(", ")} bits, and the `
+        + `${form.name} law knows none: fit the form bits, or runs of one number of bits`);
+    }
+  };
+
   // Refuse one run that stands twice. Seeds tell runs apart; losses of few digits may be equal by
   // chance, but not those of all runs.
   const refuseRepeats = (records) => {
@@ -399,6 +407,7 @@ self.fitTable = (rules) => {
     const finished = records.filter((r) => !r.diverged);
     refuseUnits(path, Object.fromEntries(["nonzero_params", "data_seen", "loss"].map(
       (field) => [field, greatest(finished.map((r) => r[field]))])));
+    refuseBits(finished, form);
     refuseRepeats(finished);
     refuseTooFew(finished, form);
     const column = (name) => finished.map((r) => r[name]);
