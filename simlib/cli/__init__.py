@@ -68,6 +68,15 @@ class LazyGroup(click.Group):
         """
         try:
             return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            package = (error.name or "simlib").partition(".")[0]
+            if package == "simlib":
+                raise
+            raise InputError(
+                f"this needs the package {package}, which is not installed: in a checkout, "
+                "`make env` installs all that there is, `pip install '.[train]'` what training needs, and "
+                "`pip install '.[train,book]'` what the notebooks need"
+            ) from error
         except BrokenPipeError:  # the reader of our output left: click ends quietly
             raise
         except MemoryError as error:

@@ -142,9 +142,9 @@ def _route_label(route: Route) -> str:
 
 
 def route_table(routes: Sequence[Route]) -> Table:
-    """Each route: runs, mean error, interval, verdict, and the power that it rests on."""
+    """Each route: runs, mean error, interval, verdict, and how surely the rule tells it apart."""
     return Table(
-        ("forecast of", "runs", "mean error", "interval", "verdict", "least power"),
+        ("forecast of", "runs", "mean error", "interval", "verdict", "told from others"),
         [
             (
                 _route_label(r),

@@ -390,3 +390,22 @@ def test_decimal_commas_are_named_and_tabs_are_read(tmp_path):
     assert "'0,5' is no number" in refusal("fit", "--runs", path)
     path.write_text("\n".join([HEADER, ",".join(ROW)]).replace(",", "\t"))
     assert "1 run" in refusal("fit", "--runs", path)  # read, and too few
+
+
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        (["train", "--family", "gpt", "--nonzero-params", "14000", "--data-seen", "2e6"], "torch"),
+        (["notebook", "--list"], "jupytext"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named(command, package):
+    without = f"import sys; sys.modules[{package!r}] = None; from simlib.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", without, *command], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"error: this needs the package {package}, which is not installed"
+    )
+    assert "Traceback" not in done.stderr
