@@ -74,8 +74,8 @@ class LazyGroup(click.Group):
                 raise
             raise InputError(
                 f"this needs the package {package}, which is not installed: in a checkout, "
-                "`make env` installs all that there is, `pip install '.[train]'` what training needs, and "
-                "`pip install '.[train,book]'` what the notebooks need"
+                "`make env` installs all that there is, `pip install '.[train]'` what training "
+                "needs, and `pip install '.[train,book]'` what the notebooks need"
             ) from error
         except BrokenPipeError:  # the reader of our output left: click ends quietly
             raise
