@@ -53,6 +53,20 @@ def load_law(name: str) -> FittedLaw:
     return read_law(_find(name, ".json", "law", law_names()))
 
 
+def load_fitted(table: str, law: str) -> tuple[RunTable, FittedLaw]:
+    """A run table and the law fitted to it, each by name or path.
+
+    Raises InputError for a law of another table, or of another version of this one.
+    """
+    runs, law_file = load_runs(table), load_law(law)
+    if law_file.table_sha256 not in (None, table_hash(table)):
+        raise InputError(
+            f"the law {law} was not fitted to the table {table} as it is: give the law that was, "
+            f"or fit one, `simlib fit --runs {table} --save mine.json`"
+        )
+    return runs, law_file
+
+
 def _find(name: str, suffix: str, what: str, known: list[str]) -> Path:
     shipped = FOLDER / f"{name}{suffix}"
     with suppress(OSError, ValueError):  # a name that is too long, or holds a NUL

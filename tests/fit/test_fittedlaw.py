@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from factories import random_law
 
-from simlib.datasets import FOLDER, law_names, load_law
+from simlib.datasets import FOLDER, law_names, load_fitted, load_law
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import Derived, FittedLaw, read_law
 from simlib.laws.law import PUBLISHED, JointLaw
@@ -148,3 +148,10 @@ def test_shipped_ensembles_say_how_many_of_their_refits_converged(name):
         assert content["members"] == shipped.refits
         assert shipped.converged_members >= 0.9 * shipped.refits
         assert shipped.decides == (shipped.status == "converged")
+
+
+def test_a_law_is_taken_for_no_table_but_its_own():
+    runs, law = load_fitted("gpt-plateau", "gpt-plateau")
+    assert law.runs <= len(runs.finished)
+    with pytest.raises(InputError, match="gpt-laptop was not fitted to the table gpt-plateau"):
+        load_fitted("gpt-plateau", "gpt-laptop")
