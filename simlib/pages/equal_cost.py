@@ -113,9 +113,10 @@ def reach_sentence(found: DensePairs, dense: FittedLaw, runs: RunTable) -> str:
     times = multiples(found, dense.law)
     past, extended = int((times > 1).sum()), int(beyond(found, runs).sum())
     ends = " to ".join(number(float(end), DIGITS) for end in (times.min(), times.max()))
+    behind = "all past it" if past == len(found) else f"{some(past, 'of them', 'of them')} past it"
     text = (
-        f"The {counted(len(found), 'pair')} reach from {ends} times the dense optimum, and "
-        f"{some(past, 'lies', 'lie')} past it: longer training is not seen here."
+        f"The {counted(len(found), 'pair')} reach from {ends} times the dense optimum, {behind}; "
+        "longer training is not seen here."
     )
     if extended:
         text += (
