@@ -1,0 +1,48 @@
+"""The page on a long tail: its pictures, and what it says of runs that leave the forecast."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from simlib.analysis.longtail import Learned
+from simlib.pages import long_tail
+
+SHARES = np.array([0.5, 0.3, 0.15, 0.05])
+FOUND = Learned(
+    np.array([1.0, 10.0, 100.0, 1000.0]),
+    np.array([5.0, 2.0, 0.5, 0.1]),
+    np.full(4, 0.01),
+    np.full(4, 50),
+)
+DATA = np.array([200.0, 400.0, 800.0, 1600.0])
+
+
+def test_pictures_are_an_image_with_a_text_of_every_pixel():
+    images = np.random.default_rng(0).integers(0, 200, (2, 3, 4, 5, 1)).astype(np.uint8)
+    shown = long_tail.Pictures(images, 'what is "seen" here')._repr_html_()
+    assert 'alt="what is &quot;seen&quot; here"' in shown
+    sheet = Image.open(io.BytesIO(base64.b64decode(shown.split("base64,")[1].split('"')[0])))
+    zoom, gap = long_tail.ZOOM, long_tail.GAP
+    assert sheet.size == (3 * (5 + gap) * zoom, 2 * (4 + gap) * zoom)
+    pixels = np.asarray(sheet)[::zoom, ::zoom]
+    np.testing.assert_array_equal(
+        pixels[4 + gap : 8 + gap, 5 + gap : 10 + gap], images[1, 1, :, :, 0]
+    )
+
+
+def test_errors_are_those_of_the_runs():
+    told = long_tail.forecast(SHARES, FOUND, DATA)
+    said = long_tail.errors((DATA, told * np.array([1.0, 1.05, 1.0, 2.0])), FOUND, SHARES, 200)
+    assert (
+        said
+        == "within 5% on up to 4 times the data, and at 8 times the loss is 2.0 times the forecast"
+    )
+
+
+def test_a_size_that_never_follows_is_said_to():
+    told = long_tail.forecast(SHARES, FOUND, DATA)
+    measured = {10: (DATA, 2 * told), 20: (DATA, told)}
+    rows = long_tail.size_table(measured, FOUND, SHARES).rows
+    assert [row[1] for row in rows] == ["not at all", "1,600 images"]
