@@ -35,6 +35,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> BeautifulSoup:
     (root / "conf.py").write_text(
         'extensions = ["myst_parser", "simlib.bookext.terms"]\n'
         'myst_enable_extensions = ["dollarmath"]\n'
+        # an earlier application of this process leaves its own in Sphinx's default
+        'source_suffix = {".rst": "restructuredtext", ".md": "markdown"}\n'
     )
     app = Sphinx(str(root), str(root), str(root / "out"), str(root / "trees"), "html", status=None)
     app.build()
