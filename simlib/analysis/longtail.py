@@ -19,7 +19,6 @@ from simlib.runs.table import RunRecord
 
 FEWEST = 30  # examples below which a group's mean loss is left out
 LAST = 3  # groups whose slope continues the line past the classes seen most
-CLOSE = 0.1  # difference of log losses up to which runs are said to follow a forecast
 
 
 class Learned(NamedTuple):
@@ -78,16 +77,6 @@ def forecast(shares: Array, found: Learned, data: ArrayLike) -> Array:
     return np.asarray((shares * found.at(seen)).sum(axis=-1))
 
 
-def followed(data: Array, loss: Array, told: Array) -> float | None:
-    """The most data up to which losses lie within `CLOSE` of a forecast; None if the first do not.
-
-    `data` ascends; all are (amounts,).
-    """
-    off = np.abs(np.log(loss / told)) > CLOSE
-    last = int(np.argmax(off)) if off.any() else len(off)
-    return float(data[last - 1]) if last else None
-
-
 def endless(exponent: float) -> float:
     """Power of data by which the loss falls if classes are known or not and never end.
 
@@ -100,7 +89,10 @@ def endless(exponent: float) -> float:
 
 
 def local_powers(data: ArrayLike, loss: ArrayLike) -> Array:
-    """Power of data by which the loss falls between each amount and the next, (amounts - 1,)."""
+    """Power of data by which the loss falls between each amount and the next.
+
+    `data` is (amounts,), `loss` (..., amounts); the result is (..., amounts - 1).
+    """
     return np.asarray(-np.diff(np.log(loss)) / np.diff(np.log(data)))
 
 

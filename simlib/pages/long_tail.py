@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import altair as alt
 import numpy as np
 
-from simlib.analysis.longtail import CLOSE, Learned, endless, followed, forecast, local_powers
+from simlib.analysis.longtail import Learned, endless, forecast, local_powers
 from simlib.analysis.numbers import count, number, percent
 from simlib.laws.law import Array
 from simlib.pages import charts
@@ -51,8 +51,8 @@ def tails(shares: Mapping[str, Array]) -> alt.LayerChart:
         ranks = np.unique(np.geomspace(1, len(found), LINE).round().astype(int))
         lines += [{"task": task, "rank": int(k), "images": float(1 / found[k - 1])} for k in ranks]
     base = alt.Chart(alt.Data(values=lines)).encode(
-        x=charts.log_x("rank", "Class, from the most frequent one on"),
-        y=charts.log_y("images", "Comes once in so many images"),
+        x=charts.log_x("rank", "Class, from the most frequent one on", nice=False),
+        y=charts.log_y("images", "Comes once in so many images", nice=False),
         color=alt.Color("task:N", title=None, sort=list(shares)),
     )
     ends = "; ".join(
@@ -75,7 +75,7 @@ def learning(found: Mapping[float, Learned]) -> alt.LayerChart:
         )
     ]
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=charts.log_x("times", "Times that the class was seen in training"),
+        x=charts.log_x("times", "Times that the class was seen in training", nice=False, padding=8),
         color=charts.sparsity_colour(sorted(found)),
     )
     title = "Loss on images of the class (nats)"
@@ -114,18 +114,24 @@ def against_runs(
         for name, losses in curves.items()
         for D, L in zip(data.tolist(), losses.tolist(), strict=True)
     ]
-    x, title = charts.log_x("data", IMAGES), "Validation loss (nats)"
-    y = alt.Y("loss:Q", title=title, scale=alt.Scale(type="log"))
+    x = charts.log_x("data", IMAGES, nice=False, padding=8)
+    scale = alt.Scale(type="log", nice=False, padding=8)
+    y = alt.Y("loss:Q", title="Validation loss (nats)", scale=scale)
+    legend = alt.Legend(columns=1, labelLimit=300)
     dots = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=55)
     drawn = alt.Chart(alt.Data(values=lines)).mark_line(color=charts.GREY[0])
     chart = alt.layer(
-        drawn.encode(x=x, y=y, strokeDash=alt.StrokeDash("curve:N", title=None, sort=list(curves))),
-        dots.encode(x=x, y=y, color=alt.Color("size:N", title=None, sort=sizes)),
+        drawn.encode(
+            x=x,
+            y=y,
+            strokeDash=alt.StrokeDash("curve:N", title=None, sort=list(curves), legend=legend),
+        ),
+        dots.encode(x=x, y=y, color=alt.Color("size:N", title=None, sort=sizes, legend=legend)),
     )
     text = """Losses of dense models of the pilots against training images, on logarithmic axes,
         with the forecast from how often each class is seen and the line of a tail without end.
-        Where points leave the forecast upwards, their model is too small for the classes that
-        are left."""
+        The forecast is that of one size: larger models lie below it, smaller ones above, and all
+        fall more slowly in the end."""
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
@@ -153,15 +159,27 @@ def power_table(
     return Table(header, rows)
 
 
-def size_table(measured: Mapping[int, tuple[Array, Array]], found: Learned, shares: Array) -> Table:
-    """How far dense runs of each size follow the forecast."""
-    rows = []
-    for N, (data, loss) in measured.items():
-        last = followed(data, loss, forecast(shares, found, data))
-        kept = "not at all" if last is None else f"{last:,.0f} images"
-        rows.append((f"{N:,}", kept, f"{data[-1]:,.0f} images"))
-    header = ("dense weights", f"within {percent(CLOSE)} of the forecast up to", "trained up to")
-    return Table(header, rows)
+def size_table(
+    measured: Mapping[int, tuple[Array, Array]], found: Learned, shares: Array, exponent: float
+) -> Table:
+    """Power of data by size over the amounts that all have, and over the last step of them."""
+    common = sorted(set.intersection(*(set(data.tolist()) for data, _ in measured.values())))
+    data = np.array(common)
+    rows = {
+        f"{N:,} dense weights": loss[np.isin(amounts, data)]
+        for N, (amounts, loss) in measured.items()
+    }
+    rows["forecast"] = forecast(shares, found, data)
+    rows["endless tail"] = data ** -endless(exponent)
+    ends = local_powers(data[[0, -1]], np.array([loss[[0, -1]] for loss in rows.values()]))
+    last = local_powers(data[-2:], np.array([loss[-2:] for loss in rows.values()]))
+    header = (
+        "",
+        f"{data[0]:,.0f} to {data[-1]:,.0f} images",
+        f"{data[-2]:,.0f} to {data[-1]:,.0f} images",
+    )
+    powers = zip(rows, ends[:, 0], last[:, 0], strict=True)
+    return Table(header, [(name, f"{whole:.2f}", f"{end:.2f}") for name, whole, end in powers])
 
 
 def costs(found: Learned) -> str:

@@ -7,7 +7,6 @@ from simlib.analysis.longtail import (
     Learned,
     dense_means,
     endless,
-    followed,
     forecast,
     learned,
     local_powers,
@@ -63,13 +62,6 @@ def test_few_examples_are_refused():
         endless(1.0)
     with pytest.raises(InputError, match="no dense runs of 5 weights"):
         dense_means(list(load_runs("vit-pilot3").finished), TASK, 5)
-
-
-def test_runs_follow_a_forecast_until_they_leave_it_for_the_first_time():
-    data, told = np.array([1.0, 2.0, 4.0, 8.0]), np.ones(4)
-    assert followed(data, np.array([1.0, 1.05, 1.3, 1.0]), told) == 2.0
-    assert followed(data, np.array([0.5, 1.0, 1.0, 1.0]), told) is None
-    assert followed(data, told, told) == 8.0
 
 
 def test_dense_means_are_over_seeds_and_of_dense_runs():

@@ -41,8 +41,12 @@ def test_errors_are_those_of_the_runs():
     )
 
 
-def test_a_size_that_never_follows_is_said_to():
-    told = long_tail.forecast(SHARES, FOUND, DATA)
-    measured = {10: (DATA, 2 * told), 20: (DATA, told)}
-    rows = long_tail.size_table(measured, FOUND, SHARES).rows
-    assert [row[1] for row in rows] == ["not at all", "1,600 images"]
+def test_powers_are_over_the_amounts_that_all_sizes_have():
+    more = np.concatenate([[100.0], DATA])
+    measured = {10: (more, more**-0.25), 20: (DATA, DATA**-0.75)}
+    table = long_tail.size_table(measured, FOUND, SHARES, 1.5)
+    assert table.header[1:] == ("200 to 1,600 images", "800 to 1,600 images")
+    powers = {name: (whole, end) for name, whole, end in table.rows}
+    assert powers["10 dense weights"] == ("0.25", "0.25")
+    assert powers["20 dense weights"] == ("0.75", "0.75")
+    assert powers["endless tail"] == ("0.33", "0.33")
