@@ -39,6 +39,16 @@ def progress(planned: Sequence[RunConfig], table: Path) -> str:
     return f"{done} of the {len(planned)} runs of its grid; the others are still to be trained"
 
 
+def may_change(planned: Sequence[RunConfig], table: Path) -> str:
+    """What verdicts on a table of a grid rest on: runs that are there, or all of them."""
+    if trained(planned, table) == len(planned):
+        return "The power of the rules was computed before them"
+    return (
+        "Verdicts on them may change as the others come; the power of the rules is that on the "
+        "runs that are there"
+    )
+
+
 def unfinished_table(grids: Mapping[str, tuple[Sequence[RunConfig], Path]]) -> Table | None:
     """How many runs are trained of each grid, by name, that lacks some; None if all are whole."""
     found = [(name, trained(*grid), len(grid[0])) for name, grid in grids.items()]

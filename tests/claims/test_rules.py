@@ -1,6 +1,5 @@
 """Every rule says so where its claim is false, and does not where it is true."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from simlib.claims import RULES
 from simlib.claims.designs import DESIGNS
 from simlib.claims.evidence import POWER, Measured, Region
-from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import compute_powers, load_powers
 from simlib.claims.rule import Rule
 from simlib.claims.sources import LANGUAGE, RunSet, Sources
@@ -65,8 +63,7 @@ def test_every_rule_that_chance_enters_has_its_power_shipped():
 def test_what_our_runs_are_to_decide_can_be_decided():
     """The claims that the whole grid is for: its rules see what is false 8 times in 10."""
     wanted = {"C1", "C2", "C5", "C7", "C9", "C10", "C11", "C14", "C16", "S1", "S3", "S6", "S7"}
-    grid = Path(__file__).parents[2] / "notebooks" / "grids" / "gpt-laptop.power.json"
-    for power in POWERS.load(str(grid)).powers:
+    for power in load_powers("gpt-laptop").powers:
         if power.rule.split(".")[0] in wanted:
             assert power.contradicts_false >= POWER, power.rule
             assert power.can_support, power.rule
