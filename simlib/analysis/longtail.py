@@ -21,7 +21,7 @@ FEWEST = 30  # examples below which a group's mean loss is left out
 LAST = 3  # groups whose slope continues the line past the classes seen most
 
 
-class Learned(NamedTuple):
+class ClassCosts(NamedTuple):
     """What a class costs by how often it was seen: one entry for each doubling, (groups,).
 
     `times` is the geometric mean over the group's examples, `loss` their mean loss in nats,
@@ -46,7 +46,7 @@ class Learned(NamedTuple):
         return np.asarray(np.exp(np.where(wanted > x[-1], beyond, np.interp(wanted, x, y))))
 
 
-def learned(times: ArrayLike, losses: ArrayLike) -> Learned:
+def learned(times: ArrayLike, losses: ArrayLike) -> ClassCosts:
     """Examples grouped by how often their class was seen, a group for each doubling.
 
     `times` and `losses` (nats) are of validation examples, (examples,). Raises InputError if fewer
@@ -60,7 +60,7 @@ def learned(times: ArrayLike, losses: ArrayLike) -> Learned:
             f"of {len(losses)} examples {len(groups)} doublings have {FEWEST} or more, and {LAST} "
             "are needed: validate on more"
         )
-    return Learned(
+    return ClassCosts(
         np.array([np.exp(np.log(times[g]).mean()) for g in groups]),
         np.array([losses[g].mean() for g in groups]),
         np.array([losses[g].std(ddof=1) / np.sqrt(g.sum()) for g in groups]),
@@ -68,7 +68,7 @@ def learned(times: ArrayLike, losses: ArrayLike) -> Learned:
     )
 
 
-def forecast(shares: Array, found: Learned, data: ArrayLike) -> Array:
+def forecast(shares: Array, found: ClassCosts, data: ArrayLike) -> Array:
     """Loss after `data` examples, nats, if it depends on how often each class was seen alone.
 
     `shares` are the classes' frequencies, (classes,); the result has the shape of `data`.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import altair as alt
 import numpy as np
 
-from simlib.analysis.longtail import Learned, endless, forecast, local_powers
+from simlib.analysis.longtail import ClassCosts, endless, forecast, local_powers
 from simlib.analysis.numbers import count, number, percent
 from simlib.laws.law import Array
 from simlib.pages import charts
@@ -65,7 +65,7 @@ def tails(shares: Mapping[str, Array]) -> alt.LayerChart:
     return layered
 
 
-def learning(found: Mapping[float, Learned]) -> alt.LayerChart:
+def learning(found: Mapping[float, ClassCosts]) -> alt.LayerChart:
     """What a class costs by how often it was seen, a colour a sparsity."""
     values = [
         {"sparsity": S, "times": t, "loss": loss, "low": loss - e, "high": loss + e}
@@ -90,7 +90,7 @@ def learning(found: Mapping[float, Learned]) -> alt.LayerChart:
 
 def against_runs(
     measured: Mapping[int, tuple[Array, Array]],
-    found: Learned,
+    found: ClassCosts,
     shares: Array,
     exponent: float,
     start: float,
@@ -137,7 +137,7 @@ def against_runs(
 
 
 def power_table(
-    measured: tuple[Array, Array], found: Learned, shares: Array, exponent: float
+    measured: tuple[Array, Array], found: ClassCosts, shares: Array, exponent: float
 ) -> Table:
     """Loss and local power of data, measured and from the tail."""
     data, loss = measured
@@ -160,7 +160,7 @@ def power_table(
 
 
 def size_table(
-    measured: Mapping[int, tuple[Array, Array]], found: Learned, shares: Array, exponent: float
+    measured: Mapping[int, tuple[Array, Array]], found: ClassCosts, shares: Array, exponent: float
 ) -> Table:
     """Power of data by size over the amounts that all have, and over the last step of them."""
     common = sorted(set.intersection(*(set(data.tolist()) for data, _ in measured.values())))
@@ -182,7 +182,7 @@ def size_table(
     return Table(header, [(name, f"{whole:.2f}", f"{end:.2f}") for name, whole, end in powers])
 
 
-def costs(found: Learned) -> str:
+def costs(found: ClassCosts) -> str:
     """What a class costs that was seen least, and what one that was seen most, in words."""
     least, most = (f"{number(loss, 2)} nats" for loss in (found.loss[0], found.loss[-1]))
     often = (
@@ -191,7 +191,7 @@ def costs(found: Learned) -> str:
     return f"{least} when it was {often} and {most} after {count(float(found.times[-1]))} sightings"
 
 
-def errors(measured: tuple[Array, Array], found: Learned, shares: Array, least: float) -> str:
+def errors(measured: tuple[Array, Array], found: ClassCosts, shares: Array, least: float) -> str:
     """How far the forecast lies off at twice to four times the data, and at the most, in words."""
     data, loss = measured
     ratio = loss / forecast(shares, found, data)

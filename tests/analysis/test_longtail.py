@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simlib.analysis.longtail import (
-    Learned,
+    ClassCosts,
     dense_means,
     endless,
     forecast,
@@ -24,7 +24,7 @@ def shares(classes, exponent):
 
 def known_or_not(times):
     """Classes cost two nats until they were seen so often, and nothing to speak of afterwards."""
-    return Learned(
+    return ClassCosts(
         np.array([1e-6, times, times * 1.001, times * 1e9]),
         np.array([2.0, 2.0, 1e-9, 1e-9]),
         np.zeros(4),

@@ -1,6 +1,5 @@
 """Every rule says so where its claim is false, and does not where it is true."""
 
-
 import numpy as np
 import pytest
 

@@ -6,11 +6,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from simlib.analysis.longtail import Learned
+from simlib.analysis.longtail import ClassCosts
 from simlib.pages import long_tail
 
 SHARES = np.array([0.5, 0.3, 0.15, 0.05])
-FOUND = Learned(
+FOUND = ClassCosts(
     np.array([1.0, 10.0, 100.0, 1000.0]),
     np.array([5.0, 2.0, 0.5, 0.1]),
     np.full(4, 0.01),

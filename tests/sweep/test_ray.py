@@ -74,29 +74,44 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
 
 
 class NodeKiller:
-    """Progress that kills a node as soon as a run there has left a checkpoint with the driver."""
+    """Progress that kills a node as soon as a run there has left a checkpoint with the driver.
+
+    Runs elsewhere wait for that, lest they be done before the node has begun.
+    """
 
     def __init__(self, cluster: Cluster, node: Any, folder: Folder) -> None:
         self.cluster, self.node, self.folder = cluster, node, folder
         self.lost: RunConfig | None = None
         self.saved = 0  # steps in the checkpoint
         self.after: list[int] = []  # positions that the run reports later
+        self.waiting: list[psutil.Process] = []
 
     def __call__(self, update: Update) -> None:
         if update.config == self.lost:
             self.after.append(update.position)
-        elif self.lost is None and self.folder.resume(update.config).exists():
-            self._kill(update.config)
+        elif self.lost is None:
+            if worker := worker_of(self.node, update.config):
+                if self.folder.resume(update.config).exists():
+                    self._kill(update.config, worker)
+            elif worker := worker_of(self.cluster.head_node, update.config):
+                worker.suspend()
+                self.waiting.append(worker)
 
-    def _kill(self, config: RunConfig) -> None:
-        (raylet,) = self.node.all_processes["raylet"]
-        for worker in psutil.Process(raylet.process.pid).children(recursive=True):
-            if config.run_id in " ".join(worker.cmdline()):
-                worker.suspend()  # it must not finish while its node goes down
-                self.lost = config
-                self.saved = load_state(self.folder.resume(config))["position"]
-                self.cluster.remove_node(self.node, allow_graceful=False)
-                worker.kill()
+    def _kill(self, config: RunConfig, worker: psutil.Process) -> None:
+        worker.suspend()  # it must not finish while its node goes down
+        self.lost = config
+        self.saved = load_state(self.folder.resume(config))["position"]
+        self.cluster.remove_node(self.node, allow_graceful=False)
+        worker.kill()
+        for other in self.waiting:
+            other.resume()
+
+
+def worker_of(node: Any, config: RunConfig) -> psutil.Process | None:
+    """The process of a node that trains a run, if one does."""
+    (raylet,) = node.all_processes["raylet"]
+    workers = psutil.Process(raylet.process.pid).children(recursive=True)
+    return next((w for w in workers if config.run_id in " ".join(w.cmdline())), None)
 
 
 def values(table: RunTable) -> dict[str, dict[str, object]]:
