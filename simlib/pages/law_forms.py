@@ -15,6 +15,7 @@ from simlib.fit.nested import NestedTest
 from simlib.pages import charts
 from simlib.pages.names import spoken
 from simlib.pages.tables import Table
+from simlib.pages.words import listed
 
 HELD_OUT = ("one size", "one sparsity", "largest size", "longest training")
 PURPOSES = {
@@ -245,6 +246,27 @@ class Rank(NamedTuple):
     among: int
     decided: int
     ratio: float
+
+
+def ranked_best(ranks: Sequence[Rank]) -> str:
+    """Which forms predict best most often, in a sentence; the joint law is always spoken of."""
+    most, joint = ranks[0].among, next(rank for rank in ranks if rank.form == "joint")
+    first = [rank.form for rank in ranks if rank.among == most and rank is not joint]
+    uses = f"{most} of {joint.decided} uses"
+    if joint.among < most:
+        return (
+            f"Most often best, or as good as the best, {'is' if len(first) == 1 else 'are'} "
+            f"{listed(first)} ({uses}); the joint law is in {joint.among}."
+        )
+    if first:
+        return (
+            f"The joint law is best, or as good as the best, in {uses}, more often than any form "
+            f"but {listed(first)}, which is so as often."
+        )
+    return (
+        f"Use the joint law: it is best, or as good as the best, in {uses}, more often than any "
+        "other form."
+    )
 
 
 def ranking(files: Sequence[ComparisonFile], tie: float) -> list[Rank]:

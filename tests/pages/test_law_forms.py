@@ -104,3 +104,19 @@ def test_the_ranking_and_the_map_hold_errors_against_the_least_of_forms_that_pre
     values = chart.to_dict()["data"]["values"]
     assert {v["form"] for v in values} == {"joint", "near", "wide"}
     assert {v["held out"] for v in values} == {f"runs: {n}" for n in law_forms.HELD_OUT[:-1]}
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"joint": 5, "capacity": 3}, "in 5 of 9 uses, more often than any other form"),
+        (
+            {"capacity": 5, "joint": 5, "activation": 1},
+            "in 5 of 9 uses, more often than any form but capacity, which is so as often",
+        ),
+        ({"capacity": 6, "experts": 6, "joint": 2}, "are capacity and experts (6 of 9 uses)"),
+    ],
+)
+def test_the_form_that_is_best_most_often_is_named_and_a_tie_is_called_one(counts, said):
+    ranks = [law_forms.Rank(form, 7, count, 9, 1.0) for form, count in counts.items()]
+    assert said in law_forms.ranked_best(ranks)
