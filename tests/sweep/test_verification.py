@@ -105,6 +105,61 @@ def test_evidence_trains_what_tables_lack(tmp_path):
         assert result.exit_code == 0, result.output
         return result.output
 
+    said = call("--dry-run", "--only", "gpt-recipe")
+    assert said == "nothing is missing that could be trained here\n"
+    fresh = call("--dry-run", "--only", "gpt-recipe", "--fresh", str(tmp_path))
+    assert "gpt-recipe: 0 rows recorded, 40 to train" in fresh
+    with pytest.raises(InputError, match="no grid makes"):
+        recorded_rows(GRIDS, FOLDER, ["nothing"])
+
+
+@pytest.mark.slow
+def test_a_small_row_agrees_and_a_changed_one_does_not(monkeypatch, tmp_path):
+    result = CliRunner().invoke(verify, QUICK, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "1 of 1 agree" in result.output
+
+    run_id = result.output.split("agrees pruners-laptop ")[1][:16]
+    shutil.copytree(FOLDER, tmp_path / "datasets")
+    table = tmp_path / "datasets" / "pruners-laptop.csv"
+    write_table(
+        table,
+        RunTable(
+            r.model_copy(update={"loss": r.loss * 1.02}) if r.run_id == run_id else r
+            for r in read_table(table)
+        ),
+    )
+    monkeypatch.setattr("simlib.datasets.FOLDER", tmp_path / "datasets")
+    result = CliRunner().invoke(verify, QUICK, catch_exceptions=False)
+    assert result.exit_code == 1
+    assert "DIFFERS pruners-laptop" in result.output
+    assert "0 of 1 agree" in result.output
+
+
+@pytest.mark.parametrize(
+    ("again", "same", "agrees"),
+    [(2.0, True, True), (2.0 + 1e-12, True, False), (2.015, False, True), (2.03, False, False)],
+)
+def test_equal_to_the_bit_here_and_close_elsewhere(again, same, agrees):
+    assert Repeat("t", "id", "run", 2.0, again, same, None).agrees == agrees
+
+
+def test_data_that_are_not_at_hand_are_named(monkeypatch, rows):
+    photographs = next(row for row in rows if row.table == "cifar-laptop")
+    monkeypatch.setattr(again, "check", _refuse)
+    assert "photographs" in again.absent(photographs)
+
+
+def _refuse(*_: object) -> None:
+    raise InputError("the photographs are not at hand")
+
+
+def test_evidence_trains_what_tables_lack(tmp_path):
+    def call(*options: str) -> str:
+        result = CliRunner().invoke(evidence, list(options), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
     said = call("--dry-run", "--only", "optimum-laptop")
     assert said == "nothing is missing that could be trained here\n"
     fresh = call("--dry-run", "--only", "optimum-laptop", "--fresh", str(tmp_path))
