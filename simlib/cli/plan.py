@@ -155,7 +155,7 @@ def command(**options: Any) -> None:
         raise InputError("--data goes with --bytes; a ceiling on data is --max-data")
     cluster = _cluster(options)
     cost = parse_speedups(options["speedup"]) if options["speedup"] else cost_model(options["cost"])
-    limits = _limits(law_file, options, cluster)
+    limits = _limits(options, fitted_limits(law_file).sparsity, _ceiling(options, cluster))
     flops, least = _budget(law_file, options, cost, limits, cluster)
     widen = demanded_widening(law_file) if options["widen"] is None else options["widen"]
     plan = make_plan(
@@ -207,17 +207,7 @@ def _split_plan(law_file: FittedLaw, options: dict[str, Any]) -> str:
     cluster, flops = _cluster(options), None
     if any(value is not None for value in given):
         flops = budget_in_flops(*given, cluster)
-    most, highest = options["max_sparsity"], law_file.fitted_range.sparsity[1]
-    limits = Limits(
-        options["max_params"],
-        options["max_data"],
-        highest if most is None else most,
-        None,
-        STORAGE[options["storage"]],
-        options["serve_tokens"],
-        options["serve_zeros"],
-        options["unique_data"],
-    )
+    limits = _limits(options, law_file.fitted_range.sparsity[1], None)
     plan = plan_bytes(
         law_file,
         options["weight_bytes"],
@@ -305,14 +295,8 @@ def _cluster(options: dict[str, Any]) -> Cluster | None:
     )
 
 
-def _limits(law_file: FittedLaw, options: dict[str, Any], cluster: Cluster | None) -> Limits:
-    memory, latency = options["memory"], options["latency"]
-    ceiling = weight_ceiling(
-        None if memory is None else memory * 1e9,
-        None if latency is None else latency / 1e3,
-        cluster,
-    )
-    highest = fitted_limits(law_file).sparsity
+def _limits(options: dict[str, Any], highest: float, ceiling: float | None) -> Limits:
+    """The limits of a plan; `highest` is the sparsity of the sparsest fitted run."""
     given = options["max_sparsity"]
     return Limits(
         options["max_params"],
@@ -324,6 +308,15 @@ def _limits(law_file: FittedLaw, options: dict[str, Any], cluster: Cluster | Non
         options["serve_zeros"],
         options["unique_data"],
         fixed_params=options["nonzero_params"],
+    )
+
+
+def _ceiling(options: dict[str, Any], cluster: Cluster | None) -> float | None:
+    memory, latency = options["memory"], options["latency"]
+    return weight_ceiling(
+        None if memory is None else memory * 1e9,
+        None if latency is None else latency / 1e3,
+        cluster,
     )
 
 

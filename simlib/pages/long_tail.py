@@ -12,6 +12,7 @@ import numpy as np
 
 from simlib.analysis.longtail import ClassCosts, endless, forecast, local_powers
 from simlib.analysis.numbers import count, number, percent
+from simlib.errors import InputError
 from simlib.laws.law import Array
 from simlib.pages import charts
 from simlib.pages.tables import Table
@@ -130,8 +131,8 @@ def against_runs(
     )
     text = """Losses of dense models of the pilots against training images, on logarithmic axes,
         with the forecast from how often each class is seen and the line of a tail without end.
-        The forecast is that of one size: larger models lie below it, smaller ones above, and all
-        fall more slowly in the end."""
+        The forecast is that of one size: look where its points leave the line, and on which side
+        the other sizes lie."""
     layered: alt.LayerChart = charts.describe(chart, text)
     return layered
 
@@ -192,11 +193,16 @@ def costs(found: ClassCosts) -> str:
 
 
 def errors(measured: tuple[Array, Array], found: ClassCosts, shares: Array, least: float) -> str:
-    """How far the forecast lies off at twice to four times the data, and at the most, in words."""
+    """How far the forecast lies off on up to four times the data, and at the most, in words.
+
+    Raises InputError if no run saw more than `least` and at most four times as much.
+    """
     data, loss = measured
     ratio = loss / forecast(shares, found, data)
     near = (data > least) & (data <= 4 * least)
-    worst = float(np.abs(np.log(ratio[near])).max()) if near.any() else float("nan")
+    if not near.any():
+        raise InputError(f"no run saw {count(least)} to {count(4 * least)} images: take other data")
+    worst = float(np.abs(np.log(ratio[near])).max())
     return (
         f"within {percent(worst)} on up to {data[near].max() / least:.0f} times the data, and at "
         f"{data[-1] / least:.0f} times the loss is {number(float(ratio[-1]), 2)} times the forecast"

@@ -4,9 +4,11 @@ import base64
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from simlib.analysis.longtail import ClassCosts
+from simlib.errors import InputError
 from simlib.pages import long_tail
 
 SHARES = np.array([0.5, 0.3, 0.15, 0.05])
@@ -39,6 +41,11 @@ def test_errors_are_those_of_the_runs():
         said
         == "within 5% on up to 4 times the data, and at 8 times the loss is 2.0 times the forecast"
     )
+
+
+def test_runs_that_are_all_too_short_or_too_long_are_refused():
+    with pytest.raises(InputError, match="no run saw 2K to 8K images"):
+        long_tail.errors((DATA, DATA), FOUND, SHARES, 2000)
 
 
 def test_powers_are_over_the_amounts_that_all_sizes_have():
