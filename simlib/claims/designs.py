@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
-from simlib.analysis.optimumgrid import Point, PredictedOptima
+from simlib.analysis.optimumgrid import PredictedOptima, load_optima
 from simlib.analysis.predictions import by_form, predict, recorded
 from simlib.claims.sources import (
     ALIKE,
@@ -27,10 +27,8 @@ from simlib.claims.sources import (
     Sources,
 )
 from simlib.claims.truths import BASES, PILOT, T5_BASE, TRUTHS, VISION_PILOT, VIT_BASE, Base, Truth
-from simlib.datasets import load_runs, table_names
+from simlib.datasets import load_law, load_runs, table_names
 from simlib.laws.intervals import LEVEL
-from simlib.laws.law import JointLaw
-from simlib.laws.optimum import COSTS, chinchilla_flops, optimal_sparsity
 from simlib.paper import PRUNE_END, PRUNE_START
 from simlib.runs.cells import numbered
 from simlib.runs.config import RunConfig
@@ -66,6 +64,9 @@ OURS = Scatter(seed=0.003, shape=0.005)
 # all data; a joint law of the pilots misses them by 3.5%.
 OUR_IMAGES = Scatter(seed=0.03, shape=0.015)
 THEIRS = Scatter(seed=0.006, shape=0.008)  # 1% together: the published fits' log-RMSE
+# What gpt-laptop showed: its seeds, and the mean over D >= 4M by which a sparsity and size miss its
+# law. Designs made after it count on that.
+REACHED = Scatter(seed=0.006, shape=0.009)
 ROWS = Scatter(OURS.seed, 0.0)  # where runs of one shape are compared with one another
 # of our runs, by family: those of encoder-decoders as of the other language models
 SCATTER = {"gpt": ROWS, "vit": Scatter(OUR_IMAGES.seed, 0.0), "t5": ROWS}
@@ -73,6 +74,11 @@ SCATTER = {"gpt": ROWS, "vit": Scatter(OUR_IMAGES.seed, 0.0), "t5": ROWS}
 _SCATTER = (
     "Seeds scatter by 0.3% of the loss, half of that variance common to a prefix; each sparsity "
     "and size misses the truth by 0.5%."
+)
+
+_SCATTER_REACHED = (
+    "Seeds scatter by 0.6% of the loss, half of that variance common to a prefix; each sparsity "
+    "and size misses the truth by 0.9%, both as in gpt-laptop."
 )
 
 _SCATTER_OF_IMAGES = (
@@ -318,31 +324,25 @@ def _held_out(
     return VirtualSet(runs, says, sources, base, scatter)
 
 
-def _points(law: JointLaw) -> list[Point]:
-    """Three sizes and budgets past the dense optimum, under both costs; see `predict_point`."""
-    points = []
-    for N in SIZES[:3]:
-        for cost, multiples in (("dense", (10.0, 30.0, 100.0)), ("sparse", (1.0, 3.0, 10.0))):
-            for multiple in multiples:
-                flops = float(multiple * chinchilla_flops(law, N))
-                best = float(optimal_sparsity(law, N, flops, cost))
-                top = min(1.0, 2 * (1 - best))
-                S = tuple(float(1 - s) for s in np.geomspace(top, top / 4, 5))
-                data = tuple(round(d) for d in COSTS[cost].data_seen(S, N, flops))
-                points.append(Point(N, flops, cost, best, best, best, S, data))
-    return points
+def of_optima(given: Callable[[], PredictedOptima], says: str) -> VirtualSet:
+    """Three seeds at every sparsity of predicted optima; the law that predicted them is the base.
 
+    Each truth changes that law: where the claim is true the optima are where they were predicted.
+    """
 
-def _optimum(truth: Truth, rng: np.random.Generator) -> Sources:
-    """Runs at and about the optima that the pilots' law predicts, three seeds each."""
-    points = _points(PILOT.law)
-    cells = {
-        (S, p.nonzero_params, D) for p in points for S, D in zip(p.sparsities, p.data, strict=True)
-    }
-    rows = [row(S, N, D, seed) for S, N, D in sorted(cells) for seed in range(3)]
-    table = drawn(rows, truth, PILOT, OURS, rng)
-    optima = PredictedOptima(OPTIMUM.table, {}, LEVEL, tuple(points))
-    return Sources(tables={OPTIMUM.table: table}, optima={OPTIMUM.table: optima}, shipped=False)
+    def sources(truth: Truth, rng: np.random.Generator) -> Sources:
+        optima = given()
+        cells = {
+            (S, p.nonzero_params, D)
+            for p in optima.points
+            for S, D in zip(p.sparsities, p.data, strict=True)
+        }
+        rows = [row(S, N, D, seed) for S, N, D in sorted(cells) for seed in range(3)]
+        base = replace(PILOT.over(rows), law=load_law(optima.made["law"]).joint)
+        table = drawn(rows, truth, base, REACHED, rng)
+        return Sources(tables={OPTIMUM.table: table}, optima={OPTIMUM.table: optima}, shipped=False)
+
+    return VirtualSet(OPTIMUM, f"{says} {_SCATTER_REACHED}", sources)
 
 
 @cache
@@ -381,12 +381,7 @@ DESIGNS: dict[str, VirtualSet] = {
             VISION_PILOT,
             OUR_IMAGES,
         ),
-        VirtualSet(
-            OPTIMUM,
-            "18 points: three sizes, 10 to 100 dense optima under dense cost, 1 to 10 "
-            "under sparse cost; five sparsities, three seeds. " + _SCATTER,
-            _optimum,
-        ),
+        of_optima(lambda: load_optima(OPTIMUM.table), "The runs of the shipped table."),
         _simple(
             VIT,
             "112 runs as released, one seed. Seeds scatter by 0.6% of the loss, shapes by 0.8%.",

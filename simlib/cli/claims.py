@@ -9,8 +9,17 @@ from pathlib import Path
 import click
 
 import simlib
+from simlib.analysis.optimumgrid import load_optima
 from simlib.claims import RULES, scorecard
-from simlib.claims.designs import DESIGNS, VirtualSet, of_families, of_rows, planned, trained
+from simlib.claims.designs import (
+    DESIGNS,
+    VirtualSet,
+    of_families,
+    of_optima,
+    of_rows,
+    planned,
+    trained,
+)
 from simlib.claims.measured import CATALOG as EVIDENCE
 from simlib.claims.measured import measure
 from simlib.claims.power import CATALOG as POWERS
@@ -107,6 +116,9 @@ def planned_design(name: str, path: str) -> VirtualSet:
     rows = [planned(config) for config in read_grid(path).configs]
     says = f"The {len(rows)} runs of the grid {Path(path).stem}."
     like = DESIGNS[name]
+    optima = Path(path).with_suffix(".optima.json")
+    if optima.exists():
+        return of_optima(lambda: load_optima(str(optima)), says)
     if like.mixed:
         return of_families(like.runs, says, lambda: rows)
     return of_rows(like.runs, says, lambda: rows, base=like.base.over(rows), scatter=like.scatter)
