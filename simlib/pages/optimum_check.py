@@ -11,7 +11,8 @@ from simlib.analysis.numbers import number, percent, sparsity_text
 from simlib.analysis.optimumcheck import Check
 from simlib.analysis.optimumgrid import Point
 from simlib.fit.fittedlaw import FittedLaw
-from simlib.laws.optimum import cost_model
+from simlib.laws.law import JointLaw
+from simlib.laws.optimum import chinchilla_flops, cost_model, optimal_sparsity
 from simlib.pages import charts
 from simlib.pages.tables import Table
 
@@ -24,6 +25,52 @@ LAW, RUNS = "the law as fitted now", "runs and their means"
 def point_text(point: Point) -> str:
     """`6,144 non-zero, 9.00e10 FLOP, sparse cost`."""
     return f"{point.nonzero_params:,} non-zero, {number(point.flops)} FLOP, {point.cost} cost"
+
+
+PREDICTED, FOUND = "predicted", "measured"
+COSTS = {"dense": "zeros cost as much as weights", "sparse": "zeros are skipped"}
+
+
+def overview(checks: Sequence[Check], law: JointLaw) -> alt.FacetChart:
+    """Predicted and measured optimum of every point with their intervals, a panel a cost.
+
+    Points are named by size and by training in multiples of the law's dense optimum.
+    """
+    values, order = [], []
+    for check in sorted(checks, key=lambda c: (c.point.nonzero_params, c.point.flops)):
+        p, (low, high) = check.point, check.interval
+        times = p.flops / float(chinchilla_flops(law, p.nonzero_params))
+        name = f"{p.nonzero_params:,} at {number(times, 2)} ×"
+        order.append(name)
+        both = ((PREDICTED, p.optimum, p.low, p.high), (FOUND, check.best, low, high))
+        for series, at, least, most in both:
+            ends = {"low": least or 0.0, "high": max(p.sparsities) if most is None else most}
+            shown = {"point": name, "cost": COSTS[p.cost], "series": series, "sparsity": at}
+            values.append({**shown, **ends})
+    colours = alt.Scale(domain=[PREDICTED, FOUND], range=[charts.FITTED, charts.ORANGE[0]])
+    axis = alt.Axis(format="%")
+    base = alt.Chart().encode(
+        y=alt.Y("point:N", title=None, sort=list(dict.fromkeys(order))),
+        yOffset=alt.YOffset("series:N", sort=[PREDICTED, FOUND]),
+        color=alt.Color("series:N", scale=colours, legend=alt.Legend(title=None)),
+    )
+    bars = base.mark_rule(strokeWidth=3, opacity=0.4).encode(
+        x=alt.X("low:Q", title="Best sparsity", axis=axis), x2="high:Q"
+    )
+    marks = base.mark_point(filled=True, size=60).encode(
+        x=alt.X("sparsity:Q", title="Best sparsity", axis=axis)
+    )
+    panels = alt.layer(bars, marks).properties(width=220, height=24 * len(set(order)))
+    facet = alt.Facet("cost:N", title=None, sort=list(COSTS.values()))
+    chart = panels.facet(facet, columns=2, data=alt.Data(values=values))
+    chart = chart.resolve_scale(y="independent")
+    inside = sum(c.holds for c in checks)
+    text = f"""The best sparsity at {len(checks)} combinations of size, training cost and cost
+        model: as the law predicted it, blue, and as runs of equal size and cost show it, orange,
+        with intervals. At {inside} the interval of the measured one holds the predicted one. Rows
+        are named by non-zero parameters and training in multiples of the dense optimum."""
+    faceted: alt.FacetChart = charts.describe(chart, text)
+    return faceted
 
 
 def summary_table(checks: Sequence[Check]) -> Table:
@@ -72,6 +119,24 @@ def verdict(check: Check) -> str:
 
 def _above(value: float, ends: tuple[float, float]) -> str:
     return f"{percent(value, 1)} ({percent(ends[0], 1)} to {percent(ends[1], 1)})"
+
+
+def since(checks: Sequence[Check], law_file: FittedLaw, made: Mapping[str, str]) -> str:
+    """Whether the law in the charts is the one that predicted; if not, what it says now.
+
+    `made` is how the optima were predicted, with the hash of the table behind their law.
+    """
+    if made.get("table_sha256") == law_file.table_sha256:
+        return "The lines in the charts are the law that predicted."
+    now = [
+        float(optimal_sparsity(law_file.joint, p.nonzero_params, p.flops, p.cost))
+        for p in (c.point for c in checks)
+    ]
+    return (
+        "The law has been fitted again since, which is post hoc for these points: as it is now, it "
+        f"puts the optima at {', '.join(map(percent, now))}. Tables hold what was predicted; the "
+        "lines in the charts are the law as it is now."
+    )
 
 
 def arm_table(check: Check, forecasts: Mapping[str, tuple[float, float, float]]) -> Table:
