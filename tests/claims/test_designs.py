@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from simlib.analysis.optimumgrid import CATALOG as OPTIMA
+from simlib.analysis.optimumgrid import load_optima
 from simlib.claims import designs
 from simlib.claims.designs import held_out_rows, language_rows, of_families, planned, vision_rows
 from simlib.claims.evidence import POWER
@@ -14,7 +16,7 @@ from simlib.claims.power import CATALOG, load_powers
 from simlib.claims.sources import KINDS
 from simlib.claims.truths import BASES, PILOT, TRUTHS, VISION_PILOT
 from simlib.cli.claims import command, planned_design
-from simlib.datasets import load_runs
+from simlib.datasets import load_law, load_runs
 from simlib.laws.optimum import chinchilla_flops
 from simlib.runs.table import RunTable
 from simlib.sweep.grid import read_grid
@@ -109,6 +111,26 @@ def test_families_of_a_mixed_set_follow_their_own_laws_and_scatter():
         own = runs.where(family=family)
         law = BASES[family].law(own.sparsity, own.nonzero_params, own.data_seen)
         assert low < np.log(own.loss / law).std() < high
+
+
+def test_runs_at_predicted_optima_follow_the_law_that_predicted_them(tmp_path):
+    optima = load_optima("optimum-laptop")
+    grid = tmp_path / "some.yaml"
+    grid.write_text(
+        "# One run.\n"
+        "base: {corpus: python}\n"
+        "runs:\n"
+        "  - {nonzero_params: 6144, data_seen: 2048000}\n"
+    )
+    OPTIMA.write(grid.with_suffix(".optima.json"), optima)
+    design = planned_design("optimum-laptop", str(grid))
+    sources = design.sources(TRUTHS["joint"], np.random.default_rng(0))
+    assert sources.optimum("optimum-laptop") == optima
+    runs = sources.runs("optimum-laptop")
+    cells = {(p.nonzero_params, S) for p in optima.points for S in p.sparsities}
+    assert {(r.nonzero_params, r.sparsity) for r in runs} == cells
+    law = load_law(optima.made["law"]).joint(runs.sparsity, runs.nonzero_params, runs.data_seen)
+    assert 0.005 < np.log(runs.loss / law).std() < 0.02
 
 
 @pytest.mark.parametrize("base", [PILOT, VISION_PILOT], ids=["language", "vision"])
