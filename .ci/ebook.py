@@ -57,7 +57,10 @@ def mathml(formulas: list[Formula]) -> dict[Formula, str]:
 def parsed(page: str) -> BeautifulSoup:
     """A page without what only a browser can do."""
     soup = BeautifulSoup(page, "html.parser")
-    for moved in soup.select(".planner, .your-fit"):
+    controls = soup.select(".planner, .your-fit")
+    for empty in soup.select("img[src$='.svg']") if controls else []:
+        empty.decompose()  # a chart that only the controls fill
+    for moved in controls:
         note = soup.new_tag("p")
         note.string = MOVED
         moved.replace_with(note)

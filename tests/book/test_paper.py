@@ -50,7 +50,7 @@ def test_a_formula_is_known_as_shown_in_a_line_or_by_itself(text, found) -> None
 
 
 def test_a_page_of_the_e_book_is_well_formed_and_names_its_charts() -> None:
-    page = """<html><body><div class="planner"><input name="N"></div><p>One<br>two
+    page = """<html><body><input name="N"><p>One<br>two
       <span class="math">\\(N\\)</span></p><img src="../_images/a.svg"></body></html>"""
     soup = ebook.parsed(page)
     files = {"_images/a.svg": b'<svg role="img" aria-label="Loss &lt; 2">'}
@@ -59,5 +59,12 @@ def test_a_page_of_the_e_book_is_well_formed_and_names_its_charts() -> None:
     text = ebook.finished(soup, {("N", False): "<math><mi>N</mi></math>"})
     assert "<mi>N</mi>" in text
     assert "<input" not in text
-    assert ebook.MOVED in text
     assert 'alt="Loss &lt; 2"' in text
+
+
+def test_the_e_book_has_no_controls_and_no_chart_that_only_they_fill() -> None:
+    page = '<div class="planner"><input></div><p>Words</p><img src="../_images/a.svg">'
+    text = ebook.parsed(page).get_text()
+    assert ebook.MOVED in text
+    assert "Words" in text
+    assert not ebook.parsed(page).select(".planner, img")
