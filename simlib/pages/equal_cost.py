@@ -166,7 +166,8 @@ def law_sentence(
     apart = [c for c, multiple in zip(told, said, strict=True) if not _agrees(c, multiple)]
     agreeing = out_of(len(told) - len(apart), len(told), "sparsity", "sparsities")
     text = f"The joint law of the same runs agrees at {agreeing} of which the runs can tell"
-    return f"{text}{f', not at {_names(apart)}' if apart else ''}."
+    some = 0 < len(apart) < len(told)
+    return f"{text}{f', not at {_names(apart)}' if some else ''}."
 
 
 def _agrees(found: Crossover, law: float) -> bool:
