@@ -13,7 +13,7 @@ from simlib.analysis.datamultiple import Multiple, from_scratch, published
 from simlib.analysis.numbers import number, percent, sparsity_text
 from simlib.pages import charts
 from simlib.pages.tables import Table
-from simlib.pages.words import out_of
+from simlib.pages.words import listed, out_of
 from simlib.paper import DATA_MULTIPLES
 from simlib.runs.cells import nominal_sparsities
 from simlib.runs.table import RunRecord, RunTable
@@ -163,9 +163,6 @@ def ends_text(values: Iterable[int]) -> str:
     return f"{ends[0]:,}" if len(ends) == 1 else f"{ends[0]:,} to {ends[-1]:,}"
 
 
-PAPER = "Frantar et al. 2024"
-
-
 def scratch_and_pruned(runs: RunTable, nonzero_params: int) -> alt.LayerChart:
     """Loss against data of runs from scratch, as lines, and of pruned ones, as triangles."""
     pruned = [
@@ -203,63 +200,41 @@ def _points(runs: Sequence[RunRecord]) -> alt.Data:
     return charts.rows(data=table.data_seen, loss=table.loss, sparsity=sparsity)
 
 
-def multiples(found: Sequence[Multiple]) -> alt.LayerChart:
-    """Data multiples against sparsity with their intervals, beside the paper's."""
-    names = list(dict.fromkeys(_series(m) for m in found))
-    values = [_row(m) for m in found]
-    values += [
-        {"sparsity": sparsity_text(S), "series": PAPER, "multiple": v}
-        for S, v in DATA_MULTIPLES.items()
-    ]
-    colours = [
-        charts.ORANGE[0],
-        *(light for light, _ in charts.SERIES if light != charts.ORANGE[0]),
-    ]
-    order = [PAPER, *names]
-    legend = alt.Legend(columns=2, labelLimit=300)
-    base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("sparsity:O", title="Sparsity", axis=alt.Axis(labelAngle=0)),
-        xOffset=alt.XOffset("series:N", sort=order),
-        color=alt.Color(
-            "series:N",
-            sort=order,
-            title=None,
-            legend=legend,
-            scale=alt.Scale(domain=order, range=colours[: len(order)]),
-        ),
+def multiples(found: Sequence[Multiple]) -> alt.FacetChart:
+    """Data multiples against the data that pruning saw, a colour a sparsity, a panel a size."""
+    levels = nominal_sparsities([m.sparsity for m in found]).tolist()
+    values = [_row(m, S) for m, S in zip(found, levels, strict=True)]
+    title = "Data from scratch, times that"
+    base = alt.Chart().encode(
+        x=charts.log_x("data", "Data that pruning saw (bytes)", nice=False, padding=20),
+        color=charts.sparsity_colour(sorted(set(levels))),
     )
-    title = "Data from scratch, times the data pruned over"
+    even = alt.Chart().mark_rule(strokeDash=[5, 3], color=charts.GREY[0]).encode(y=alt.YDatum(1))
     bars = base.mark_rule(strokeWidth=3, opacity=0.4).encode(
         y=charts.log_y("low", title, nice=False), y2="high:Q"
     )
-    points = base.mark_point(filled=True, size=70).encode(
-        y=charts.log_y("multiple", title, nice=False),
-        shape=alt.Shape("series:N", sort=order, legend=None),
+    marks = base.mark_line(point=alt.OverlayMarkDef(filled=True, size=60)).encode(
+        y=charts.log_y("multiple", title, nice=False)
     )
-    even = (
-        alt.Chart(alt.Data(values=[{"y": 1}]))
-        .mark_rule(strokeDash=[5, 3], color=charts.GREY[0])
-        .encode(y="y:Q")
-    )
-    paper = ", ".join(map(number, DATA_MULTIPLES.values()))
-    text = f"""Data that a model from scratch needs, as a multiple of what pruning a trained one
-        saw, against sparsity, with intervals, for {len(names)} combinations of size and data, and
-        the paper's numbers, {paper}. At the dashed line, one, a trained model is worth nothing."""
-    layered: alt.LayerChart = charts.describe(even + bars + points, text)
-    return layered
+    panels = alt.layer(even, bars, marks).properties(width=260, height=240)
+    facet = alt.Facet("size:N", title=None, sort=list(dict.fromkeys(v["size"] for v in values)))
+    chart = panels.facet(facet, columns=2, data=alt.Data(values=values))
+    paper = listed([f"{number(v)} at {sparsity_text(S)}" for S, v in DATA_MULTIPLES.items()])
+    text = f"""Data that a model from scratch needs to be as good, as a multiple of what pruning a
+        trained one saw, against the latter, with intervals, a colour a sparsity, a panel a size. At
+        the dashed line a trained model is worth nothing. The paper's multiples are {paper}."""
+    faceted: alt.FacetChart = charts.describe(chart, text)
+    return faceted
 
 
-def _series(found: Multiple) -> str:
-    return f"{found.nonzero_params:,} non-zero, over {found.data_seen:,}"
-
-
-def _row(found: Multiple) -> dict[str, object]:
+def _row(found: Multiple, sparsity: float) -> dict[str, object]:
     """A multiple beyond the measured data is drawn as its interval alone, up to where it ends."""
     least, most = (end / found.data_seen for end in found.measured)
     low, high = found.ends
     return {
-        "sparsity": sparsity_text(found.sparsity),
-        "series": _series(found),
+        "size": f"{found.nonzero_params:,} non-zero",
+        "sparsity": sparsity,
+        "data": found.data_seen,
         "multiple": found.value,
         "low": least if low is None else low,
         "high": most if high is None else high,
