@@ -17,6 +17,7 @@ TABLES = {
     "nm-laptop": "our runs with n:m patterns",
     "pruners-laptop": "our runs of other pruners",
     "pretrained-laptop": "our runs from trained models",
+    "embeddings-laptop": "our runs with dense embeddings",
     "kinds-laptop": "our runs of kinds of sparsity",
     "own-tables": "all our tables together",
     "cifar-laptop": "our runs on photographs",
