@@ -24,7 +24,7 @@ from simlib.claims.measured import CATALOG as EVIDENCE
 from simlib.claims.measured import measure
 from simlib.claims.power import CATALOG as POWERS
 from simlib.claims.power import compute_powers
-from simlib.claims.sources import MEASURED, Sources, content_hash
+from simlib.claims.sources import MEASURED, OPTIMUM, Sources, content_hash
 from simlib.cli.options import json_option, seed_option
 from simlib.cli.output import force_option, free, shipping
 from simlib.errors import InputError
@@ -116,9 +116,9 @@ def planned_design(name: str, path: str) -> VirtualSet:
     rows = [planned(config) for config in read_grid(path).configs]
     says = f"The {len(rows)} runs of the grid {Path(path).stem}."
     like = DESIGNS[name]
-    optima = Path(path).with_suffix(".optima.json")
-    if optima.exists():
-        return of_optima(lambda: load_optima(str(optima)), says)
+    if like.runs == OPTIMUM:
+        optima = load_optima(str(Path(path).with_suffix(".optima.json")))
+        return of_optima(lambda: optima, says)
     if like.mixed:
         return of_families(like.runs, says, lambda: rows)
     return of_rows(like.runs, says, lambda: rows, base=like.base.over(rows), scatter=like.scatter)
