@@ -377,15 +377,3 @@ def chosen(found: Sequence[FormEvaluation], form: str) -> FormEvaluation:
             return row
     known = ", ".join(h.form for h in found) or "none"
     raise InputError(f"the form {form!r} predicts none of the measured runs; there are {known}")
-
-
-def reach(predictions: Predictions, fitted: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """How far the predicted runs lie beyond the fitted ones: greatest value over greatest value.
-
-    `fitted` holds least and greatest value by field, as law files record them.
-    """
-    return {
-        name: max(getattr(run, name) for run in predictions.runs) / high
-        for name, (_, high) in fitted.items()
-        if name in ("nonzero_params", "data_seen")
-    }

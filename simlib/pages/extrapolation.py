@@ -8,10 +8,15 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.numbers import number, percent, sparsity_text
-from simlib.analysis.predictions import FormEvaluation, best_forms
+from simlib.analysis.predictions import FormEvaluation, PredictedRun, best_forms
+from simlib.fit.fittedlaw import Range
+from simlib.laws.law import Array
 from simlib.pages import charts
 from simlib.pages.names import spoken
 from simlib.pages.tables import Table
+from simlib.runs.cells import SAME_SIZE, Indices, combined_index, size_index
+
+PANELS = 3  # of a chart, side by side
 
 
 def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
@@ -53,38 +58,83 @@ def misses(found: Sequence[FormEvaluation], level: float) -> alt.LayerChart:
     return layered
 
 
-def predicted_losses(found: FormEvaluation) -> alt.LayerChart:
-    """One form's predictions with their intervals and the measured losses, against sparsity."""
-    data = charts.rows(
-        sparsity=[sparsity_text(run.sparsity) for run in found.runs],
-        loss=found.loss,
-        low=found.low,
-        high=found.high,
-        measured=found.measured,
+def places(runs: Sequence[PredictedRun]) -> dict[str, Indices]:
+    """The runs of each size and amount of data, in order of both: indices by a name in words."""
+    size, data = (
+        np.array([getattr(run, name) for run in runs]) for name in ("nonzero_params", "data_seen")
     )
-    base = alt.Chart(data).encode(
+    place, found = combined_index(size_index(size), size_index(data)), {}
+    for index in range(place.max() + 1):
+        mine = np.flatnonzero(place == index)
+        name = f"{number(size[mine].mean())} non-zero, {number(data[mine].mean())} of data"
+        found[name] = mine
+    return found
+
+
+def beyond(runs: Sequence[PredictedRun], fitted: Range) -> list[str]:
+    """How far each place lies beyond the fitted runs: `4.0 times the largest size`."""
+    ends = {
+        "the largest size": ("nonzero_params", fitted.nonzero_params[1]),
+        "the most data": ("data_seen", fitted.data_seen[1]),
+    }
+    said = []
+    for mine in places(runs).values():
+        far = {
+            words: float(np.mean([getattr(runs[i], name) for i in mine]) / most)
+            for words, (name, most) in ends.items()
+        }
+        parts = [f"{number(v, 2)} times {words}" for words, v in far.items() if v > 1 + SAME_SIZE]
+        said.append(" and ".join(parts) or "within the fitted range")
+    return said
+
+
+def predicted_losses(found: FormEvaluation) -> alt.FacetChart:
+    """One form's predictions with their intervals and the measured losses, against sparsity.
+
+    A panel for each size and amount of data.
+    """
+    values = [
+        {
+            "place": name,
+            "sparsity": sparsity_text(found.runs[i].sparsity),
+            "loss": float(found.loss[i]),
+            "low": float(found.low[i]),
+            "high": float(found.high[i]),
+            "measured": float(found.measured[i]),
+        }
+        for name, mine in places(found.runs).items()
+        for i in mine
+    ]
+    base = alt.Chart().encode(
         x=alt.X("sparsity:N", title="Sparsity", sort=None, axis=alt.Axis(labelAngle=0))
     )
     near = alt.Scale(zero=False)
     title = "Loss (nats)"
-    y = alt.Y("loss:Q", title=title, scale=near)
     layers = (
         base.mark_rule(strokeWidth=3, color=charts.FITTED).encode(
             y=alt.Y("low:Q", title=title, scale=near), y2="high:Q"
         ),
-        base.mark_point(filled=True, size=90, color=charts.FITTED).encode(y=y),
+        base.mark_point(filled=True, size=90, color=charts.FITTED).encode(
+            y=alt.Y("loss:Q", title=title, scale=near)
+        ),
         base.mark_point(shape="diamond", filled=True, size=110, color=charts.ORANGE[0]).encode(
-            y=alt.Y("measured:Q", scale=near)
+            y=alt.Y("measured:Q", title=title, scale=near)
         ),
     )
+    names = list(places(found.runs))
+    panels = alt.layer(*layers).properties(width=560 // min(len(names), PANELS) - 40, height=220)
+    facet = alt.Facet("place:N", title=None, sort=names)
+    chart = panels.facet(facet, columns=PANELS, data=alt.Data(values=values))
     said = "; ".join(
-        f"{sparsity_text(run.sparsity)}: predicted {number(p, 4)}, measured {number(m, 4)}"
-        for run, p, m in zip(found.runs, found.loss, found.measured, strict=True)
+        f"{name}, {sparsity_text(found.runs[i].sparsity)}: predicted "
+        f"{number(float(found.loss[i]), 4)}, measured {number(float(found.measured[i]), 4)}"
+        for name, mine in places(found.runs).items()
+        for i in mine
     )
-    text = f"""Loss against sparsity: circles with intervals are predictions of the {found.form}
-        form, diamonds are measured. {said}."""
-    layered: alt.LayerChart = charts.describe(alt.layer(*layers), text)
-    return layered
+    text = f"""Loss against sparsity, a panel for each size and amount of data: circles with
+        intervals are predictions of the {found.form} form, diamonds are measured. {said}."""
+    faceted: alt.FacetChart = charts.describe(chart.resolve_scale(y="independent"), text)
+    return faceted
 
 
 def held_table(found: Sequence[FormEvaluation], level: float) -> Table:
@@ -124,8 +174,14 @@ def ranking(sets: Mapping[str, Sequence[FormEvaluation]], tie: float) -> Table:
     return Table(("form", *map(spoken, sets)), rows)
 
 
-def falls(found: FormEvaluation) -> tuple[int, int]:
-    """In how many steps of sparsity the measured loss falls, and the number of steps."""
-    order = np.argsort([run.sparsity for run in found.runs], kind="stable")
-    steps = np.diff(found.measured[order])
-    return int((steps < 0).sum()), len(steps)
+def steps(found: FormEvaluation) -> tuple[Array, Array]:
+    """Steps from one sparsity to the next at equal size and data, as changes of log loss, (steps,).
+
+    First as predicted, then as measured.
+    """
+    said, measured = [], []
+    for mine in places(found.runs).values():
+        order = mine[np.argsort([found.runs[i].sparsity for i in mine], kind="stable")]
+        said += np.diff(np.log(found.loss[order])).tolist()
+        measured += np.diff(np.log(found.measured[order])).tolist()
+    return np.array(said), np.array(measured)

@@ -23,7 +23,6 @@ from simlib.analysis.predictions import (
     measured_losses,
     planned,
     predict,
-    reach,
 )
 from simlib.cli.predict import command
 from simlib.errors import InputError
@@ -89,8 +88,7 @@ def test_an_exact_law_predicts_its_loss_and_an_interval_of_its_residuals(law_fil
     CATALOG.write(tmp_path / "mine.json", found)
     assert CATALOG.load(str(tmp_path / "mine.json")) == found
     assert measured_losses(found) == {"b": 2.0}
-    far = reach(found, RANGE._asdict())
-    assert far == pytest.approx({"nonzero_params": 4.0, "data_seen": 0.25})
+    assert extrapolation.beyond(found.runs, RANGE)[-1] == "4.0 times the largest size"
 
 
 def test_a_free_multiplier_refuses_a_sparsity_that_it_has_not_seen():
@@ -114,7 +112,10 @@ def test_held_counts_what_lies_inside_and_signs_the_bias(law_file):
     (exact,) = evaluate(found, truth)
     assert exact.inside == 3
     assert exact.rmse == pytest.approx(0, abs=1e-12)
-    assert extrapolation.falls(exact) == (2, 2)
+    said, seen = extrapolation.steps(exact)
+    assert len(said) == 2
+    assert (seen < 0).all()
+    assert seen == pytest.approx(said)
     (low,) = evaluate(found, {k: v * 1.1 for k, v in truth.items()})
     assert low.inside == 0
     assert coverage_verdict(low) == "fewer than"
@@ -179,6 +180,28 @@ def test_a_form_that_leaves_runs_out_is_not_the_best(law_file):
     ):
         assert "joint" in chart.to_dict()["description"]
     assert len(extrapolation.held_table([whole], 0.9).rows) == 1
+
+
+def test_places_are_told_apart_by_size_and_by_data(law_file):
+    """Steps of sparsity are taken within a size and an amount of data, whatever the order."""
+    cells = [(S, N, D) for N, D in ((4e5, 1e6), (1e5, 3e6)) for S in (0.75, 0.0, 0.5)]
+    targets = [Target(str(i), *cell) for i, cell in enumerate(cells)]
+    found = predict("mine", {}, by_form(law_file), targets, 0.9)
+    (row,) = evaluate(found, {t.name: 2.0 - t.sparsity for t in targets})
+    assert [mine.tolist() for mine in extrapolation.places(row.runs).values()] == [
+        [3, 4, 5],
+        [0, 1, 2],
+    ]
+    fitted = Range((0.0, 0.75), (1e4, 1e5), (1e5, 1e6))
+    assert extrapolation.beyond(row.runs, fitted) == [
+        "3.0 times the most data",
+        "4.0 times the largest size",
+    ]
+    said, seen = extrapolation.steps(row)
+    assert len(said) == len(seen) == 4
+    assert (seen < 0).all()
+    values = extrapolation.predicted_losses(row).to_dict()["data"]["values"]
+    assert len({v["place"] for v in values}) == 2
 
 
 def simlib_predict(*args: str) -> Result:
