@@ -128,6 +128,17 @@ def charge_verdicts(found: Sequence[Multiple]) -> Table:
     return Table(("cost", "pruning", "from scratch", "not told apart"), rows)
 
 
+def losing(found: Sequence[Multiple]) -> str:
+    """The settings where from scratch is surely better on equal data, in words."""
+    lost = [m for m in found if m.gain is not None and (m.gain_interval[1] or 0.0) < 0]
+    named = [
+        f"{sparsity_text(m.sparsity)} sparsity and {m.nonzero_params:,} non-zero parameters, "
+        f"pruned over {m.data_seen:,} bytes"
+        for m in lost
+    ]
+    return f"only at {listed(named)}" if lost else "in none"
+
+
 def cheaper(found: Multiple, cost: str) -> int:
     """1 if pruning costs less, surely, though one model pays for the dense training; -1 if surely
     more; 0 if neither is sure."""
