@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent, sparsity_text
+from simlib.analysis.contrasts import t_interval
+from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.analysis.optimumcheck import Check
 from simlib.analysis.optimumgrid import Point
 from simlib.fit.fittedlaw import FittedLaw
+from simlib.fit.profile import Interval
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import chinchilla_flops, cost_model, optimal_sparsity
 from simlib.pages import charts
 from simlib.pages.tables import Table
+from simlib.pages.words import counted, out_of
 
 SIGNIFICANCE = 0.05  # of the test for lack of fit
 
@@ -25,6 +29,32 @@ LAW, RUNS = "the law as fitted now", "runs and their means"
 def point_text(point: Point) -> str:
     """`6,144 non-zero, 9.00e10 FLOP, sparse cost`."""
     return f"{point.nonzero_params:,} non-zero, {number(point.flops)} FLOP, {point.cost} cost"
+
+
+def answer(checks: Sequence[Check], level: float) -> str:
+    """What following the law's advice costs, and on which side of it the best sparsity lies."""
+    lost = t_interval([c.regret for c in checks], level)
+    logs = [float(np.log((1 - c.best) / (1 - c.point.optimum))) for c in checks]
+    density = t_interval(logs, level).map(lambda value: float(np.exp(value)))
+    sparser = sum(c.best > c.point.optimum for c in checks)
+    side = {-1: "too low", 1: "too high"}.get(t_interval(logs, level).sign)
+    place = (
+        f"The law's advice is {side}: the best model keeps "
+        f"{with_interval(density.mean, density.interval)} times the weights that it says"
+        if side
+        else "The law's advice is neither too high nor too low by more than chance"
+    )
+    return (
+        f"Trained at the sparsity that the law calls optimal, our small models lose "
+        f"{_above(lost.mean, _closed(lost.interval))} of the loss against the best choice, the "
+        f"mean over {counted(len(checks), 'point')}. {place}; the measured optimum is sparser than "
+        f"the predicted one at {out_of(sparser, len(checks), 'point')}."
+    )
+
+
+def _closed(ends: Interval) -> tuple[float, float]:
+    low, high = ends
+    return (-math.inf if low is None else low), (math.inf if high is None else high)
 
 
 PREDICTED, FOUND = "predicted", "measured"
