@@ -12,13 +12,18 @@ from simlib.analysis.contrasts import t_interval
 from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
 from simlib.analysis.optimumcheck import Check
 from simlib.analysis.optimumgrid import Point
+from simlib.analysis.predictions import Predictions, evaluate
+from simlib.errors import InputError
+from simlib.fit import FORMS
 from simlib.fit.fittedlaw import FittedLaw
 from simlib.fit.profile import Interval
+from simlib.laws.base import Law
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import chinchilla_flops, cost_model, optimal_sparsity
 from simlib.pages import charts
 from simlib.pages.tables import Table
 from simlib.pages.words import counted, out_of
+from simlib.runs.table import RunTable
 
 SIGNIFICANCE = 0.05  # of the test for lack of fit
 
@@ -149,6 +154,50 @@ def verdict(check: Check) -> str:
 
 def _above(value: float, ends: tuple[float, float]) -> str:
     return f"{percent(value, 1)} ({percent(ends[0], 1)} to {percent(ends[1], 1)})"
+
+
+STEPS = np.linspace(0.0, 0.95, 191)  # of sparsity, of which a form without a formula takes the best
+
+
+def form_table(checks: Sequence[Check], said: Predictions, runs: RunTable, level: float) -> Table:
+    """How each form predicted the losses, and where its best sparsity lies beside the measured one.
+
+    Both follow from coefficients that were written down before the runs. A form that knows only the
+    sparsities of its own runs gives no advice between them.
+    """
+    header = (
+        "form",
+        f"losses inside {percent(said.level)}",
+        "log-RMSE",
+        "density of the best, over its advice",
+        "points where the best is sparser",
+    )
+    rows = []
+    for found in evaluate(said, {r.run_id: r.loss for r in runs.finished}):
+        law = FORMS[found.form].law.from_coefficients(said.forms[found.form].coefficients)
+        held = (found.form, f"{found.inside} of {len(found)}", percent(found.rmse, 2))
+        try:
+            advice = [_best_by(law, check.point) for check in checks]
+        except InputError:
+            rows.append((*held, "none", ""))
+            continue
+        logs = [np.log((1 - c.best) / (1 - S)) for c, S in zip(checks, advice, strict=True)]
+        density = t_interval(logs, level).map(lambda value: float(np.exp(value)))
+        sparser = sum(c.best > S for c, S in zip(checks, advice, strict=True))
+        rows.append(
+            (
+                *held,
+                with_interval(density.mean, density.interval),
+                f"{sparser} of {len(checks)}",
+            )
+        )
+    return Table(header, rows)
+
+
+def _best_by(law: Law, point: Point) -> float:
+    """The sparsity of least loss by a law of any form at a point."""
+    D = cost_model(point.cost).data_seen(STEPS, point.nonzero_params, point.flops)
+    return float(STEPS[np.argmin(law(STEPS, np.full_like(STEPS, point.nonzero_params), D))])
 
 
 def since(checks: Sequence[Check], law_file: FittedLaw, made: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from simlib.analysis.optimumcheck import check_optimum
 from simlib.analysis.optimumgrid import PredictedOptima, predict_point
+from simlib.analysis.predictions import by_form, predict, recorded
 from simlib.claims.designs import Scatter, drawn, row
 from simlib.claims.truths import PILOT, TRUTHS
 from simlib.fit.fittedlaw import FittedLaw
@@ -68,3 +69,28 @@ def test_a_law_that_was_fitted_again_is_said_to_be_another(checks, law_file):
     assert "post hoc" not in same
     assert "post hoc" in other
     assert all(f"{100 * c.point.optimum:.0f}%" in other for c in checks)  # the same law says so
+
+
+def test_the_answer_names_the_side_on_which_the_law_errs(checks):
+    denser = [replace(c, best=1 - 0.8 * (1 - c.point.optimum)) for c in checks]
+    said = optimum_check.answer(denser, 0.9)
+    assert "advice is too low" in said
+    assert "0.800" in said
+    assert "sparser than the predicted one at all 3 points" in said
+    other = [replace(c, best=1 - 1.2 * (1 - c.point.optimum)) for c in checks]
+    assert "advice is too high" in optimum_check.answer(other, 0.9)
+    mixed = [denser[0], other[1], *(replace(c, best=c.point.optimum) for c in checks[2:])]
+    assert "neither too high nor too low" in optimum_check.answer(mixed, 0.9)
+
+
+def test_forms_are_held_against_losses_and_the_best_sparsity(checks, law_file):
+    runs = RunTable(run for check in checks for arm in check.arms for run in arm.runs)
+    said = predict("x", {}, by_form(law_file), recorded(runs), 0.9)
+    (row,) = optimum_check.form_table(checks, said, runs, 0.9).rows
+    assert row[0] == "joint"
+    assert row[1].endswith(f"of {len(runs)}")
+    advice = [c.point.optimum for c in checks]  # in closed form; the table takes the best of a grid
+    ratio = np.exp(
+        np.mean([np.log((1 - c.best) / (1 - S)) for c, S in zip(checks, advice, strict=True)])
+    )
+    assert float(row[3].split()[0]) == pytest.approx(ratio, rel=0.01)
