@@ -50,7 +50,7 @@ def answer(checks: Sequence[Check], level: float) -> str:
         else "The law's advice is neither too high nor too low by more than chance"
     )
     return (
-        f"Trained at the sparsity that the law calls optimal, our small models lose "
+        f"Trained at the sparsity that their law calls optimal, our small models lose "
         f"{_above(lost.mean, _closed(lost.interval))} of the loss against the best choice, the "
         f"mean over {counted(len(checks), 'point')}. {place}; the measured optimum is sparser than "
         f"the predicted one at {out_of(sparser, len(checks), 'point')}."
@@ -86,7 +86,6 @@ def overview(checks: Sequence[Check], law: JointLaw) -> alt.FacetChart:
     axis = alt.Axis(format="%")
     base = alt.Chart().encode(
         y=alt.Y("point:N", title=None, sort=list(dict.fromkeys(order))),
-        yOffset=alt.YOffset("series:N", sort=[PREDICTED, FOUND]),
         color=alt.Color("series:N", scale=colours, legend=alt.Legend(title=None)),
     )
     bars = base.mark_rule(strokeWidth=3, opacity=0.4).encode(

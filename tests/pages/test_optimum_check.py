@@ -10,20 +10,22 @@ from simlib.analysis.optimumgrid import PredictedOptima, predict_point
 from simlib.analysis.predictions import by_form, predict, recorded
 from simlib.claims.designs import Scatter, drawn, row
 from simlib.claims.truths import PILOT, TRUTHS
-from simlib.fit.fittedlaw import FittedLaw
+from simlib.fit.fittedlaw import FittedLaw, Range
 from simlib.laws.optimum import chinchilla_flops
 from simlib.pages import optimum_check
 from simlib.runs.table import RunTable
 
 BASE = {"family": "gpt", "corpus": "python", "batch": 32, "seq_len": 64}
 SIZE = 6144
+RANGE = Range((0.0, 0.8), (1e3, 1e5), (1e6, 1e8))
 
 
 @pytest.fixture(scope="module")
 def law_file():
     members = type(PILOT.law).from_vector(np.tile(PILOT.law.vector(), (5, 1)))
+    made = {"table_sha256": "a"}
     return FittedLaw(
-        "truth", PILOT.law, members, {"status": "converged"}, made={"table_sha256": "a"}
+        "truth", PILOT.law, members, log_rmse=0.01, status="converged", made=made, range=RANGE
     )
 
 
