@@ -35,7 +35,7 @@ def repeats_table(found: Verification) -> Table:
                 f"{r.again:.6f}",
                 f"{r.difference:+.3%}",
                 "one seed" if r.spread is None else percent(r.spread, 2),
-                "the same kind" if r.same_machine else "another kind",
+                "the same kind" if r.same_machine else "another kind, or older kernels",
             )
             for r in found.repeats
         ],

@@ -1,19 +1,23 @@
 """Recorded rows are trained again: those that agree pass, a changed one does not."""
 
+import hashlib
 import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from simlib import models
 from simlib.cli.evidence import command as evidence
 from simlib.cli.verify import command as verify
 from simlib.datasets import FOLDER
 from simlib.errors import InputError
 from simlib.pages.notebooks import notebook_folder
-from simlib.runs.table import RunTable, read_table, write_table
+from simlib.runs.table import RunRecord, RunTable, read_table, write_table
 from simlib.runs.verification import Repeat
 from simlib.sweep import again
 from simlib.sweep.again import draw, recorded_rows
+from simlib.train.settings import cpu, versions
 
 GRIDS = notebook_folder() / "grids"
 QUICK = [
@@ -87,6 +91,29 @@ def test_a_small_row_agrees_and_a_changed_one_does_not(monkeypatch, tmp_path):
 )
 def test_equal_to_the_bit_here_and_close_elsewhere(again, same, agrees):
     assert Repeat("t", "id", "run", 2.0, again, same, None).agrees == agrees
+
+
+def test_where_seeds_differ_more_a_row_may_too():
+    """Twice the spread over seeds is allowed on another machine, and nothing on the same one."""
+    assert Repeat("t", "id", "run", 2.0, 2.05, False, 0.02).agrees
+    assert not Repeat("t", "id", "run", 2.0, 2.09, False, 0.02).agrees
+    assert not Repeat("t", "id", "run", 2.0, 2.05, True, 0.02).agrees
+
+
+def test_rows_of_older_kernels_are_not_of_the_same_machine():
+    now = RunRecord(
+        nonzero_params=1, sparsity=0, data_seen=1, loss=1, cpu=cpu(), versions=versions()
+    )
+    for begun, same in (("2026-11-27T19:44:19+00:00", False), ("2026-11-27T20:44:21+01:00", True)):
+        assert again.is_same_machine(now.model_copy(update={"started_at": begun})) == same
+
+
+def test_whoever_changes_the_kernels_says_since_when():
+    found = hashlib.sha256((Path(models.__file__).parent / "fused.c").read_bytes()).hexdigest()
+    assert found == again.KERNELS_SHA256, (
+        "fused.c has changed: if it rounds otherwise now, set KERNELS_SINCE to the time of the "
+        "change; in any case set KERNELS_SHA256 in simlib/sweep/again.py"
+    )
 
 
 def test_data_that_are_not_at_hand_are_named(monkeypatch, rows):
