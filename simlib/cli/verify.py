@@ -56,7 +56,7 @@ def command(
     """Train rows of the shipped tables again, drawn by chance, and compare their losses.
 
     On the kind of processor and with the versions that made a row its loss must be equal to the
-    bit, elsewhere within 1% or twice the spread over seeds. Exit code 1 if one is not.
+    bit, elsewhere within 1% or twice the usual spread over seeds. Exit code 1 if one is not.
     """
     from simlib.runs.verification import CATALOG, TOLERANCE
     from simlib.sweep.again import absent, draw, recorded_rows
@@ -85,7 +85,7 @@ def command(
     failed = sum(not found.agrees for found in repeats)
     click.echo(
         f"{len(repeats) - failed} of {len(repeats)} agree: to the bit on the same kind of "
-        f"machine, within {TOLERANCE:.0%} or twice the spread over seeds elsewhere"
+        f"machine, within {TOLERANCE:.0%} or twice the usual spread over seeds elsewhere"
     )
     if path:
         given = [f"--rows {count}", *(f"--table {name}" for name in tables), f"--seed {seed}"]

@@ -33,14 +33,15 @@ _SINCE = datetime.fromisoformat(KERNELS_SINCE)
 class RecordedRow:
     """A recorded run of a table, and the configurations that make it: of its start, then its own.
 
-    `spread` is the relative standard deviation of the loss over the seeds of its setting, None
-    where there is one.
+    `spread` is the relative standard deviation of the loss over the seeds of its setting, `usual`
+    the median of those of its table; None where there is one seed each.
     """
 
     table: str
     record: RunRecord
     configs: tuple[RunConfig, ...]
     spread: float | None
+    usual: float | None
 
     @property
     def seconds(self) -> float:
@@ -71,12 +72,13 @@ def _rows(name: str, grid: Path, table: Path) -> list[RecordedRow]:
     for run in runs.finished:
         losses.setdefault(_setting(configs[run.run_id]), []).append(np.log(run.loss))
 
+    spreads = {key: float(np.std(y, ddof=1)) for key, y in losses.items() if len(y) > 1}
+    usual = float(np.median(list(spreads.values()))) if spreads else None
+
     def row(run: RunRecord) -> RecordedRow:
         own = configs[run.run_id]
         start = (configs[own.start],) if own.start in configs else ()
-        logs = losses[_setting(own)]
-        spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else None
-        return RecordedRow(name, run, (*start, own), spread)
+        return RecordedRow(name, run, (*start, own), spreads.get(_setting(own)), usual)
 
     return [row(run) for run in runs.finished]
 
@@ -130,6 +132,7 @@ def repeat(
             again[row.record.run_id],
             is_same_machine(row.record),
             row.spread,
+            row.usual,
         )
         for row in rows
     ]

@@ -10,7 +10,7 @@ from simlib.runs.verification import Repeat, Verification
 
 
 def repeat(again: float, same: bool = False) -> Repeat:
-    return Repeat("t", "0" * 16, "gpt", 2.0, again, same, None)
+    return Repeat("t", "0" * 16, "gpt", 2.0, again, same, None, None)
 
 
 def test_the_sentence_counts_what_agrees_and_what_is_equal():

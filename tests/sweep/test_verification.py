@@ -90,14 +90,14 @@ def test_a_small_row_agrees_and_a_changed_one_does_not(monkeypatch, tmp_path):
     [(2.0, True, True), (2.0 + 1e-12, True, False), (2.015, False, True), (2.03, False, False)],
 )
 def test_equal_to_the_bit_here_and_close_elsewhere(again, same, agrees):
-    assert Repeat("t", "id", "run", 2.0, again, same, None).agrees == agrees
+    assert Repeat("t", "id", "run", 2.0, again, same, None, None).agrees == agrees
 
 
 def test_where_seeds_differ_more_a_row_may_too():
-    """Twice the spread over seeds is allowed on another machine, and nothing on the same one."""
-    assert Repeat("t", "id", "run", 2.0, 2.05, False, 0.02).agrees
-    assert not Repeat("t", "id", "run", 2.0, 2.09, False, 0.02).agrees
-    assert not Repeat("t", "id", "run", 2.0, 2.05, True, 0.02).agrees
+    """Twice the usual spread is allowed on another machine, and nothing on the same one."""
+    assert Repeat("t", "id", "run", 2.0, 2.05, False, None, 0.02).agrees
+    assert not Repeat("t", "id", "run", 2.0, 2.09, False, 0.5, 0.02).agrees
+    assert not Repeat("t", "id", "run", 2.0, 2.05, True, 0.5, 0.02).agrees
 
 
 def test_rows_of_older_kernels_are_not_of_the_same_machine():
