@@ -44,7 +44,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Split:
+class BothKinds:
     """One size and sparsity with both kinds of embeddings; `theirs` is log loss between the two."""
 
     pruned: Gain
@@ -57,7 +57,7 @@ class Split:
         return self.theirs.mean / self.dense.loss.mean
 
 
-def splits(runs: RunTable, law_file: FittedLaw) -> list[Split]:
+def splits(runs: RunTable, law_file: FittedLaw) -> list[BothKinds]:
     """Every size and sparsity that was trained with both kinds, over data and seeds.
 
     The law's dense part turns losses into sizes. Raises InputError where there is none.
@@ -65,7 +65,7 @@ def splits(runs: RunTable, law_file: FittedLaw) -> list[Split]:
     found = {(g.nonzero_params, g.sparsity, g.embeddings): g for g in _gains(runs, law_file)}
     both = sorted({key[:2] for key in found})
     pairs = [
-        Split(found[*key, "pruned"], found[*key, "dense"], _between(runs, *key))
+        BothKinds(found[*key, "pruned"], found[*key, "dense"], _between(runs, *key))
         for key in both
         if all((*key, kind) in found for kind in KINDS)
     ]
@@ -100,7 +100,7 @@ def _between(runs: RunTable, nonzero_params: int, sparsity: float) -> Estimate:
     return t_interval([found["pruned"][one] - found["dense"][one] for one in common])
 
 
-def sentence(found: Sequence[Split]) -> str:
+def sentence(found: Sequence[BothKinds]) -> str:
     """How much of the gain is the embeddings', from the least to the most."""
     least, most = (pick(found, key=lambda s: s.share) for pick in (min, max))
     parts = [
@@ -111,7 +111,7 @@ def sentence(found: Sequence[Split]) -> str:
     return f"between {parts[0]} and {parts[1]}"
 
 
-def table(found: Sequence[Split]) -> Table:
+def table(found: Sequence[BothKinds]) -> Table:
     """Every size and sparsity: the gain of either kind, what lies between, and the worth."""
     header = (
         "body, non-zero",
@@ -127,7 +127,7 @@ def table(found: Sequence[Split]) -> Table:
     return Table(header, [_row(s) for s in found])
 
 
-def _row(found: Split) -> tuple[str, ...]:
+def _row(found: BothKinds) -> tuple[str, ...]:
     both = (found.pruned, found.dense)
     return (
         f"{found.dense.nonzero_params:,}",
@@ -144,7 +144,7 @@ def _share(estimate: Estimate) -> str:
     return f"{percent(estimate.mean, 1)} ({low or 'open'} to {high or 'open'})"
 
 
-def chart(found: Sequence[Split]) -> alt.FacetChart:
+def chart(found: Sequence[BothKinds]) -> alt.FacetChart:
     """The worth of a weight by sparsity, a colour a kind of embeddings, a panel a size."""
     values = [
         {
