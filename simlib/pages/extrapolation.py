@@ -66,7 +66,7 @@ def places(runs: Sequence[PredictedRun]) -> dict[str, Indices]:
     place, found = combined_index(size_index(size), size_index(data)), {}
     for index in range(place.max() + 1):
         mine = np.flatnonzero(place == index)
-        name = f"{number(size[mine].mean())} non-zero, {number(data[mine].mean())} of data"
+        name = f"{size[mine].mean():,.0f} non-zero, {data[mine].mean():,.0f} of data"
         found[name] = mine
     return found
 
