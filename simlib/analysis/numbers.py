@@ -51,6 +51,12 @@ def sparsity_text(sparsity: float) -> str:
     return f"{100 * sparsity:.3g}%"
 
 
+def percent_with_interval(value: float, interval: Interval, digits: int = 1) -> str:
+    """`1.2% (0.8% to 1.6%)`; an end that does not exist reads 'open'."""
+    low, high = ("open" if end is None else percent(end, digits) for end in interval)
+    return f"{percent(value, digits)} ({low} to {high})"
+
+
 def with_interval(value: float, interval: Interval | None, digits: int = 3) -> str:
     """`value (low to high)`; an end that does not exist reads 'open'."""
     if interval is None:

@@ -7,15 +7,17 @@ lies above it at a sparsity is the regret of having chosen that one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from simlib.analysis.contrasts import Estimate, t_interval
 from simlib.analysis.optimumgrid import Point
 from simlib.errors import InputError
 from simlib.fit.profile import Interval
-from simlib.laws.intervals import quantile_ends
+from simlib.laws.intervals import LEVEL, quantile_ends
 from simlib.laws.law import Array
 from simlib.runs.cells import Indices, same_size, same_sparsity, sparsity_index
 from simlib.runs.table import RunRecord, RunTable
@@ -117,6 +119,17 @@ def check_optimum(
         noise,
         _lack_of_fit(y, places, seeds, rss, free),
     )
+
+
+def density_over(
+    checks: Sequence[Check], advice: Sequence[float], level: float = LEVEL
+) -> Estimate:
+    """Density of the measured optimum over that of an advised sparsity, one for every check.
+
+    Geometric mean over points with Student's t.
+    """
+    logs = [np.log((1 - c.best) / (1 - S)) for c, S in zip(checks, advice, strict=True)]
+    return t_interval(logs, level).map(lambda value: float(np.exp(value)))
 
 
 def _arm_runs(runs: RunTable, sparsity: float, data_seen: int, point: Point) -> list[RunRecord]:

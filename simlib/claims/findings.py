@@ -9,7 +9,7 @@ import numpy as np
 from simlib.analysis.calibration import calibrate
 from simlib.analysis.contrasts import t_interval
 from simlib.analysis.numbers import percent
-from simlib.analysis.optimumcheck import Check, check_optimum
+from simlib.analysis.optimumcheck import Check, check_optimum, density_over
 from simlib.claims.estimates import (
     PUBLISHED_ERROR,
     SPARSITY,
@@ -142,8 +142,8 @@ def optimum_regret(sources: Sources, runs: RunSet) -> Measured:
 
 def optimum_place(sources: Sources, runs: RunSet) -> Measured:
     """Density of the measured optimum over that of the predicted one, over points."""
-    logs = [float(np.log((1 - c.best) / (1 - c.point.optimum))) for c in _checks(sources, runs)]
-    return of_estimate(t_interval(logs).map(lambda value: float(np.exp(value))))
+    checks = _checks(sources, runs)
+    return of_estimate(density_over(checks, [c.point.optimum for c in checks]))
 
 
 def _published_costs(name: str) -> str:

@@ -13,7 +13,13 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.contrasts import REFERENCE, Estimate, against_dense, t_interval
-from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
+from simlib.analysis.numbers import (
+    number,
+    percent,
+    percent_with_interval,
+    sparsity_text,
+    with_interval,
+)
 from simlib.analysis.worth import multiplier
 from simlib.errors import InputError
 from simlib.fit.fittedlaw import FittedLaw
@@ -133,15 +139,10 @@ def _row(found: BothKinds) -> tuple[str, ...]:
         f"{found.dense.nonzero_params:,}",
         sparsity_text(found.dense.sparsity),
         *(f"{g.total:,}" for g in both),
-        *(_share(g.loss) for g in both),
-        _share(found.theirs),
+        *(percent_with_interval(*g.loss[:2]) for g in both),
+        percent_with_interval(*found.theirs[:2]),
         *(with_interval(g.worth.mean, g.worth.interval) for g in both),
     )
-
-
-def _share(estimate: Estimate) -> str:
-    low, high = (None if end is None else percent(end, 1) for end in estimate.interval)
-    return f"{percent(estimate.mean, 1)} ({low or 'open'} to {high or 'open'})"
 
 
 def chart(found: Sequence[BothKinds]) -> alt.FacetChart:

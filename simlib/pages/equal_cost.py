@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
+from simlib.analysis.numbers import (
+    number,
+    percent,
+    percent_with_interval,
+    sparsity_text,
+    with_interval,
+)
 from simlib.analysis.regime import regime
 from simlib.claims import counts
 from simlib.claims.crossover import (
@@ -102,7 +108,10 @@ def _most(winners: Sequence[Crossover]) -> str:
     best = max(winners, key=lambda c: c.last.mean, default=None)
     if best is None or best.last.sign <= 0:
         return ""
-    gain, far = _gain(best.last.mean, best.last.interval), number(best.typical[1], DIGITS)
+    gain, far = (
+        percent_with_interval(best.last.mean, best.last.interval),
+        number(best.typical[1], DIGITS),
+    )
     level = f"{_level(best)} sparsity"
     return f" The largest gain is {gain} of the loss, by {level} at {far} times the dense optimum."
 
@@ -226,7 +235,11 @@ def gain_table(
                 own = D / cost.multiplier(c.sparsity)
                 said = _law_gain(law_file.joint, c.sparsity, c.nonzero_params, D, own)
                 law = percent(float(said), 1)
-            cells += [f"{number(multiple, DIGITS)} ×", _gain(gain.mean, gain.interval), law]
+            cells += [
+                f"{number(multiple, DIGITS)} ×",
+                percent_with_interval(gain.mean, gain.interval),
+                law,
+            ]
         return tuple(cells)
 
     return Table(header, [row(c) for c in found])
@@ -236,11 +249,6 @@ def _law_gain(
     law: JointLaw, S: np.ndarray | float, N: np.ndarray | float, D: np.ndarray, own: np.ndarray
 ) -> np.ndarray:
     return np.log(law(0.0, N, D) / law(S, N, own))
-
-
-def _gain(mean: float, interval: tuple[float | None, float | None]) -> str:
-    ends = [percent(end, 1) if end is not None else "open" for end in interval]
-    return f"{percent(mean, 1)} ({ends[0]} to {ends[1]})"
 
 
 def gain_chart(

@@ -9,14 +9,19 @@ import altair as alt
 import numpy as np
 
 from simlib.analysis.contrasts import t_interval
-from simlib.analysis.numbers import number, percent, sparsity_text, with_interval
-from simlib.analysis.optimumcheck import Check
+from simlib.analysis.numbers import (
+    number,
+    percent,
+    percent_with_interval,
+    sparsity_text,
+    with_interval,
+)
+from simlib.analysis.optimumcheck import Check, density_over
 from simlib.analysis.optimumgrid import Point
 from simlib.analysis.predictions import Predictions, evaluate
 from simlib.errors import InputError
 from simlib.fit import FORMS
 from simlib.fit.fittedlaw import FittedLaw
-from simlib.fit.profile import Interval
 from simlib.laws.base import Law
 from simlib.laws.law import JointLaw
 from simlib.laws.optimum import chinchilla_flops, cost_model, optimal_sparsity
@@ -39,10 +44,9 @@ def point_text(point: Point) -> str:
 def answer(checks: Sequence[Check], level: float) -> str:
     """What following the law's advice costs, and on which side of it the best sparsity lies."""
     lost = t_interval([c.regret for c in checks], level)
-    logs = [float(np.log((1 - c.best) / (1 - c.point.optimum))) for c in checks]
-    density = t_interval(logs, level).map(lambda value: float(np.exp(value)))
+    density = density_over(checks, [c.point.optimum for c in checks], level)
     sparser = sum(c.best > c.point.optimum for c in checks)
-    side = {-1: "too low", 1: "too high"}.get(t_interval(logs, level).sign)
+    side = {-1: "too low", 1: "too high"}.get(density.map(math.log).sign)
     place = (
         f"The law's advice is {side}: the best model keeps "
         f"{with_interval(density.mean, density.interval)} times the weights that it says"
@@ -50,16 +54,11 @@ def answer(checks: Sequence[Check], level: float) -> str:
         else "The law's advice is neither too high nor too low by more than chance"
     )
     return (
-        f"Trained at the sparsity that their law calls optimal, our small models lose "
-        f"{_above(lost.mean, _closed(lost.interval))} of the loss against the best choice, the "
-        f"mean over {counted(len(checks), 'point')}. {place}; the measured optimum is sparser than "
-        f"the predicted one at {out_of(sparser, len(checks), 'point')}."
+        "Trained at the sparsity that their law calls optimal, our small models lose "
+        f"{percent_with_interval(lost.mean, lost.interval)} of the loss against the best choice, "
+        f"the mean over {counted(len(checks), 'point')}. {place}; the measured optimum is "
+        f"sparser than the predicted one at {out_of(sparser, len(checks), 'point')}."
     )
-
-
-def _closed(ends: Interval) -> tuple[float, float]:
-    low, high = ends
-    return (-math.inf if low is None else low), (math.inf if high is None else high)
 
 
 PREDICTED, FOUND = "predicted", "measured"
@@ -128,7 +127,7 @@ def _summary(check: Check) -> tuple[str, ...]:
         f"{percent(p.optimum)} ({percent(p.low)} to {percent(p.high)})",
         measured_text(check),
         verdict(check),
-        _above(check.regret, check.regret_ends),
+        percent_with_interval(check.regret, check.regret_ends),
         percent(check.noise, 2),
         "is too simple" if check.lack_of_fit < SIGNIFICANCE else "is not rejected",
     )
@@ -149,10 +148,6 @@ def verdict(check: Check) -> str:
     low, _ = check.interval
     side = "too low" if low is not None and check.point.optimum < low else "too high"
     return f"{side}, intervals overlap" if check.overlaps else f"{side}"
-
-
-def _above(value: float, ends: tuple[float, float]) -> str:
-    return f"{percent(value, 1)} ({percent(ends[0], 1)} to {percent(ends[1], 1)})"
 
 
 STEPS = np.linspace(0.0, 0.95, 191)  # of sparsity, of which a form without a formula takes the best
@@ -180,8 +175,7 @@ def form_table(checks: Sequence[Check], said: Predictions, runs: RunTable, level
         except InputError:
             rows.append((*held, "none", ""))
             continue
-        logs = [np.log((1 - c.best) / (1 - S)) for c, S in zip(checks, advice, strict=True)]
-        density = t_interval(logs, level).map(lambda value: float(np.exp(value)))
+        density = density_over(checks, advice, level)
         sparser = sum(c.best > S for c, S in zip(checks, advice, strict=True))
         rows.append(
             (
@@ -236,7 +230,7 @@ def arm_table(check: Check, forecasts: Mapping[str, tuple[float, float, float]])
                 str(len(losses)),
                 measured,
                 predicted,
-                _above(arm.regret, arm.regret_ends),
+                percent_with_interval(arm.regret, arm.regret_ends),
             )
         )
     return Table(header, rows)
