@@ -96,3 +96,7 @@ def test_forms_are_held_against_losses_and_the_best_sparsity(checks, law_file):
         np.mean([np.log((1 - c.best) / (1 - S)) for c, S in zip(checks, advice, strict=True)])
     )
     assert float(row[3].split()[0]) == pytest.approx(ratio, rel=0.01)
+
+
+def test_a_single_point_has_no_interval(checks):
+    assert "(open to open)" in optimum_check.answer(checks[:1], 0.9)
